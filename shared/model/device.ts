@@ -1,0 +1,134 @@
+/** What a device is and says of itself: facts at enrolment, then its reported state. */
+import { z } from 'zod'
+import {
+  countSchema,
+  idSchema,
+  nameSchema,
+  ppmSchema,
+  sha256Schema,
+  timeMsSchema,
+  versionSchema,
+} from './names.ts'
+import { executionProviderSchema } from './profile.ts'
+
+export const labelsSchema = z.record(nameSchema, z.string().max(64))
+
+/** Facts that change with the device's software only. */
+export const deviceFactsSchema = z.strictObject({
+  profile: nameSchema,
+  agentVersion: z.string().max(32),
+  runtimeVersion: z.string().max(32),
+  platform: z.string().max(64),
+  cores: z.int().min(1).max(4096),
+  memoryMb: z.int().min(1),
+  /** `site: hall-2`; rollouts select by them. */
+  labels: labelsSchema,
+})
+export type DeviceFacts = z.infer<typeof deviceFactsSchema>
+
+/** Why something was refused or failed, as it travels and is stored: bounded text, stable code. */
+export const problemSchema = z.strictObject({
+  code: z.string().max(64),
+  message: z.string().max(512),
+  expected: z.string().max(512).optional(),
+  found: z.string().max(512).optional(),
+  next: z.string().max(512).optional(),
+})
+
+/** What qualification tried on this device, and what it chose. */
+export const qualificationSchema = z.strictObject({
+  sha256: sha256Schema,
+  runtimeVersion: z.string().max(32),
+  chosen: executionProviderSchema,
+  attempts: z
+    .array(
+      z.strictObject({
+        provider: executionProviderSchema,
+        options: z.string().max(200),
+        outcome: z.enum(['chosen', 'passed', 'refused', 'unavailable']),
+        reason: z.string().max(300),
+        /** Largest absolute difference from the golden outputs; null when it did not run. */
+        goldenDifferenceMax: z.number().nullable(),
+      }),
+    )
+    .max(16),
+  loadMs: z.number().min(0),
+  firstRunMs: z.number().min(0),
+  steadyMsP50: z.number().min(0),
+  steadyMsP95: z.number().min(0),
+  residentMb: z.number().min(0),
+  threads: z.int().min(1),
+})
+export type Qualification = z.infer<typeof qualificationSchema>
+
+/** A release as it stands in a slot of a device. */
+export const slotReportSchema = z.strictObject({
+  slot: z.enum(['current', 'candidate', 'previous']),
+  model: nameSchema,
+  version: versionSchema,
+  variant: nameSchema,
+  sha256: sha256Schema,
+  provider: executionProviderSchema,
+  trafficShare: ppmSchema,
+})
+export type SlotReport = z.infer<typeof slotReportSchema>
+
+/** The phases of bringing a release onto a device. */
+export const jobPhaseSchema = z.enum([
+  'resolving',
+  'fetching',
+  'verifying',
+  'qualifying',
+  'waiting',
+  'staged',
+])
+export type JobPhase = z.infer<typeof jobPhaseSchema>
+
+/** The reported state: which generation the device is at and what it runs. */
+export const reportSchema = z.strictObject({
+  /** Order of the assignment that the device follows. */
+  directorEpoch: countSchema,
+  generation: countSchema,
+  /** `applied` once every slot serves as assigned; `degraded` when a release of it failed here. */
+  status: z.enum(['idle', 'working', 'applied', 'degraded']),
+  slots: z.array(slotReportSchema).max(96),
+  job: z
+    .strictObject({ model: nameSchema, version: versionSchema, phase: jobPhaseSchema })
+    .nullable(),
+  /** Releases that failed on this device and are not tried again for the same rollout. */
+  failures: z
+    .array(
+      z.strictObject({
+        model: nameSchema,
+        version: versionSchema,
+        sha256: sha256Schema,
+        problem: problemSchema,
+      }),
+    )
+    .max(16),
+})
+export type Report = z.infer<typeof reportSchema>
+
+/** Something that happened on a device and that a person may want to know. */
+export const deviceNoticeSchema = z.strictObject({
+  kind: z.enum([
+    'assignment_refused',
+    'release_failed',
+    'rolled_back',
+    'host_restarted',
+    'spool_overflow',
+    'drift_alarm',
+  ]),
+  atMs: timeMsSchema,
+  subject: z.string().max(160),
+  problem: problemSchema,
+})
+export type DeviceNotice = z.infer<typeof deviceNoticeSchema>
+
+/** Presence, retained on `up/state`; the last will says `lost`. */
+export const presenceSchema = z.strictObject({
+  status: z.enum(['online', 'lost', 'offline']),
+  boot: idSchema,
+  sinceMs: timeMsSchema,
+})
+export type Presence = z.infer<typeof presenceSchema>
