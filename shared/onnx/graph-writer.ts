@@ -1,0 +1,140 @@
+/**
+ * Writing ONNX models: a graph described as data becomes the bytes of a ModelProto. Enough for the
+ * networks we train; no subgraphs, functions, sparse tensors or external data.
+ * Invariant: the same description gives the same bytes (fields in ascending order, attributes in
+ * the order given), so a model's digest is reproducible.
+ * Whether the graph is well formed is left to ONNX Runtime. Field numbers: onnx.proto.
+ */
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { utf8 } from '../kernel/bytes.ts'
+import { type ElementType, elementTypeRow } from './data-type.ts'
+import { encodeTensor, type NamedTensor } from './tensor-codec.ts'
+
+export interface ValueInfo {
+  readonly name: string
+  readonly datatype: ElementType
+  /** A string is a symbolic dimension, for example 'batch'. */
+  readonly shape: readonly (number | string)[]
+}
+
+export type AttributeValue =
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly floats: readonly number[] }
+  | { readonly string: string }
+  | { readonly tensor: NamedTensor }
+
+export interface GraphNode {
+  readonly op: string
+  /** Names of values; '' leaves an optional input out. */
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+  readonly attributes?: Readonly<Record<string, AttributeValue>>
+  /** '' or absent is the standard operator set. */
+  readonly domain?: string
+}
+
+export interface Graph {
+  readonly name: string
+  readonly inputs: readonly ValueInfo[]
+  readonly outputs: readonly ValueInfo[]
+  readonly initializers: readonly NamedTensor[]
+  readonly nodes: readonly GraphNode[]
+}
+
+export interface ModelDescription {
+  readonly irVersion: number
+  readonly opsets: readonly { readonly domain: string; readonly version: number }[]
+  readonly producer: string
+  readonly graph: Graph
+}
+
+/** The bytes of an ONNX file. */
+export function encodeModel(model: ModelDescription): Uint8Array<ArrayBuffer> {
+  const writer = new BinaryWriter()
+  writer.tag(1, WireType.Varint).int64(model.irVersion)
+  text(writer, 2, model.producer)
+  message(writer, 7, () => writeGraph(writer, model.graph))
+  for (const opset of model.opsets) {
+    message(writer, 8, () => {
+      text(writer, 1, opset.domain)
+      writer.tag(2, WireType.Varint).int64(opset.version)
+    })
+  }
+  return writer.finish()
+}
+
+function writeGraph(writer: BinaryWriter, graph: Graph): void {
+  for (const node of graph.nodes) message(writer, 1, () => writeNode(writer, node))
+  text(writer, 2, graph.name)
+  for (const tensor of graph.initializers) {
+    writer.tag(5, WireType.LengthDelimited).bytes(encodeTensor(tensor))
+  }
+  for (const input of graph.inputs) message(writer, 11, () => writeValueInfo(writer, input))
+  for (const output of graph.outputs) message(writer, 12, () => writeValueInfo(writer, output))
+}
+
+function writeNode(writer: BinaryWriter, node: GraphNode): void {
+  for (const input of node.inputs) text(writer, 1, input)
+  for (const output of node.outputs) text(writer, 2, output)
+  text(writer, 4, node.op)
+  for (const [name, value] of Object.entries(node.attributes ?? {})) {
+    message(writer, 5, () => writeAttribute(writer, name, value))
+  }
+  if (node.domain !== undefined) text(writer, 7, node.domain)
+}
+
+/** AttributeProto; field 20 is its type: FLOAT 1, INT 2, STRING 3, TENSOR 4, FLOATS 6, INTS 7. */
+function writeAttribute(writer: BinaryWriter, name: string, value: AttributeValue): void {
+  text(writer, 1, name)
+  let type: number
+  if ('float' in value) {
+    writer.tag(2, WireType.Bit32).float(value.float)
+    type = 1
+  } else if ('int' in value) {
+    writer.tag(3, WireType.Varint).int64(value.int)
+    type = 2
+  } else if ('string' in value) {
+    writer.tag(4, WireType.LengthDelimited).bytes(utf8(value.string))
+    type = 3
+  } else if ('tensor' in value) {
+    writer.tag(5, WireType.LengthDelimited).bytes(encodeTensor(value.tensor))
+    type = 4
+  } else if ('floats' in value) {
+    for (const float of value.floats) writer.tag(7, WireType.Bit32).float(float)
+    type = 6
+  } else {
+    for (const int of value.ints) writer.tag(8, WireType.Varint).int64(int)
+    type = 7
+  }
+  writer.tag(20, WireType.Varint).int32(type)
+}
+
+/** ValueInfoProto > TypeProto (2) > TypeProto.Tensor (1) > TensorShapeProto (2) > Dimension (1). */
+function writeValueInfo(writer: BinaryWriter, info: ValueInfo): void {
+  text(writer, 1, info.name)
+  message(writer, 2, () =>
+    message(writer, 1, () => {
+      writer.tag(1, WireType.Varint).int32(elementTypeRow(info.datatype).code)
+      message(writer, 2, () => {
+        for (const dim of info.shape) {
+          message(writer, 1, () => {
+            if (typeof dim === 'string') text(writer, 2, dim)
+            else writer.tag(1, WireType.Varint).int64(dim)
+          })
+        }
+      })
+    }),
+  )
+}
+
+function text(writer: BinaryWriter, field: number, value: string): void {
+  writer.tag(field, WireType.LengthDelimited).string(value)
+}
+
+function message(writer: BinaryWriter, field: number, write: () => void): void {
+  writer.tag(field, WireType.LengthDelimited).fork()
+  write()
+  writer.join()
+}
