@@ -1,0 +1,135 @@
+/**
+ * What the agent needs from the world. The control process decides with shared/update and performs
+ * through these; Node, the browser and the simulation each bring their own.
+ */
+import type { Result } from '../shared/kernel/result.ts'
+import type { RolloutRef } from '../shared/model/assignment.ts'
+import type { DeviceNotice, Qualification } from '../shared/model/device.ts'
+import type { Artifact, Manifest, Variant } from '../shared/model/manifest.ts'
+import type { ExecutionProvider } from '../shared/model/profile.ts'
+import type { Arm } from '../shared/protocol/messages.ts'
+import type { Window } from '../shared/sketch/window.ts'
+import type { DurableState, ReleaseRef } from '../shared/update/state.ts'
+
+export interface Clock {
+  nowMs(): number
+  /** Runs `task` once after `delayMs`; the returned function cancels it. */
+  after(delayMs: number, task: () => void): () => void
+}
+
+/** A release whose manifest came out of verified metadata. */
+export interface ResolvedRelease {
+  readonly release: ReleaseRef
+  readonly manifest: Manifest
+  readonly variant: Variant
+}
+
+/** Verified release metadata. */
+export interface Repository {
+  /** Errors: transient `net.*`, permanent `trust.*`, `variant.*`, `release.*`. */
+  resolve(release: ReleaseRef): Promise<Result<ResolvedRelease>>
+}
+
+/** Artifacts by digest, on disk (or in the browser's storage). */
+export interface ArtifactStore {
+  /** Resumes a partial download; hashes while streaming; only whole, right files get their name. */
+  fetch(artifact: Artifact, url: string, signal: AbortSignal): Promise<Result<undefined>>
+  /** The whole file, hashed again. Errors: `artifact.missing`, `artifact.digest`. */
+  read(sha256: string, lengthMax: number): Promise<Result<Uint8Array>>
+  /** A path for a process that hashes the buffer itself; undefined where there are no paths. */
+  path(sha256: string): string | undefined
+  collectGarbage(keep: ReadonlySet<string>): Promise<void>
+}
+
+/** The durable state, replaced whole and atomically. */
+export interface StateStore {
+  load(): Promise<DurableState | undefined>
+  save(durable: DurableState): Promise<void>
+}
+
+/** One release as the model host must load it. */
+export interface ServedRelease {
+  readonly resolved: ResolvedRelease
+  readonly provider: ExecutionProvider
+  readonly modelPath: string
+}
+
+export interface ServedModel {
+  readonly model: string
+  readonly current: ServedRelease | null
+  readonly candidate: ServedRelease | null
+  readonly previous: ServedRelease | null
+  /** Parts per million. */
+  readonly trafficShare: number
+  readonly shadow: number
+  readonly rollout: RolloutRef | null
+}
+
+export interface ServePlan {
+  readonly generation: number
+  readonly windowMs: number
+  readonly models: readonly ServedModel[]
+}
+
+export type ServeOutcome =
+  | { readonly served: true }
+  /** These could not be loaded; what served before goes on serving. */
+  | {
+      readonly served: false
+      readonly broken: readonly { sha256: string; problem: DeviceNotice['problem'] }[]
+    }
+
+export interface ArmWindow {
+  readonly arm: Arm
+  readonly version: string
+  readonly variant: string
+  readonly window: Window
+}
+
+/** One closed interval of one model, before it gets its boot and sequence number. */
+export interface ClosedInterval {
+  readonly model: string
+  readonly generation: number
+  readonly rollout: RolloutRef | null
+  readonly share: number
+  readonly startedAtMs: number
+  readonly durationMs: number
+  readonly arms: readonly ArmWindow[]
+}
+
+export type RuntimeEvent =
+  | { readonly kind: 'interval'; readonly interval: ClosedInterval }
+  /** The local guard, or a crash loop, took this release out of service. */
+  | {
+      readonly kind: 'releaseBroke'
+      readonly sha256: string
+      readonly problem: DeviceNotice['problem']
+    }
+  | { readonly kind: 'hostRestarted'; readonly problem: DeviceNotice['problem'] }
+
+/** Where models run: a process of its own on Node, a worker in the browser, a table in simulation. */
+export interface Runtime {
+  /** Admission, golden vectors and measurements, in a process that may die. */
+  qualify(release: ServedRelease['resolved'], signal: AbortSignal): Promise<Result<Qualification>>
+  /**
+   * Makes the host serve exactly this plan, without losing a request. Sessions of the former plan
+   * stay until the new ones are ready.
+   */
+  serve(plan: ServePlan): Promise<ServeOutcome>
+  onEvent(handler: (event: RuntimeEvent) => void): void
+  close(): Promise<void>
+}
+
+/** Messages up and down; reconnecting is the transport's business, durability the spool's. */
+export interface Transport {
+  /** @returns false when not connected or when the send buffer is full: try again later. */
+  publish(
+    topic: 'up/state' | 'up/report' | 'up/telemetry' | 'up/event',
+    payload: Uint8Array,
+  ): boolean
+  onMessage(
+    handler: (topic: 'dn/desired' | 'dn/command' | 'dn/ack', payload: Uint8Array) => void,
+  ): void
+  onConnection(handler: (connected: boolean) => void): void
+  close(): Promise<void>
+}
