@@ -49,7 +49,7 @@ export type Feature = z.infer<typeof featureSchema>
 /** The distribution of one feature that the release was validated on. */
 export const featureReferenceSchema = z.strictObject({
   feature: nameSchema,
-  /** Ascending interior edges at reference quantiles; B = edges + 1 bins. */
+  /** Ascending edges: least value, quantiles, next after the greatest; edges + 1 bins. */
   edges: z.array(z.number()).max(256),
   /** Reference rows per bin. */
   counts: z.array(countSchema).min(1).max(257),
@@ -57,6 +57,9 @@ export const featureReferenceSchema = z.strictObject({
   sd: z.number().min(0),
   /** Rows until the reference forgets itself; one value per so many enters the drift monitor. */
   autocorrelationRows: z.int().min(1),
+  /** Reference rows without a value, and with NaN or infinity; absent means unknown. */
+  missing: countSchema.optional(),
+  invalid: countSchema.optional(),
 })
 export type FeatureReference = z.infer<typeof featureReferenceSchema>
 

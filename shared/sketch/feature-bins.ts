@@ -1,0 +1,129 @@
+/**
+ * What a window knows of one feature: counts in the bins of the release's reference, and moments.
+ * Bin i holds the values v with exactly i edges <= v. The outer edges are the reference's least
+ * value and the next number after its greatest, so the first bin counts what lies under the
+ * reference and the last what lies over it.
+ *
+ * Invariants: a value is compared as float32, which is what most models see, on the device and when
+ * the reference is built; moments are whole numbers (quanta of 1/256 reference standard deviation
+ * from the reference mean), so that merging is exact and order does not matter.
+ */
+import type { FeatureReference } from '../model/manifest.ts'
+import { addRows } from './count-run.ts'
+
+const QUANTA_PER_SD = 256
+/** Deviations are cut at 64 standard deviations: one wild value must not drown a mean. */
+const QUANTA_MAX = 64 * QUANTA_PER_SD
+
+export interface FeatureCounts {
+  /** One count for each bin of the reference; `[0]` is under, the last is over. */
+  bins: number[]
+  /** Requests without the feature. */
+  missing: number
+  /** NaN or infinite. */
+  invalid: number
+  /** Sum of deviations, in quanta. */
+  deviation: number
+  /** Sum of squared deviations, in squared quanta. */
+  deviationSquared: number
+  min: number | null
+  max: number | null
+}
+
+export function emptyFeature(binCount: number): FeatureCounts {
+  return {
+    bins: new Array<number>(binCount).fill(0),
+    missing: 0,
+    invalid: 0,
+    deviation: 0,
+    deviationSquared: 0,
+    min: null,
+    max: null,
+  }
+}
+
+/** The number of edges at or below `value`: binary search over ascending edges. */
+export function binOf(edges: readonly number[], value: number): number {
+  let low = 0
+  let high = edges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (edges[middle]! <= value) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Counts one value, in place; null and undefined are missing, NaN and infinity invalid. */
+export function recordFeature(
+  counts: FeatureCounts,
+  reference: FeatureReference,
+  value: number | null | undefined,
+): void {
+  if (value === null || value === undefined) {
+    counts.missing++
+    return
+  }
+  // Adding 0 turns -0 into 0, which JSON and CBOR would otherwise tell apart.
+  const seen = Math.fround(value) + 0
+  if (!Number.isFinite(seen)) {
+    counts.invalid++
+    return
+  }
+  const bin = binOf(reference.edges, seen)
+  counts.bins[bin] = (counts.bins[bin] ?? 0) + 1
+  const quanta = Math.round(((seen - reference.mean) / unitOf(reference)) * QUANTA_PER_SD)
+  const cut = Math.max(-QUANTA_MAX, Math.min(QUANTA_MAX, quanta))
+  counts.deviation += cut
+  counts.deviationSquared += cut * cut
+  if (counts.min === null || seen < counts.min) counts.min = seen
+  if (counts.max === null || seen > counts.max) counts.max = seen
+}
+
+/** A feature that never varied in the reference is measured in its own unit. */
+function unitOf(reference: FeatureReference): number {
+  return reference.sd > 0 ? reference.sd : 1
+}
+
+/** Both must have the same bins; commutative and associative, `emptyFeature` is the identity. */
+export function mergeFeature(a: FeatureCounts, b: FeatureCounts): FeatureCounts {
+  return {
+    bins: addRows(a.bins, b.bins),
+    missing: a.missing + b.missing,
+    invalid: a.invalid + b.invalid,
+    deviation: a.deviation + b.deviation,
+    deviationSquared: a.deviationSquared + b.deviationSquared,
+    min: extreme(Math.min, a.min, b.min),
+    max: extreme(Math.max, a.max, b.max),
+  }
+}
+
+function extreme(
+  choose: (a: number, b: number) => number,
+  a: number | null,
+  b: number | null,
+): number | null {
+  if (a === null) return b
+  return b === null ? a : choose(a, b)
+}
+
+/** How many values were binned. */
+export function featureTotal(counts: FeatureCounts): number {
+  return counts.bins.reduce((sum, count) => sum + count, 0)
+}
+
+/**
+ * Mean and standard deviation in the feature's unit, with deviations cut at 64 reference standard
+ * deviations and rounded to 1/256 of one. @returns undefined when there are no values.
+ */
+export function featureMoments(
+  counts: FeatureCounts,
+  reference: FeatureReference,
+): { mean: number; sd: number } | undefined {
+  const n = featureTotal(counts)
+  if (n === 0) return undefined
+  const quantum = unitOf(reference) / QUANTA_PER_SD
+  const mean = counts.deviation / n
+  const variance = Math.max(0, counts.deviationSquared / n - mean * mean)
+  return { mean: reference.mean + mean * quantum, sd: Math.sqrt(variance) * quantum }
+}
