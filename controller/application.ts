@@ -1,0 +1,88 @@
+/**
+ * What the controller can do, apart from how it is asked: HTTP routes call this and nothing else.
+ * Refusals are values. Every change is stored before it is answered.
+ */
+
+import type {
+  DecisionResource,
+  DeviceResource,
+  HealthResource,
+  ReleaseResource,
+  RolloutResource,
+} from '../shared/api/resources.ts'
+import type { Result } from '../shared/kernel/result.ts'
+import type { Role } from '../shared/model/role.ts'
+import type { RolloutSpec } from '../shared/rollout/spec.ts'
+import type { RolloutCommand } from '../shared/rollout/state.ts'
+
+export interface Actor {
+  readonly name: string
+  readonly role: Role
+}
+
+/** One change that the console should hear about; `id` grows and is the SSE event id. */
+export interface Change {
+  readonly id: number
+  readonly kind: 'device' | 'release' | 'rollout' | 'decision' | 'notice'
+  readonly subject: string
+}
+
+export interface Application {
+  health(): Promise<HealthResource>
+
+  /** One-time or bounded-use enrolment token; the secret is returned once and stored hashed. */
+  createEnrolmentToken(
+    options: { uses: number; expiresInSeconds: number; labels: Record<string, string> },
+    actor: Actor,
+  ): Promise<Result<{ token: string; expiresAtMs: number }>>
+  /** Body: the signed enrolment request of shared/signing, as received. */
+  enrol(
+    body: Uint8Array,
+  ): Promise<Result<{ fleet: string; device: string; mqttUrl: string; wsUrl: string }>>
+  listDevices(): Promise<DeviceResource[]>
+  getDevice(device: string): Promise<Result<DeviceResource>>
+  /** For devices that cannot trust the retained message: the newest signed assignment. */
+  assignmentOf(device: string): Promise<Result<string>>
+
+  /** Public halves of the online keys, for the root ceremony. */
+  onlineKeys(): Promise<
+    { role: 'director' | 'snapshot' | 'timestamp'; keyId: string; key: unknown }[]
+  >
+  /** Version 1, or the next in the chain; verified before it is stored. */
+  putRoot(bytes: Uint8Array, actor: Actor): Promise<Result<{ version: number }>>
+  /** An artifact, before the metadata that names it. Hashed while stored. */
+  putArtifact(
+    sha256: string,
+    body: AsyncIterable<Uint8Array>,
+    actor: Actor,
+  ): Promise<Result<undefined>>
+  /** New top-level targets metadata; its new manifests become releases. */
+  putTargets(bytes: Uint8Array, actor: Actor): Promise<Result<{ releases: string[] }>>
+  listReleases(model?: string): Promise<ReleaseResource[]>
+  getRelease(model: string, version: string): Promise<Result<ReleaseResource>>
+
+  /** TUF metadata by file name (`1.root.json`, `timestamp.json` ...). */
+  tufMetadata(file: string): Promise<Result<Uint8Array>>
+  /** An artifact by digest: its length, and a stream of the range. */
+  artifact(
+    sha256: string,
+  ): Promise<
+    Result<{ length: number; open(start: number, end: number): ReadableStream<Uint8Array> }>
+  >
+  /** Digest and length of a TUF target path as served: `<dir>/<sha256>.<file>`. */
+  tufTarget(path: string): Promise<Result<{ sha256: string; length: number }>>
+
+  createRollout(spec: RolloutSpec, actor: Actor): Promise<Result<RolloutResource>>
+  commandRollout(
+    id: string,
+    command: RolloutCommand,
+    options: { full: boolean; note: string },
+    actor: Actor,
+  ): Promise<Result<RolloutResource>>
+  listRollouts(actor: Actor): Promise<RolloutResource[]>
+  getRollout(id: string, actor: Actor): Promise<Result<RolloutResource>>
+  decisions(rollout: string): Promise<DecisionResource[]>
+
+  /** Calls back on every change; changes after `sinceId` that are still buffered come first. */
+  subscribe(sinceId: number | undefined, onChange: (change: Change) => void): () => void
+}

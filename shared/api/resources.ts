@@ -1,0 +1,189 @@
+/**
+ * What the controller says over HTTP: one zod schema per resource. Routes bind them (routes.ts), the
+ * OpenAPI document is generated from them, CLI and console are typed by them.
+ */
+import { z } from 'zod'
+import { rolloutRefSchema } from '../model/assignment.ts'
+import {
+  deviceFactsSchema,
+  deviceNoticeSchema,
+  presenceSchema,
+  problemSchema,
+  qualificationSchema,
+  reportSchema,
+} from '../model/device.ts'
+import { manifestSchema } from '../model/manifest.ts'
+import {
+  countSchema,
+  idSchema,
+  nameSchema,
+  ppmSchema,
+  sha256Schema,
+  timeMsSchema,
+  versionSchema,
+} from '../model/names.ts'
+import { rolloutSpecSchema } from '../rollout/spec.ts'
+
+/** What the controller wants of one model on one device. */
+export const desiredModelSchema = z.strictObject({
+  model: nameSchema,
+  current: versionSchema,
+  candidate: versionSchema.nullable(),
+  trafficShare: ppmSchema,
+  shadow: ppmSchema,
+  rollout: rolloutRefSchema.nullable(),
+})
+
+export const deviceResourceSchema = z.strictObject({
+  device: idSchema,
+  fleet: idSchema,
+  deviceKey: sha256Schema,
+  facts: deviceFactsSchema,
+  enrolledAtMs: timeMsSchema,
+  presence: presenceSchema.nullable(),
+  lastSeenMs: timeMsSchema.nullable(),
+  generation: countSchema,
+  desired: z.array(desiredModelSchema),
+  report: reportSchema.nullable(),
+  qualifications: z.array(qualificationSchema),
+  /** Newest first, at most 50. */
+  notices: z.array(deviceNoticeSchema).max(50),
+  /** Desired and reported agree. */
+  converged: z.boolean(),
+})
+export type DeviceResource = z.infer<typeof deviceResourceSchema>
+
+export const releaseResourceSchema = z.strictObject({
+  model: nameSchema,
+  version: versionSchema,
+  stage: z.enum(['registered', 'staging', 'production', 'archived']),
+  publishedAtMs: timeMsSchema,
+  publishedBy: z.string().max(64),
+  manifestSha256: sha256Schema,
+  manifest: manifestSchema,
+  /** Key ids whose signatures over the targets hold. */
+  signedBy: z.array(sha256Schema),
+  /** Devices that have it in a serving slot. */
+  devices: countSchema,
+})
+export type ReleaseResource = z.infer<typeof releaseResourceSchema>
+
+/** Counts of one arm that a verdict was made from, of one profile or of all (`*`). */
+export const armCountsSchema = z.strictObject({
+  n: countSchema,
+  errors: countSchema,
+  latencyBad: countSchema,
+  labelled: countSchema,
+  correct: countSchema,
+})
+export type ArmCounts = z.infer<typeof armCountsSchema>
+
+export const evidenceSchema = z.strictObject({
+  profile: z.string().max(64),
+  baseline: armCountsSchema,
+  canary: armCountsSchema,
+})
+
+export const verdictSchema = z.strictObject({
+  decision: z.enum(['promote', 'rollback', 'hold']),
+  reasons: z.array(
+    z.strictObject({
+      metric: z.string(),
+      profile: z.string(),
+      outcome: z.enum(['breach', 'pass', 'undecided']),
+      value: z.number().nullable(),
+      limit: z.number(),
+      n: countSchema,
+      bad: countSchema,
+      needed: z.strictObject({ unit: z.string(), count: countSchema }).nullable(),
+      sentence: z.string(),
+    }),
+  ),
+})
+
+export const reasonSchema = z.strictObject({ code: z.string(), sentence: z.string() })
+
+export const rolloutStateSchema = z.enum([
+  'draft',
+  'awaiting_approval',
+  'ready',
+  'running',
+  'paused',
+  'rolling_back',
+  'rolled_back',
+  'promoted',
+  'aborted',
+  'failed',
+])
+
+export const rolloutResourceSchema = z.strictObject({
+  id: idSchema,
+  spec: rolloutSpecSchema,
+  state: rolloutStateSchema,
+  wave: countSchema,
+  wavePhase: z.enum(['starting', 'observing', 'passed']),
+  reason: reasonSchema,
+  approvedBy: z.array(z.string()),
+  createdBy: z.string(),
+  createdAtMs: timeMsSchema,
+  startedAtMs: timeMsSchema.nullable(),
+  waveStartedAtMs: timeMsSchema.nullable(),
+  endedAtMs: timeMsSchema.nullable(),
+  verdict: verdictSchema.nullable(),
+  /** Merged counts of the running wave, pooled (`*`) first. */
+  evidence: z.array(evidenceSchema),
+  /** Requests that the candidate answered since the rollout began, and how many of them were bad. */
+  totals: z.strictObject({ canaryRequests: countSchema, canaryBad: countSchema }),
+  devices: z.array(
+    z.strictObject({
+      device: idSchema,
+      profile: nameSchema,
+      inCohort: z.boolean(),
+      online: z.boolean(),
+      candidate: z.enum(['absent', 'installing', 'serving', 'failed']),
+      failureCode: z.string().nullable(),
+    }),
+  ),
+  /** Commands that the caller may give now. */
+  allowed: z.array(z.string()),
+})
+export type RolloutResource = z.infer<typeof rolloutResourceSchema>
+
+export const decisionResourceSchema = z.strictObject({
+  id: countSchema,
+  rollout: idSchema,
+  atMs: timeMsSchema,
+  actor: z.string(),
+  action: z.string(),
+  from: rolloutStateSchema,
+  to: rolloutStateSchema,
+  wave: countSchema,
+  reason: reasonSchema,
+  verdict: verdictSchema.nullable(),
+  /** SHA-256 of the merged counts that the verdict was made from. */
+  inputsDigest: z.string(),
+  inputs: z.array(evidenceSchema),
+})
+export type DecisionResource = z.infer<typeof decisionResourceSchema>
+
+export const healthResourceSchema = z.strictObject({
+  status: z.enum(['ok', 'degraded']),
+  fleet: idSchema,
+  version: z.string(),
+  startedAtMs: timeMsSchema,
+  devices: z.strictObject({ enrolled: countSchema, online: countSchema }),
+  /** What was received, merged, dropped as duplicate, refused by code. */
+  messages: z.strictObject({
+    received: countSchema,
+    merged: countSchema,
+    duplicates: countSchema,
+    refused: z.record(z.string(), countSchema),
+  }),
+  broker: z.strictObject({ clients: countSchema, refused: z.record(z.string(), countSchema) }),
+  /** Null until a root was uploaded: nothing can be assigned before. */
+  rootVersion: countSchema.nullable(),
+})
+export type HealthResource = z.infer<typeof healthResourceSchema>
+
+/** Every refusal over HTTP has this body. */
+export const errorResourceSchema = z.strictObject({ error: problemSchema })

@@ -1,0 +1,244 @@
+/**
+ * The rollout machine: `step(rollout, event, now)`. This is where a rollout decides to go on, to
+ * wait or to roll back; `judge()` has weighed the evidence before, the reconciler acts on it after.
+ *
+ *   draft -> awaiting_approval -> ready -> running <-> paused
+ *   running | paused -> promoted | rolling_back -> rolled_back | aborted
+ *
+ * Invariants: no wave advances without a `promote` verdict; no data is never success; a device that
+ * is offline neither blocks a wave nor counts for it.
+ */
+import { unreachable } from '../kernel/assert.ts'
+import { ok, type Result, refuse } from '../kernel/result.ts'
+import { COMMANDS } from './commands.ts'
+import {
+  type DecisionRecord,
+  isFinal,
+  type Reason,
+  type Rollout,
+  type RolloutEvent,
+  type TargetedDevice,
+} from './state.ts'
+
+export interface RolloutStep {
+  readonly rollout: Rollout
+  /** Empty when nothing was decided. */
+  readonly records: readonly DecisionRecord[]
+}
+
+type Command = Extract<RolloutEvent, { kind: 'command' }>
+type Observed = Extract<RolloutEvent, { kind: 'observed' }>
+
+/** Errors: `rollout.not_allowed` when the command does not fit the state. */
+export function step(rollout: Rollout, event: RolloutEvent, nowMs: number): Result<RolloutStep> {
+  return event.kind === 'command'
+    ? onCommand(rollout, event, nowMs)
+    : ok(onObserved(rollout, event, nowMs))
+}
+
+function onCommand(rollout: Rollout, event: Command, nowMs: number): Result<RolloutStep> {
+  const row = COMMANDS[event.command]
+  const decided = (change: Partial<Rollout>, code: string, sentence: string) => {
+    const note = event.note === '' ? '' : ` (${event.note})`
+    const reason = { code, sentence: `${sentence} by ${event.actor}${note}.` }
+    return ok(decide(rollout, { ...change, reason }, event.actor, event.command, nowMs))
+  }
+  if (row.done.includes(rollout.state)) return ok({ rollout, records: [] })
+  if (!row.from.includes(rollout.state)) {
+    return refuse(
+      'rollout.not_allowed',
+      `A rollout that is ${rollout.state} takes no ${event.command}.`,
+      {
+        expected: `state ${row.from.join(' or ')}`,
+        found: rollout.state,
+        next: `linnet rollout show ${rollout.id}`,
+      },
+    )
+  }
+  switch (event.command) {
+    case 'start':
+      return decided(startWave(0, nowMs, { startedAtMs: nowMs }), 'started', 'Started')
+    case 'approve': {
+      const approvedBy = [...new Set([...rollout.approvedBy, event.actor])]
+      const enough = approvedBy.length >= rollout.spec.approvals
+      return decided(
+        { approvedBy, state: enough ? 'ready' : 'awaiting_approval' },
+        'approved',
+        `Approved (${approvedBy.length} of ${rollout.spec.approvals})`,
+      )
+    }
+    case 'deny':
+      return decided({ state: 'aborted', endedAtMs: nowMs }, 'denied', 'Denied')
+    case 'pause':
+      return decided({ state: 'paused' }, 'paused_by_operator', 'Paused')
+    case 'resume':
+      // The wave starts its clock anew, or it would run out of time again at once.
+      return decided({ state: 'running', waveStartedAtMs: nowMs }, 'resumed', 'Resumed')
+    case 'promote': {
+      const last = event.full || rollout.wave === rollout.spec.waves.length - 1
+      if (last)
+        return decided({ state: 'promoted', endedAtMs: nowMs }, 'promoted_by_operator', 'Promoted')
+      const next = rollout.wave + 1
+      return decided(startWave(next, nowMs), 'advanced_by_operator', `Advanced to wave ${next + 1}`)
+    }
+    case 'abort':
+      return decided({ state: 'aborted', endedAtMs: nowMs }, 'aborted_by_operator', 'Aborted')
+    case 'rollback':
+      return decided(
+        { state: 'rolling_back', endedAtMs: null },
+        'rolled_back_by_operator',
+        'Rolled back',
+      )
+    default:
+      return unreachable(event.command)
+  }
+}
+
+function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
+  if (rollout.state === 'rolling_back') return onRollingBack(rollout, event.devices, nowMs)
+  if (rollout.state !== 'running') return { rollout, records: [] }
+  const automatic = (change: Partial<Rollout> & { reason: Reason }, action: string) =>
+    decide(rollout, { verdict: event.verdict, ...change }, 'controller', action, nowMs)
+
+  const failed = tooManyInstallFailures(rollout, event.devices)
+  if (failed !== undefined) return automatic({ state: 'rolling_back', reason: failed }, 'rollback')
+
+  const { verdict } = event
+  if (verdict?.decision === 'rollback') {
+    const sentence =
+      verdict.reasons.find((r) => r.outcome === 'breach')?.sentence ?? 'A limit was broken.'
+    return automatic({ state: 'rolling_back', reason: { code: 'guardrail', sentence } }, 'rollback')
+  }
+  const spec = rollout.spec.waves[rollout.wave]!
+  const elapsedMs = nowMs - (rollout.waveStartedAtMs ?? nowMs)
+  if (verdict?.decision === 'promote' && elapsedMs >= spec.minSeconds * 1000) {
+    return pass(rollout, event, nowMs)
+  }
+  if (elapsedMs >= spec.maxSeconds * 1000) {
+    const sentence = `Wave ${rollout.wave + 1} is undecided after ${spec.maxSeconds} s: ${waitingFor(event)}`
+    const state = rollout.spec.onHold === 'pause' ? 'paused' : 'rolling_back'
+    return automatic(
+      { state, reason: { code: 'undecided', sentence } },
+      state === 'paused' ? 'pause' : 'rollback',
+    )
+  }
+  return keepObserving(rollout, event)
+}
+
+/** A promote verdict: the next wave, or the end. */
+function pass(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
+  const evidence =
+    event.verdict?.reasons.filter((r) => r.profile === '*').map((r) => r.sentence) ?? []
+  const last = rollout.wave === rollout.spec.waves.length - 1
+  const head = last ? 'All waves passed' : `Wave ${rollout.wave + 1} passed`
+  const reason = {
+    code: last ? 'promoted' : 'wave_passed',
+    sentence: `${head}: ${evidence.join(' ')}`,
+  }
+  const change: Partial<Rollout> = last
+    ? { state: 'promoted', wavePhase: 'passed', endedAtMs: nowMs, verdict: event.verdict }
+    : startWave(rollout.wave + 1, nowMs)
+  const { records, rollout: next } = decide(
+    rollout,
+    { ...change, reason },
+    'controller',
+    'promote',
+    nowMs,
+  )
+  return {
+    rollout: next,
+    records: records.map((record) => ({ ...record, verdict: event.verdict })),
+  }
+}
+
+/** Nothing is decided; what is shown stays true all the same. */
+function keepObserving(rollout: Rollout, event: Observed): RolloutStep {
+  const serving = event.devices.some((device) => device.candidate === 'serving')
+  const wavePhase = serving ? 'observing' : rollout.wavePhase
+  const sentence = `Wave ${rollout.wave + 1} of ${rollout.spec.waves.length}: ${waitingFor(event)}`
+  const reason = { code: wavePhase, sentence }
+  return { rollout: { ...rollout, wavePhase, verdict: event.verdict, reason }, records: [] }
+}
+
+function waitingFor(event: Observed): string {
+  const waiting = event.devices.filter((device) => device.candidate === 'absent' && !device.online)
+  const offline = waiting.length > 0 ? ` ${waiting.length} offline devices will follow.` : ''
+  const serving = event.devices.filter((device) => device.candidate === 'serving').length
+  if (event.devices.length === 0) return 'no device is targeted yet.'
+  if (serving === 0)
+    return `waiting for the first of ${event.devices.length} devices to serve it.${offline}`
+  const undecided = event.verdict?.reasons.find((reason) => reason.outcome === 'undecided')
+  return `${serving} of ${event.devices.length} devices serve it; ${undecided?.sentence ?? 'no evidence yet.'}${offline}`
+}
+
+function tooManyInstallFailures(
+  rollout: Rollout,
+  devices: readonly TargetedDevice[],
+): Reason | undefined {
+  const failed = devices.filter((device) => device.candidate === 'failed')
+  if (
+    failed.length === 0 ||
+    failed.length <= rollout.spec.installFailureShareMax * devices.length
+  ) {
+    return undefined
+  }
+  const codes = [...new Set(failed.map((device) => device.failureCode ?? 'unknown'))].toSorted()
+  return {
+    code: 'install_failures',
+    sentence: `${failed.length} of ${devices.length} devices of wave ${rollout.wave + 1} refused or failed to install it (${codes.join(', ')}).`,
+  }
+}
+
+/** Rolled back once no reachable device serves the candidate; the others follow when they return. */
+function onRollingBack(
+  rollout: Rollout,
+  devices: readonly TargetedDevice[],
+  nowMs: number,
+): RolloutStep {
+  const holding = devices.filter((device) => device.candidate === 'serving')
+  const reachable = holding.filter((device) => device.online)
+  if (reachable.length > 0) return { rollout, records: [] }
+  const offline = holding.length > 0 ? ` ${holding.length} offline devices will follow.` : ''
+  const reason = { ...rollout.reason, sentence: `${rollout.reason.sentence}${offline}` }
+  return decide(
+    rollout,
+    { state: 'rolled_back', endedAtMs: nowMs, reason },
+    'controller',
+    'rolled_back',
+    nowMs,
+  )
+}
+
+function startWave(wave: number, nowMs: number, more: Partial<Rollout> = {}): Partial<Rollout> {
+  return {
+    state: 'running',
+    wave,
+    wavePhase: 'starting',
+    waveStartedAtMs: nowMs,
+    verdict: null,
+    ...more,
+  }
+}
+
+function decide(
+  rollout: Rollout,
+  change: Partial<Rollout> & { reason: Reason },
+  actor: string,
+  action: string,
+  nowMs: number,
+): RolloutStep {
+  const next: Rollout = { ...rollout, ...change }
+  if (isFinal(rollout) && rollout.state !== 'promoted') return { rollout, records: [] }
+  const record: DecisionRecord = {
+    rollout: rollout.id,
+    atMs: nowMs,
+    actor,
+    action,
+    from: rollout.state,
+    to: next.state,
+    wave: rollout.wave,
+    reason: change.reason,
+    verdict: next.verdict,
+  }
+  return { rollout: next, records: [record] }
+}
