@@ -1,0 +1,24 @@
+/** The request with which a device asks to join a fleet, signed by the key that it brings. */
+import { z } from 'zod'
+import { deviceFactsSchema } from './device.ts'
+import { idSchema } from './names.ts'
+
+/** A device key: Ed25519, or P-256 in browsers whose WebCrypto has nothing else. */
+export const devicePublicKeySchema = z.strictObject({
+  keytype: z.enum(['ed25519', 'ecdsa']),
+  scheme: z.enum(['ed25519', 'ecdsa-sha2-nistp256']),
+  keyval: z.strictObject({ public: z.string().min(1).max(1_024) }),
+})
+
+export const enrolmentSchema = z.strictObject({
+  _type: z.literal('enrolment'),
+  specVersion: z.literal('1'),
+  fleet: idSchema,
+  device: idSchema,
+  token: z.string().min(1).max(512),
+  /** From the controller, once; it makes a recorded request worthless. */
+  nonce: z.string().regex(/^[0-9a-f]{32,128}$/),
+  facts: deviceFactsSchema,
+  publicKey: devicePublicKeySchema,
+})
+export type Enrolment = z.infer<typeof enrolmentSchema>
