@@ -1,0 +1,153 @@
+/**
+ * The three tests of the mission, each over one scope (a profile, or all together): share of
+ * requests without an answer, share of requests over the latency limit, drop of accuracy.
+ */
+import type { ArmCounts } from './arm-counts.ts'
+import {
+  chanceOfAtLeast,
+  chanceOfAtMost,
+  differenceBounds,
+  lowerBound,
+  type Share,
+  upperBound,
+} from './bounds.ts'
+import type { JudgePolicy } from './policy.ts'
+import type { VerdictReason } from './verdict.ts'
+
+type Finding = Omit<VerdictReason, 'sentence' | 'profile'>
+type Outcome = VerdictReason['outcome']
+
+/** What it takes to break or to meet one limit. */
+export interface Test {
+  readonly limit: number
+  /** Chance of a false breach, at one look. */
+  readonly alpha: number
+  /** Chance of a false pass, at one look. */
+  readonly beta: number
+  readonly minBadEvents: number
+}
+
+/** Labels in each arm below which the score interval is not trusted to roll back. */
+const LABELS_FOR_BREACH = 20
+/** More than this is no forecast but "never at this share". */
+const NEEDED_MAX = 1_000_000
+
+/** An absolute criterion: the canary's share of bad requests against a limit. */
+export function judgeShare(
+  metric: 'error_rate' | 'latency',
+  canary: ArmCounts,
+  baseline: ArmCounts | null,
+  test: Test,
+  minRequests: number,
+): Finding {
+  const share = shareOf(metric, canary)
+  const outcomeOf = (at: Share): Outcome => {
+    const { limit, alpha, beta, minBadEvents } = test
+    if (at.bad >= minBadEvents && chanceOfAtLeast(at, limit) < alpha) return 'breach'
+    return at.n >= minRequests && chanceOfAtMost(at, limit) <= beta ? 'pass' : 'undecided'
+  }
+  const outcome = outcomeOf(share)
+  return {
+    metric,
+    outcome,
+    value: share.n > 0 ? share.bad / share.n : null,
+    limit: test.limit,
+    lower: share.n > 0 ? lowerBound(share, test.alpha) : null,
+    upper: share.n > 0 ? upperBound(share, test.beta) : null,
+    ...share,
+    baseline: baseline && shareOf(metric, baseline),
+    needed: outcome === 'undecided' ? needed('requests', share, outcomeOf) : null,
+  }
+}
+
+function shareOf(metric: 'error_rate' | 'latency', counts: ArmCounts): Share {
+  return { n: counts.requests, bad: metric === 'error_rate' ? counts.errors : counts.latencyBad }
+}
+
+/** A relative criterion: how much more often the canary's answers were wrong than the baseline's. */
+export function judgeQuality(
+  canaryCounts: ArmCounts,
+  baselineCounts: ArmCounts | null,
+  test: Test,
+  policy: Pick<JudgePolicy, 'labels' | 'minLabels'>,
+): Finding {
+  const canary = wrongOf(canaryCounts)
+  const baseline = baselineCounts && wrongOf(baselineCounts)
+  const found = { metric: 'quality' as const, limit: test.limit, ...canary, baseline }
+  const unknown = { value: null, lower: null, upper: null, needed: null }
+  if (baseline === null) return { ...found, ...unknown, outcome: 'not_judged' }
+  if (canary.n === 0 && baseline.n === 0 && policy.labels === 'if_any') {
+    return { ...found, ...unknown, outcome: 'not_judged' }
+  }
+  const judgeAt = (at: Share, reference: Share) => {
+    const bounds = differenceBounds(at, reference, { lower: test.alpha, upper: test.beta })
+    return { ...bounds, outcome: qualityOutcome(at, reference, bounds, test, policy.minLabels) }
+  }
+  const { lower, upper, outcome } = judgeAt(canary, baseline)
+  const outcomeWith = (more: Share): Outcome =>
+    judgeAt(more, keepPace(baseline, canary, more)).outcome
+  const isKnown = canary.n > 0 && baseline.n > 0
+  return {
+    ...found,
+    outcome,
+    value: isKnown ? canary.bad / canary.n - baseline.bad / baseline.n : null,
+    lower: isKnown ? lower : null,
+    upper: isKnown ? upper : null,
+    needed: outcome === 'undecided' ? needed('labels', canary, outcomeWith) : null,
+  }
+}
+
+function qualityOutcome(
+  canary: Share,
+  baseline: Share,
+  { lower, upper }: { lower: number; upper: number },
+  { limit, minBadEvents }: Test,
+  minLabels: number,
+): Outcome {
+  const labels = Math.min(canary.n, baseline.n)
+  const canBreach = labels >= LABELS_FOR_BREACH && canary.bad >= minBadEvents
+  if (canBreach && lower > limit) return 'breach'
+  return labels >= minLabels && upper <= limit ? 'pass' : 'undecided'
+}
+
+/** The baseline's labels by the time the canary's have grown from `now` to `then`. */
+function keepPace(baseline: Share, now: Share, then: Share): Share {
+  if (now.n === 0 || baseline.n === 0) {
+    const n = Math.max(baseline.n, then.n)
+    return { n, bad: Math.round((n * baseline.bad) / Math.max(1, baseline.n)) }
+  }
+  const growth = then.n / now.n
+  return { n: Math.round(baseline.n * growth), bad: Math.round(baseline.bad * growth) }
+}
+
+function wrongOf(counts: ArmCounts): Share {
+  return { n: counts.labelled, bad: counts.labelled - counts.correct }
+}
+
+/**
+ * About how many more events decide, if the share of bad ones stays as it is: doubling, then
+ * halving. @returns null when no number up to `NEEDED_MAX` does.
+ */
+function needed(
+  unit: 'requests' | 'labels',
+  now: Share,
+  outcomeOf: (then: Share) => Outcome,
+): VerdictReason['needed'] {
+  const rate = now.n > 0 ? now.bad / now.n : 0
+  const isDecidedAfter = (more: number): boolean => {
+    const n = now.n + more
+    return outcomeOf({ n, bad: Math.max(now.bad, Math.round(rate * n)) }) !== 'undecided'
+  }
+  let enough = 1
+  while (!isDecidedAfter(enough)) {
+    enough *= 2
+    if (enough > NEEDED_MAX) return null
+  }
+  let tooFew = Math.floor(enough / 2)
+  while (enough - tooFew > 1) {
+    const middle = Math.floor((tooFew + enough) / 2)
+    if (isDecidedAfter(middle)) enough = middle
+    else tooFew = middle
+  }
+  return { unit, count: enough }
+}
