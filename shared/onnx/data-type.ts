@@ -19,7 +19,7 @@ export type TensorData =
   | readonly string[]
 
 /** Which repeated field of TensorProto holds the elements when `raw_data` is absent. */
-export type TypedField = 'float' | 'int32' | 'string' | 'int64' | 'double' | 'uint64'
+type TypedField = 'float' | 'int32' | 'string' | 'int64' | 'double' | 'uint64'
 
 interface TypeRow {
   readonly code: number

@@ -54,7 +54,7 @@ export interface GraphOutline {
   readonly initializers: Set<string>
 }
 
-export const LIMITS = {
+const LIMITS = {
   /** Nested subgraphs; ONNX Runtime's own models stay below 4. */
   depth: 16,
   values: 4_096,
