@@ -1,0 +1,127 @@
+/**
+ * The demo's processes: real programs of Linnet, started as a person would start them. Whatever ends,
+ * all of them end with the demo.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createWriteStream, type WriteStream } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { ProblemError } from '../../shared/kernel/result.ts'
+import { programAt } from '../../shared/node/program.ts'
+
+const LINNET = programAt(import.meta.url, '../cli/main')
+const STOP_GRACE_MS = 5_000
+
+export interface RunningProgram {
+  readonly name: string
+  readonly pid: number
+  /** Resolves with the first line of stdout that matches; rejects when the program ends before. */
+  ready(pattern: RegExp, timeoutMs: number): Promise<RegExpMatchArray>
+  stop(): Promise<void>
+}
+
+export interface Processes {
+  /** Runs in the background; its output goes to `<logs>/<name>.log`. */
+  start(name: string, args: readonly string[]): RunningProgram
+  /** Runs to its end and returns its stdout as JSON. */
+  command<T>(args: readonly string[]): Promise<T>
+  stopAll(): Promise<void>
+}
+
+export function createProcesses(options: {
+  logs: string
+  environment: Readonly<Record<string, string>>
+}): Processes {
+  const running = new Set<RunningProgram>()
+  const environment = { ...process.env, NO_COLOR: '1', ...options.environment }
+  const launch = (args: readonly string[]): ChildProcess =>
+    spawn(process.execPath, [...LINNET.execArgv, LINNET.file, ...args], {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+  return {
+    start(name, args) {
+      const program = follow(
+        name,
+        launch(args),
+        createWriteStream(join(options.logs, `${name}.log`)),
+      )
+      running.add(program)
+      return program
+    },
+    command: (args) => runToEnd(launch([...args, '--json']), args),
+    async stopAll() {
+      // Agents first: they say goodbye to a controller that still listens.
+      for (const program of [...running].toReversed()) await program.stop()
+    },
+  }
+}
+
+function follow(name: string, child: ChildProcess, log: WriteStream): RunningProgram {
+  const lines: string[] = []
+  const watchers = new Set<(line: string) => void>()
+  let ended = false
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    log.write(`${line}\n`)
+    if (lines.length < 1_000) lines.push(line)
+    for (const watch of watchers) watch(line)
+  })
+  child.stderr!.on('data', (chunk: Buffer) => log.write(chunk))
+  const end = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  void end.then(() => {
+    ended = true
+    log.end()
+  })
+  return {
+    name,
+    pid: child.pid ?? 0,
+    ready: (pattern, timeoutMs) =>
+      new Promise((resolve, reject) => {
+        const fail = (found: string) =>
+          reject(
+            new ProblemError({
+              code: 'demo.not_ready',
+              message: `${name} did not become ready.`,
+              expected: String(pattern),
+              found,
+              next: `read ${String(log.path)}`,
+            }),
+          )
+        const timer = setTimeout(() => fail(`nothing within ${timeoutMs / 1000} s`), timeoutMs)
+        const watch = (line: string) => {
+          const match = pattern.exec(line)
+          if (match === null) return
+          clearTimeout(timer)
+          watchers.delete(watch)
+          resolve(match)
+        }
+        watchers.add(watch)
+        for (const line of lines) watch(line)
+        void end.then(() => {
+          clearTimeout(timer)
+          fail(`it ended: ${lines.at(-1) ?? 'no output'}`)
+        })
+      }),
+    async stop() {
+      if (ended) return
+      child.kill('SIGTERM')
+      const kill = setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS)
+      await end
+      clearTimeout(kill)
+    },
+  }
+}
+
+async function runToEnd<T>(child: ChildProcess, args: readonly string[]): Promise<T> {
+  let stdout = ''
+  let stderr = ''
+  child.stdout!.on('data', (chunk: Buffer) => (stdout += chunk))
+  child.stderr!.on('data', (chunk: Buffer) => (stderr += chunk))
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  if (code === 0) return JSON.parse(stdout) as T
+  throw new ProblemError({
+    code: 'demo.command_failed',
+    message: `linnet ${args.join(' ')} ended with ${code}.`,
+    found: stderr.trim() || stdout.trim(),
+  })
+}
