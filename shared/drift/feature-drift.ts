@@ -6,7 +6,7 @@
  */
 import { ok, type Result } from '../kernel/result.ts'
 import type { FeatureReference } from '../model/manifest.ts'
-import { type FeatureCounts, featureMoments, featureTotal } from '../sketch/feature-bins.ts'
+import { type FeatureCounts, featureMoments } from '../sketch/feature-bins.ts'
 import { type BinnedScores, compareCounts } from './binned-scores.ts'
 import { type Interval, ksInterval, wassersteinInterval } from './intervals.ts'
 import { debiasedPsi, psiThreshold } from './psi-threshold.ts'
