@@ -14,6 +14,7 @@ import type { Result } from '../shared/kernel/result.ts'
 import type { Role } from '../shared/model/role.ts'
 import type { RolloutSpec } from '../shared/rollout/spec.ts'
 import type { RolloutCommand } from '../shared/rollout/state.ts'
+import type { PublicKey } from '../shared/signing/keys.ts'
 
 export interface Actor {
   readonly name: string
@@ -46,7 +47,7 @@ export interface Application {
 
   /** Public halves of the online keys, for the root ceremony. */
   onlineKeys(): Promise<
-    { role: 'director' | 'snapshot' | 'timestamp'; keyId: string; key: unknown }[]
+    { role: 'director' | 'snapshot' | 'timestamp'; keyId: string; key: PublicKey }[]
   >
   /** Version 1, or the next in the chain; verified before it is stored. */
   putRoot(bytes: Uint8Array, actor: Actor): Promise<Result<{ version: number }>>

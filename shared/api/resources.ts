@@ -3,6 +3,7 @@
  * OpenAPI document is generated from them, CLI and console are typed by them.
  */
 import { z } from 'zod'
+import { verdictSchema } from '../judge/verdict.ts'
 import { rolloutRefSchema } from '../model/assignment.ts'
 import {
   deviceFactsSchema,
@@ -22,6 +23,7 @@ import {
   timeMsSchema,
   versionSchema,
 } from '../model/names.ts'
+import { roleSchema } from '../model/role.ts'
 import { rolloutSpecSchema } from '../rollout/spec.ts'
 
 /** What the controller wants of one model on one device. */
@@ -82,23 +84,6 @@ export const evidenceSchema = z.strictObject({
   profile: z.string().max(64),
   baseline: armCountsSchema,
   canary: armCountsSchema,
-})
-
-export const verdictSchema = z.strictObject({
-  decision: z.enum(['promote', 'rollback', 'hold']),
-  reasons: z.array(
-    z.strictObject({
-      metric: z.string(),
-      profile: z.string(),
-      outcome: z.enum(['breach', 'pass', 'undecided']),
-      value: z.number().nullable(),
-      limit: z.number(),
-      n: countSchema,
-      bad: countSchema,
-      needed: z.strictObject({ unit: z.string(), count: countSchema }).nullable(),
-      sentence: z.string(),
-    }),
-  ),
 })
 
 export const reasonSchema = z.strictObject({ code: z.string(), sentence: z.string() })
@@ -184,6 +169,35 @@ export const healthResourceSchema = z.strictObject({
   rootVersion: countSchema.nullable(),
 })
 export type HealthResource = z.infer<typeof healthResourceSchema>
+
+/** The commands of rollout/commands.ts, as they travel. */
+export const rolloutCommandSchema = z.enum([
+  'start',
+  'approve',
+  'deny',
+  'pause',
+  'resume',
+  'promote',
+  'abort',
+  'rollback',
+])
+
+/** An operator's token without its secret. */
+export const tokenResourceSchema = z.strictObject({
+  name: nameSchema,
+  role: roleSchema,
+  createdAtMs: timeMsSchema,
+  expiresAtMs: timeMsSchema.nullable(),
+})
+export type TokenResource = z.infer<typeof tokenResourceSchema>
+
+/** One server-sent event: what changed, to be asked for again. Its id is the event id. */
+export const changeResourceSchema = z.strictObject({
+  id: countSchema,
+  kind: z.enum(['device', 'release', 'rollout', 'decision', 'notice']),
+  subject: z.string().max(160),
+})
+export type ChangeResource = z.infer<typeof changeResourceSchema>
 
 /** Every refusal over HTTP has this body. */
 export const errorResourceSchema = z.strictObject({ error: problemSchema })
