@@ -1,0 +1,99 @@
+/**
+ * The store as plain maps, for simulation and tests: the same contract, no file. It outlives the
+ * controller that uses it, as a database does, so that a crash and a restart can be simulated.
+ */
+import {
+  KEY_OF,
+  type Rows,
+  type Store,
+  type StoreChange,
+  type StoredState,
+  type StoredWindow,
+  type TableName,
+  windowKeyText,
+} from './store.ts'
+
+type Tables = { readonly [T in TableName]: Map<string, Rows[T]> }
+
+export function createMemoryStore(): Store {
+  const tables = emptyTables()
+  return {
+    async write(changes) {
+      for (const change of changes) apply(tables, change)
+    },
+    load: async () => loadTables(tables),
+    window: async (key) => tables.windows.get(windowKeyText(key)),
+    windowsOf: async (rollout) => windowsWhere(tables, (row) => row.rollout === rollout),
+    windowsBetween: async (from, to) =>
+      windowsWhere(tables, (row) => row.minute >= from && row.minute <= to),
+    decisionsOf: async (rollout, limit) =>
+      newest(tables.decisions, limit, (row) => row.record.rollout === rollout),
+    noticesOf: async (device, limit) =>
+      newest(tables.notices, limit, (row) => device === undefined || row.device === device),
+    audit: async (limit) => newest(tables.audit, limit, () => true),
+    /** Keeps its rows: the next controller finds them. */
+    close: async () => undefined,
+  }
+}
+
+function emptyTables(): Tables {
+  const tables = Object.keys(KEY_OF).map((name) => [name, new Map()])
+  return Object.fromEntries(tables) as Tables
+}
+
+function apply(tables: Tables, change: StoreChange): void {
+  if ('put' in change) put(tables, change.put, change.row)
+  else if ('remove' in change) tables[change.remove].delete(keyOf(change.remove, change.row))
+  else {
+    for (const [key, row] of tables.windows) {
+      if (row.minute < change.forgetWindowsBeforeMinute) tables.windows.delete(key)
+    }
+  }
+}
+
+function put<T extends TableName>(tables: Tables, name: T, row: Rows[TableName]): void {
+  const table: Map<string, Rows[T]> = tables[name]
+  table.set(keyOf(name, row), row as Rows[T])
+}
+
+function keyOf<T extends TableName>(name: T, row: Rows[TableName]): string {
+  return KEY_OF[name](row as Rows[T])
+}
+
+function loadTables(tables: Tables): StoredState {
+  const all = <T extends TableName>(name: T): Rows[T][] => [...tables[name].values()]
+  const audit = newest(tables.audit, 1, () => true)[0]
+  return {
+    fleet: all('fleet'),
+    metadata: all('metadata'),
+    devices: all('devices'),
+    deviceStates: all('deviceStates'),
+    tokens: all('tokens'),
+    releases: all('releases'),
+    artifacts: all('artifacts'),
+    rollouts: all('rollouts'),
+    assignments: all('assignments'),
+    seen: all('seen'),
+    lastIds: {
+      decision: newest(tables.decisions, 1, () => true)[0]?.id ?? 0,
+      notice: newest(tables.notices, 1, () => true)[0]?.id ?? 0,
+      audit: audit?.id ?? 0,
+    },
+    auditHash: audit?.hash ?? '',
+  }
+}
+
+function windowsWhere(tables: Tables, wanted: (row: StoredWindow) => boolean): StoredWindow[] {
+  return [...tables.windows.values()].filter(wanted)
+}
+
+function newest<R extends { readonly id: number }>(
+  table: ReadonlyMap<string, R>,
+  limit: number,
+  wanted: (row: R) => boolean,
+): R[] {
+  return [...table.values()]
+    .filter(wanted)
+    .toSorted((a, b) => b.id - a.id)
+    .slice(0, limit)
+}
