@@ -6,7 +6,7 @@
 import { connect, type Socket } from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
-import { createAccessPolicy, type Credentials } from '../../../controller/broker/admission.ts'
+import { type Credentials, createAccessPolicy } from '../../../controller/broker/admission.ts'
 import {
   createEmbeddedBroker,
   type EmbeddedBroker,
