@@ -2,8 +2,8 @@
  * How far two rows of counts lie apart: reference P, current Q, both over the same bins. Exact for
  * the binned law; for a continuous one every divergence here is a lower bound. Logarithms natural.
  *
- * Jeffreys' smoothing (a half in each bin) is used where a score would be infinite otherwise: KL and
- * PSI. All others use the plain shares. Chi-square and G leave out bins that are empty in both.
+ * Jeffreys' smoothing (a half in each bin) is used where a score would be infinite otherwise: KL
+ * and PSI. All others use the plain shares. Chi-square and G leave out bins that are empty in both.
  */
 import { ok, type Result, refuse } from '../kernel/result.ts'
 import { chiSquareLogTail } from './special-functions.ts'

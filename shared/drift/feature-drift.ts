@@ -1,8 +1,8 @@
 /**
  * One feature of a release against its reference: all scores, and whether they amount to drift.
  * Drift is said only when it is both significant (PSI over its calibrated threshold) and large
- * (debiased PSI over a practical limit). Valid at one look, for independent values; the monitor with
- * a false-alarm contract over time is another part.
+ * (debiased PSI over a practical limit). Valid at one look, for independent values; the monitor
+ * with a false-alarm contract over time is another part.
  */
 import { ok, type Result } from '../kernel/result.ts'
 import type { FeatureReference } from '../model/manifest.ts'

@@ -1,6 +1,6 @@
 /**
  * When a PSI means something. Without drift it is about (1/n + 1/m) times a chi-square variable of
- * B - 1 degrees of freedom, so the customary 0.1 alarms in 92 % of windows of 100 values in 20 bins.
+ * B - 1 degrees of freedom, so the usual 0.1 alarms in 92 % of windows of 100 values in 20 bins.
  * Measured false alarms at nominal 1 %: 0.8 to 1.1 % from 200 values on.
  */
 import { chiSquareQuantile } from './special-functions.ts'

@@ -37,30 +37,30 @@ export function upperBound(share: Share, alpha: number): number {
   return bisect(0, 1, (rate) => chanceOfAtMost(share, rate) <= alpha)
 }
 
-/** One-sided bounds of `share(candidate) - share(baseline)`, each missed with about `alpha`. */
+/** One-sided bounds of `share(candidate) - share(baseline)`; `z` of each side by `oneSidedZ`. */
 export function differenceBounds(
   candidate: Share,
   baseline: Share,
-  alpha: { lower: number; upper: number },
+  z: { lower: number; upper: number },
 ): { lower: number; upper: number } {
   if (candidate.n === 0 || baseline.n === 0) return { lower: -1, upper: 1 }
   const p = candidate.bad / candidate.n
   const q = baseline.bad / baseline.n
-  const at = (tail: number) => {
-    const z = normalQuantile(tail)
-    return { candidate: scoreInterval(candidate, z), baseline: scoreInterval(baseline, z) }
-  }
-  const low = at(alpha.lower)
-  const high = at(alpha.upper)
+  const at = (zOfSide: number) => ({
+    candidate: scoreInterval(candidate, zOfSide),
+    baseline: scoreInterval(baseline, zOfSide),
+  })
+  const low = at(z.lower)
+  const high = at(z.upper)
   return {
     lower: p - q - Math.hypot(p - low.candidate.lower, low.baseline.upper - q),
     upper: p - q + Math.hypot(high.candidate.upper - p, q - high.baseline.lower),
   }
 }
 
-/** z with P(N(0,1) > z) = tail, for tail below 1/2: chi-square of one degree is z squared. */
-function normalQuantile(tail: number): number {
-  return Math.sqrt(chiSquareQuantile(2 * tail, 1))
+/** z with P(N(0,1) > z) = alpha, for alpha up to 1/2: chi-square of one degree is z squared. */
+export function oneSidedZ(alpha: number): number {
+  return Math.sqrt(chiSquareQuantile(2 * alpha, 1))
 }
 
 /** Wilson (1927). */

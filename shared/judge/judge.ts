@@ -4,8 +4,9 @@
  * profiles.
  *
  * Roll back when, for any metric, all profiles together or any one of them are surely over a limit:
- * the lower bound lies above it and at least `minBadEvents` were bad. Promote when every metric, for
- * all together and for each profile, is surely within it. Hold otherwise, and say what is missing.
+ * the lower bound lies above it and at least `minBadEvents` were bad. Promote when every metric,
+ * for all together and for each profile, is surely within it. Hold otherwise, and say what is
+ * missing.
  * Invariant: without canary requests, or on stale data, never `promote`.
  *
  * The chance of a false rollback (1 - rollbackConfidence) is divided by weight among the metrics,
@@ -127,7 +128,7 @@ function activeWeights(policy: JudgePolicy): JudgePolicy['weights'] {
 
 const URGENCY = { breach: 0, undecided: 1, pass: 2, not_judged: 3 } as const
 
-/** A total order, so that the order of the input cannot show: worst first, pooled before profiles. */
+/** A total order, so that the order of the input cannot show: worst first, pooled first. */
 function byUrgency(a: VerdictReason, b: VerdictReason): number {
   return (
     URGENCY[a.outcome] - URGENCY[b.outcome] ||

@@ -8,6 +8,7 @@ import {
   chanceOfAtMost,
   differenceBounds,
   lowerBound,
+  oneSidedZ,
   type Share,
   upperBound,
 } from './bounds.ts'
@@ -44,7 +45,8 @@ export function judgeShare(
   const outcomeOf = (at: Share): Outcome => {
     const { limit, alpha, beta, minBadEvents } = test
     if (at.bad >= minBadEvents && chanceOfAtLeast(at, limit) < alpha) return 'breach'
-    return at.n >= minRequests && chanceOfAtMost(at, limit) <= beta ? 'pass' : 'undecided'
+    const isWithin = limit >= 1 || chanceOfAtMost(at, limit) <= beta
+    return at.n >= minRequests && isWithin ? 'pass' : 'undecided'
   }
   const outcome = outcomeOf(share)
   return {
@@ -64,7 +66,7 @@ function shareOf(metric: 'error_rate' | 'latency', counts: ArmCounts): Share {
   return { n: counts.requests, bad: metric === 'error_rate' ? counts.errors : counts.latencyBad }
 }
 
-/** A relative criterion: how much more often the canary's answers were wrong than the baseline's. */
+/** A relative criterion: how much more often the canary's answers were wrong. */
 export function judgeQuality(
   canaryCounts: ArmCounts,
   baselineCounts: ArmCounts | null,
@@ -79,8 +81,9 @@ export function judgeQuality(
   if (canary.n === 0 && baseline.n === 0 && policy.labels === 'if_any') {
     return { ...found, ...unknown, outcome: 'not_judged' }
   }
+  const z = { lower: oneSidedZ(test.alpha), upper: oneSidedZ(test.beta) }
   const judgeAt = (at: Share, reference: Share) => {
-    const bounds = differenceBounds(at, reference, { lower: test.alpha, upper: test.beta })
+    const bounds = differenceBounds(at, reference, z)
     return { ...bounds, outcome: qualityOutcome(at, reference, bounds, test, policy.minLabels) }
   }
   const { lower, upper, outcome } = judgeAt(canary, baseline)

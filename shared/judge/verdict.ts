@@ -4,13 +4,10 @@
  */
 import { z } from 'zod'
 
-export const METRICS = ['error_rate', 'latency', 'quality', 'freshness'] as const
-export type Metric = (typeof METRICS)[number]
-
 const shareSchema = z.strictObject({ n: z.int().min(0), bad: z.int().min(0) })
 
-export const verdictReasonSchema = z.strictObject({
-  metric: z.enum(METRICS),
+const verdictReasonSchema = z.strictObject({
+  metric: z.enum(['error_rate', 'latency', 'quality', 'freshness']),
   /** `*` is all profiles of the wave together. */
   profile: z.string(),
   /** `not_judged` blocks nothing: the policy allows it, and the sentence says so. */

@@ -2,7 +2,7 @@
  * The used range of a row of bins, and its bytes. Two layouts, of which the encoder takes the
  * shorter:
  *   runs  00, varint first bin, then varints: 2z for z zeros (z > 0), 2c-1 for a count of c > 0
- *   marks 01, varint first bin, then bits: c ones and a zero for each bin, last byte padded by zeros
+ *   marks 01, varint first bin, then bits: c ones and a zero for each bin, zeros to the last byte
  * `runs` suits many samples in few bins, `marks` bounds the worst case: n samples over s bins never
  * need more than 4 + (n + s)/8 bytes, so at most 256 for 1,000 latencies, whatever their values.
  *

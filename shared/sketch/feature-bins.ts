@@ -13,7 +13,7 @@ import { addRows } from './count-run.ts'
 
 const QUANTA_PER_SD = 256
 /** Deviations are cut at 64 standard deviations: one wild value must not drown a mean. */
-const QUANTA_MAX = 64 * QUANTA_PER_SD
+export const QUANTA_MAX = 64 * QUANTA_PER_SD
 
 export interface FeatureCounts {
   /** One count for each bin of the reference; `[0]` is under, the last is over. */

@@ -17,7 +17,7 @@ const INTERIOR_EDGES = 20
 /** Fewer rows make bins of one or two, and every later window would look drifted. */
 const ROWS_MIN = 40
 const LAGS_MAX = 1000
-/** E + 2 edges and two for each of at most 2 (E + 1) heavy values, of which a manifest takes 256. */
+/** E + 2 edges and two for each of at most 2 (E + 1) heavy values: a manifest takes 256. */
 const INTERIOR_EDGES_MAX = 50
 
 /**

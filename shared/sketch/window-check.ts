@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { ok, type Result, refuse } from '../kernel/result.ts'
 import { trimCounts } from './count-run.ts'
-import { featureTotal } from './feature-bins.ts'
+import { featureTotal, QUANTA_MAX } from './feature-bins.ts'
 import { LATENCY_BIN_COUNT } from './latency-histogram.ts'
 import {
   CONFUSION_CLASSES_MAX,
@@ -31,6 +31,11 @@ export function windowFromJson(value: unknown): Result<Window> {
     if (!run.ok) return run
     window.latency[part] = run.value
   }
+  for (const feature of window.features) {
+    // Compared as float32 everywhere else, and so they travel.
+    feature.min = feature.min === null ? null : Math.fround(feature.min) + 0
+    feature.max = feature.max === null ? null : Math.fround(feature.max) + 0
+  }
   const problem = contradiction(window)
   if (problem === undefined) return ok(window)
   return refuse('window.inconsistent', 'The counts of the window contradict each other.', {
@@ -49,9 +54,15 @@ function contradiction({ n, ...window }: Window): string | undefined {
     ...LATENCY_PARTS.map(
       (part) => [`${part} latencies over requests`, total(window.latency[part].counts), n] as const,
     ),
-    ...window.features.map((feature, i) => {
-      const seen = featureTotal(feature) + feature.missing + feature.invalid
-      return [`values of feature ${i} over requests`, seen, n] as const
+    ...window.features.flatMap((feature, i) => {
+      const values = featureTotal(feature)
+      const seen = values + feature.missing + feature.invalid
+      const { deviation, deviationSquared } = feature
+      return [
+        [`values of feature ${i} over requests`, seen, n],
+        [`deviation of feature ${i}`, Math.abs(deviation), values * QUANTA_MAX],
+        [`squares of feature ${i}`, deviationSquared, values * QUANTA_MAX ** 2],
+      ] as const
     }),
     ['predictions over requests', total(outputs.classCounts), n],
     ['confidences over requests', total(outputs.confidenceBins), n],

@@ -1,6 +1,7 @@
 /**
- * The positional form of a window that travels as CBOR: no names, schema id first, rows of counts as
- * byte strings (count-run.ts). The CBOR itself is the protocol's; what arrives is checked like JSON.
+ * The positional form of a window that travels as CBOR: no names, schema id first, rows of counts
+ * as byte strings (count-run.ts). The CBOR itself is the protocol's; what arrives is checked as JSON
+ * is.
  *
  *   [1, shape bytes(8), n, [errors in ERROR_KINDS order], slow,
  *    [latency bytes in LATENCY_PARTS order],
@@ -19,7 +20,7 @@ import { LATENCY_BIN_COUNT } from './latency-histogram.ts'
 import { byKey, CONFIDENCE_BIN_COUNT, ERROR_KINDS, LATENCY_PARTS, type Window } from './window.ts'
 import { windowFromJson } from './window-check.ts'
 
-export const WINDOW_WIRE_SCHEMA = 1
+const WINDOW_WIRE_SCHEMA = 1
 /** No row of a window is longer; keeps a hostile length from allocating. */
 const ROW_BINS_MAX = 1024
 const FEATURES_MAX = 64

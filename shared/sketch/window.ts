@@ -19,7 +19,7 @@ import {
   type LatencyHistogram,
 } from './latency-histogram.ts'
 
-/** Why a request of the arm got no valid answer; positions on the wire. */
+/** Why a request of the arm got no valid answer; in wire order. */
 export const ERROR_KINDS = [
   'invalid_output',
   'timeout',
@@ -30,7 +30,7 @@ export const ERROR_KINDS = [
 ] as const
 export type ErrorKind = (typeof ERROR_KINDS)[number]
 
-/** Where a request spends its time; `total` is what the application waits. Positions on the wire. */
+/** Where a request spends its time; `total` is what the application waits. In wire order. */
 export const LATENCY_PARTS = ['queue', 'input', 'compute', 'output', 'total'] as const
 export type LatencyPart = (typeof LATENCY_PARTS)[number]
 
@@ -78,6 +78,7 @@ export interface Window {
 
 /** The most requests one window may tell of; far above what a device can serve in a week. */
 const WINDOW_COUNT_MAX = 2 ** 32 - 1
+const FLOAT32_MAX = 2 ** 128 - 2 ** 104
 
 const countSchema = z.int().min(0).max(WINDOW_COUNT_MAX)
 const latencySchema = z.strictObject({
@@ -87,14 +88,15 @@ const latencySchema = z.strictObject({
     .max(LATENCY_BIN_COUNT - 1),
   counts: z.array(countSchema).max(LATENCY_BIN_COUNT),
 })
+const float32Schema = z.number().min(-FLOAT32_MAX).max(FLOAT32_MAX)
 const featureSchema = z.strictObject({
   bins: z.array(countSchema).min(1).max(257),
   missing: countSchema,
   invalid: countSchema,
   deviation: z.int(),
   deviationSquared: z.int().min(0),
-  min: z.number().nullable(),
-  max: z.number().nullable(),
+  min: float32Schema.nullable(),
+  max: float32Schema.nullable(),
 })
 
 /** The JSON form, field by field; `windowFromJson` also checks that the counts fit together. */
@@ -163,7 +165,7 @@ export function byKey<K extends string, V>(
  * Errors: `window.shape_mismatch`, `window.overflow`.
  */
 export function mergeWindows(a: Window, b: Window): Result<Window> {
-  if (a.shape !== b.shape) {
+  if (!isSameLayout(a, b)) {
     return refuse('window.shape_mismatch', 'Windows of different releases cannot be added.', {
       expected: `shape ${a.shape}`,
       found: `shape ${b.shape}`,
@@ -188,11 +190,26 @@ export function mergeWindows(a: Window, b: Window): Result<Window> {
       confusion: addRows(a.labels.confusion, b.labels.confusion),
     },
   }
-  const squares = merged.features.map((feature) => feature.deviationSquared)
-  if (Math.max(merged.n, merged.labels.labelled, ...squares) > COUNT_MAX) {
+  const sums = merged.features.flatMap(({ deviation, deviationSquared }) => [
+    Math.abs(deviation),
+    deviationSquared,
+  ])
+  const { shadowCompared } = merged.outputs
+  if (Math.max(merged.n, merged.labels.labelled, shadowCompared, ...sums) > COUNT_MAX) {
     return refuse('window.overflow', 'The sum would no longer be exact.', {
       expected: 'totals up to 2^52 - 1',
     })
   }
   return ok(merged)
+}
+
+/** The shape id is what a device says; the lengths are what would break a sum. */
+function isSameLayout(a: Window, b: Window): boolean {
+  return (
+    a.shape === b.shape &&
+    a.outputs.classCounts.length === b.outputs.classCounts.length &&
+    a.labels.confusion.length === b.labels.confusion.length &&
+    a.features.length === b.features.length &&
+    a.features.every(({ bins }, i) => bins.length === b.features[i]!.bins.length)
+  )
 }

@@ -5,6 +5,7 @@ import {
   chanceOfAtMost,
   differenceBounds,
   lowerBound,
+  oneSidedZ,
   upperBound,
 } from '../../../shared/judge/bounds.ts'
 
@@ -46,16 +47,16 @@ describe('bounds of a share', () => {
 
 describe('bounds of a difference', () => {
   it('say nothing without data', () => {
-    const alpha = { lower: 0.01, upper: 0.05 }
+    const z = { lower: oneSidedZ(0.01), upper: oneSidedZ(0.05) }
     const nothing = { n: 0, bad: 0 }
-    expect(differenceBounds(nothing, nothing, alpha)).toEqual({ lower: -1, upper: 1 })
+    expect(differenceBounds(nothing, nothing, z)).toEqual({ lower: -1, upper: 1 })
   })
 
   it('of 56 of 70 and 48 of 80 are those of Newcombe (1998), table II', () => {
     const bounds = differenceBounds(
       { n: 70, bad: 56 },
       { n: 80, bad: 48 },
-      { lower: 0.025, upper: 0.025 },
+      { lower: oneSidedZ(0.025), upper: oneSidedZ(0.025) },
     )
     expect(bounds.lower).toBeCloseTo(0.0524, 4)
     expect(bounds.upper).toBeCloseTo(0.3339, 4)
@@ -64,14 +65,14 @@ describe('bounds of a difference', () => {
   it.each([20, 60, 200])('with %i labels err about as often as they say', (n) => {
     // Every outcome of two arms, the canary worse by exactly the limit of 5 points.
     const alpha = 0.005
+    const z = { lower: oneSidedZ(alpha), upper: oneSidedZ(alpha) }
     let worst = 0
     for (const rate of [0.01, 0.05, 0.2, 0.5]) {
       let falseBreach = 0
       for (let wrong = 0; wrong <= n; wrong++) {
         const chance = binomial(n, wrong, rate + 0.05)
         for (let base = 0; base <= n && chance > 1e-9; base++) {
-          const at = { lower: alpha, upper: alpha }
-          const { lower } = differenceBounds({ n, bad: wrong }, { n, bad: base }, at)
+          const { lower } = differenceBounds({ n, bad: wrong }, { n, bad: base }, z)
           if (lower <= 0.05) break
           falseBreach += chance * binomial(n, base, rate)
         }

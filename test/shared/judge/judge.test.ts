@@ -183,6 +183,12 @@ describe('the policy', () => {
     expect(judgePolicySchema.safeParse(nothing).success).toBe(false)
   })
 
+  it('lets a limit of 1 allow everything', () => {
+    const policy = { errorRateMax: 1, latencyBadShareMax: null, qualityDropMax: null }
+    const profiles = one(arm(400, { errors: 400 }))
+    expect(judged({ policy, profiles }).decision).toBe('promote')
+  })
+
   it('takes its limits from the release where it has none of its own', () => {
     const levels = {
       latencyMsMax: 10,

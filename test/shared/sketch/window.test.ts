@@ -103,6 +103,10 @@ describe('merging windows', () => {
     expect(mergeWindows(emptyWindow(shape), emptyWindow(other))).toMatchObject({
       error: { code: 'window.shape_mismatch' },
     })
+    const short = { ...emptyWindow(shape), features: [] }
+    expect(mergeWindows(emptyWindow(shape), short)).toMatchObject({
+      error: { code: 'window.shape_mismatch' },
+    })
     const full = { ...emptyWindow(shape), n: COUNT_MAX }
     expect(mergeWindows(full, full)).toMatchObject({ error: { code: 'window.overflow' } })
   })
@@ -138,8 +142,19 @@ describe('a window from outside', () => {
     const errors = { ...json.errors, timeout: 3, crashed: 2 }
     expect(codeOf(windowFromJson({ ...json, errors }))).toBe('window.inconsistent')
     expect(codeOf(windowFromJson({ ...json, nBad: { latency: 1 } }))).toBe('window.inconsistent')
+    const [ramp, ...rest] = json.features
+    const features = [{ ...ramp!, deviation: 1 }, ...rest]
+    expect(codeOf(windowFromJson({ ...json, features }))).toBe('window.inconsistent')
     const labels = { ...json.labels, labelled: 1, correct: 2 }
     expect(codeOf(windowFromJson({ ...json, labels }))).toBe('window.inconsistent')
+  })
+
+  it('keeps extremes as float32, and refuses what is none', () => {
+    const json = emptyWindow(shape)
+    const withMax = (max: number) => ({ ...json, features: [{ ...json.features[0]!, max }] })
+    const read = unwrap(windowFromJson(withMax(0.1)))
+    expect(read.features[0]!.max).toBe(Math.fround(0.1))
+    expect(codeOf(windowFromJson(withMax(1e300)))).toBe('window.malformed')
   })
 
   it('is refused, never thrown at, whatever stands in its positions', () => {
