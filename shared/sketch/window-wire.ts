@@ -1,7 +1,7 @@
 /**
  * The positional form of a window that travels as CBOR: no names, schema id first, rows of counts
- * as byte strings (count-run.ts). The CBOR itself is the protocol's; what arrives is checked as JSON
- * is.
+ * as byte strings (count-run.ts). The CBOR itself is the protocol's; what arrives is checked like
+ * JSON.
  *
  *   [1, shape bytes(8), n, [errors in ERROR_KINDS order], slow,
  *    [latency bytes in LATENCY_PARTS order],
