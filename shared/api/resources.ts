@@ -72,7 +72,7 @@ export type ReleaseResource = z.infer<typeof releaseResourceSchema>
 
 /** Counts of one arm that a verdict was made from, of one profile or of all (`*`). */
 export const armCountsSchema = z.strictObject({
-  n: countSchema,
+  requests: countSchema,
   errors: countSchema,
   latencyBad: countSchema,
   labelled: countSchema,
@@ -82,7 +82,8 @@ export type ArmCounts = z.infer<typeof armCountsSchema>
 
 export const evidenceSchema = z.strictObject({
   profile: z.string().max(64),
-  baseline: armCountsSchema,
+  /** null where no release served before. */
+  baseline: armCountsSchema.nullable(),
   canary: armCountsSchema,
 })
 
