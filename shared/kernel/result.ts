@@ -10,10 +10,10 @@ export interface Problem {
   readonly code: string
   /** One sentence for people. */
   readonly message: string
-  readonly expected?: string
-  readonly found?: string
+  readonly expected?: string | undefined
+  readonly found?: string | undefined
   /** What to do next, often a command to copy. */
-  readonly next?: string
+  readonly next?: string | undefined
 }
 
 export interface Ok<T> {

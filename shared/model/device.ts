@@ -1,5 +1,6 @@
 /** What a device is and says of itself: facts at enrolment, then its reported state. */
 import { z } from 'zod'
+import type { Problem } from '../kernel/result.ts'
 import {
   countSchema,
   idSchema,
@@ -34,6 +35,14 @@ export const problemSchema = z.strictObject({
   found: z.string().max(512).optional(),
   next: z.string().max(512).optional(),
 })
+
+/** Cuts what is too long to travel, so that a verbose error cannot make a message invalid. */
+export function boundProblem({ code, message, ...details }: Problem): Problem {
+  const cut = Object.entries(details).flatMap(([key, text]) =>
+    text === undefined ? [] : [[key, text.slice(0, 512)]],
+  )
+  return { code: code.slice(0, 64), message: message.slice(0, 512), ...Object.fromEntries(cut) }
+}
 
 /** What qualification tried on this device, and what it chose. */
 export const qualificationSchema = z.strictObject({

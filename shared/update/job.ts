@@ -5,22 +5,21 @@
  *   resolving -> fetching -> verifying -> qualifying -> staged
  *        ^___________ waiting (back-off) <___ any transient failure
  *
- * A permanent failure ends the job. An event for another release, or one that the phase does not
- * wait for, is late and changes nothing.
+ * A permanent failure ends the job. While a job waits, other releases get their turn. An event for
+ * another release, or one that the phase does not wait for, is late and changes nothing.
  */
-import type { JobPhase } from '../model/device.ts'
 import type { DeviceEffect, DeviceEvent, Job, ReleaseRef } from './state.ts'
 
 type Progress = Extract<DeviceEvent['kind'], 'resolved' | 'fetched' | 'verified' | 'qualified'>
 
 interface PhaseRow {
   /** The event that this phase waits for, and the phase it leads to. */
-  readonly on: Partial<Record<Progress, JobPhase>>
+  readonly on: Partial<Record<Progress, Job['phase']>>
   /** What is done on entering the phase. */
   readonly enter: ((release: ReleaseRef) => DeviceEffect) | null
 }
 
-export const PHASES: Readonly<Record<JobPhase, PhaseRow>> = {
+export const PHASES: Readonly<Record<Job['phase'], PhaseRow>> = {
   /** Is the target in the verified release metadata, and what does its manifest say? */
   resolving: { on: { resolved: 'fetching' }, enter: (release) => ({ kind: 'resolve', release }) },
   /** Artifact and golden vectors into the store, hashed while streaming, resumable. */
@@ -29,8 +28,6 @@ export const PHASES: Readonly<Record<JobPhase, PhaseRow>> = {
   verifying: { on: { verified: 'qualifying' }, enter: (release) => ({ kind: 'verify', release }) },
   /** Golden vectors on each execution provider, in a process that may die. */
   qualifying: { on: { qualified: 'staged' }, enter: (release) => ({ kind: 'qualify', release }) },
-  /** After a transient failure; the clock leads out of it. */
-  waiting: { on: {}, enter: null },
   /** Ready to serve; the machine moves it into its slot and forgets the job. */
   staged: { on: {}, enter: null },
 }
@@ -43,11 +40,14 @@ export function backoffMs(attempt: number): number {
   return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** Math.min(attempt - 1, 20))
 }
 
-export function startJob(release: ReleaseRef): { job: Job; effects: DeviceEffect[] } {
-  return enterPhase({ release, phase: 'resolving', attempt: 1, retryAtMs: 0 }, 'resolving')
+export function startJob(
+  release: ReleaseRef,
+  attempt: number,
+): { job: Job; effects: DeviceEffect[] } {
+  return enterPhase({ release, phase: 'resolving', attempt }, 'resolving')
 }
 
-export function enterPhase(job: Job, phase: JobPhase): { job: Job; effects: DeviceEffect[] } {
+export function enterPhase(job: Job, phase: Job['phase']): { job: Job; effects: DeviceEffect[] } {
   const enter = PHASES[phase].enter
   return { job: { ...job, phase }, effects: enter === null ? [] : [enter(job.release)] }
 }

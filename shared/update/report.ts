@@ -1,19 +1,26 @@
 /** The reported state of a device, derived from its machine: it cannot disagree with what it does. */
-import type { Report, SlotReport } from '../model/device.ts'
+import type { Qualification, Report, SlotReport } from '../model/device.ts'
 import { isRefused, releaseOf } from './slots.ts'
-import type { DeviceState, Installed, ModelSlots } from './state.ts'
+import type { DeviceState, DurableState, Installed, ModelSlots } from './state.ts'
+
+const QUALIFICATIONS_MAX = 8
+
+/** Qualification records of the releases in slots; candidates first, since those are new. At most 8 travel. */
+export function qualificationsOf(durable: DurableState): Qualification[] {
+  const bySlot = (slot: 'current' | 'candidate' | 'previous') =>
+    durable.models.map((slots) => slots[slot]?.qualification)
+  const records = [...bySlot('candidate'), ...bySlot('current'), ...bySlot('previous')]
+  return records.filter((record) => record !== undefined).slice(0, QUALIFICATIONS_MAX)
+}
 
 export function reportOf(state: DeviceState): Report {
-  const { durable, job } = state
+  const { durable } = state
   return {
     directorEpoch: durable.order.directorEpoch,
     generation: Math.max(0, durable.order.generation),
     status: statusOf(state),
     slots: durable.models.flatMap(slotReports),
-    job:
-      job === null
-        ? null
-        : { model: job.release.model, version: job.release.version, phase: job.phase },
+    job: jobReport(state),
     failures: durable.failures.map((failure) => ({
       model: failure.release.model,
       version: failure.release.version,
@@ -23,12 +30,21 @@ export function reportOf(state: DeviceState): Report {
   }
 }
 
+function jobReport({ job, waiting }: DeviceState): Report['job'] {
+  if (job !== null) {
+    return { model: job.release.model, version: job.release.version, phase: job.phase }
+  }
+  const next = waiting[0]?.release
+  return next === undefined ? null : { model: next.model, version: next.version, phase: 'waiting' }
+}
+
 function statusOf(state: DeviceState): Report['status'] {
-  const { durable, job } = state
+  const { durable, job, waiting } = state
   if (durable.desired === null) return 'idle'
-  if (job !== null || state.servedGeneration !== durable.order.generation) return 'working'
-  const refused = durable.desired.slots.some((slot) => isRefused(durable, releaseOf(slot)))
-  return refused ? 'degraded' : 'applied'
+  if (job !== null || waiting.length > 0) return 'working'
+  // Before the question whether the host serves: a release that cannot be loaded never will.
+  if (durable.desired.slots.some((slot) => isRefused(durable, releaseOf(slot)))) return 'degraded'
+  return state.servedPlan === state.plan ? 'applied' : 'working'
 }
 
 function slotReports(slots: ModelSlots): SlotReport[] {
@@ -47,7 +63,7 @@ function slotReports(slots: ModelSlots): SlotReport[] {
             version: release.version,
             variant: release.variant,
             sha256: release.sha256,
-            provider: release.provider,
+            provider: release.qualification.chosen,
             trafficShare,
           },
         ],

@@ -28,15 +28,20 @@ export function installedReleases(durable: DurableState): Installed[] {
   return [...inSlots.filter((release) => release !== null), ...durable.staged]
 }
 
-export function findInstalled(durable: DurableState, sha256: string): Installed | undefined {
-  return installedReleases(durable).find((release) => release.sha256 === sha256)
+/** Two releases may share an artifact and differ in their manifests: the target tells them apart. */
+export function sameRelease(a: ReleaseRef | null | undefined, b: ReleaseRef): boolean {
+  return a?.target === b.target && a.sha256 === b.sha256
+}
+
+export function findInstalled(durable: DurableState, release: ReleaseRef): Installed | undefined {
+  return installedReleases(durable).find((installed) => sameRelease(installed, release))
 }
 
 /** True when this release failed here under the rollout that now asks for it. */
 export function isRefused(durable: DurableState, release: ReleaseRef): boolean {
   const rollout = rolloutOf(durable.desired, release.model)?.id ?? null
   return durable.failures.some(
-    (failure) => failure.release.sha256 === release.sha256 && failure.rollout === rollout,
+    (failure) => sameRelease(failure.release, release) && failure.rollout === rollout,
   )
 }
 
@@ -44,21 +49,22 @@ export function rolloutOf(desired: Assignment | null, model: string): ModelSlots
   return desired?.rollout.find((entry) => entry.model === model)?.ref ?? null
 }
 
-/** The next release to bring onto the device: current before candidate, refused ones never. */
-export function nextMissing(durable: DurableState): ReleaseRef | undefined {
+/** What to bring onto the device: current before candidate, refused ones never. */
+export function missingReleases(durable: DurableState): ReleaseRef[] {
   const slots = durable.desired?.slots ?? []
   const order = slots.toSorted(
     (a, b) => Number(a.slot === 'candidate') - Number(b.slot === 'candidate'),
   )
   return order
     .map(releaseOf)
-    .find((release) => !findInstalled(durable, release.sha256) && !isRefused(durable, release))
+    .filter((release) => !findInstalled(durable, release) && !isRefused(durable, release))
 }
 
 /**
- * Moves every model whose desired releases can be served into its desired slots. A model whose
- * current release is still missing keeps its slots; a missing or refused candidate leaves the
- * candidate slot empty, so that `current` serves alone.
+ * Moves every model as far into its desired slots as its installed releases allow. While the desired
+ * current is missing or refused, the present one stays; a missing or refused candidate leaves the
+ * candidate slot empty, so that `current` serves alone. A model that is no longer assigned keeps
+ * its current: what runs is never stopped by leaving it out.
  */
 export function arrangeSlots(durable: DurableState): DurableState {
   const desired = durable.desired
@@ -67,14 +73,16 @@ export function arrangeSlots(durable: DurableState): DurableState {
     ...new Set([...desired.slots.map((s) => s.model), ...durable.models.map((m) => m.model)]),
   ]
   const arranged = models.map((model) => arrangeModel(durable, desired, model))
-  const placed = new Set(
-    arranged.flatMap((m) => [m.current, m.candidate, m.previous]).map((r) => r?.sha256),
-  )
-  const wanted = new Set(desired.slots.map((slot) => slot.sha256))
+  const placed = arranged.flatMap((slots) => [slots.current, slots.candidate, slots.previous])
+  const wanted = desired.slots.map(releaseOf)
   return {
     ...durable,
     models: arranged.filter((m) => m.current !== null || m.previous !== null),
-    staged: durable.staged.filter((r) => !placed.has(r.sha256) && wanted.has(r.sha256)),
+    staged: durable.staged.filter(
+      (release) =>
+        !placed.some((other) => sameRelease(other, release)) &&
+        wanted.some((other) => sameRelease(other, release)),
+    ),
   }
 }
 
@@ -83,22 +91,24 @@ function arrangeModel(durable: DurableState, desired: Assignment, model: string)
   const wanted = (slot: 'current' | 'candidate') =>
     desired.slots.find((entry) => entry.model === model && entry.slot === slot)
   const wantedCurrent = wanted('current')
-  if (wantedCurrent === undefined) return { ...now, candidate: null, trafficShare: 0, shadow: 0 }
+  if (wantedCurrent === undefined) {
+    return { ...now, candidate: null, trafficShare: 0, shadow: 0, rollout: null }
+  }
   const usable = (slot: AssignedSlot | undefined): Installed | null => {
     if (slot === undefined || isRefused(durable, releaseOf(slot))) return null
-    return findInstalled(durable, slot.sha256) ?? null
+    return findInstalled(durable, releaseOf(slot)) ?? null
   }
   const current = usable(wantedCurrent) ?? now.current
   const wantedCandidate = wanted('candidate')
   const candidate = current === null ? null : usable(wantedCandidate)
-  const replaced = now.current !== null && now.current.sha256 !== current?.sha256
+  const replaced = now.current !== null && current !== null && !sameRelease(now.current, current)
   // What leaves a slot stays as `previous`, warm for a rollback without a download.
   const previous = replaced ? now.current : now.previous
   return {
     model,
     current,
     candidate,
-    previous: previous?.sha256 === current?.sha256 ? null : previous,
+    previous: current !== null && sameRelease(previous, current) ? null : previous,
     trafficShare: candidate === null ? 0 : (wantedCandidate?.trafficShare ?? 0),
     shadow: candidate === null ? 0 : (wantedCandidate?.shadow ?? 0),
     rollout: rolloutOf(desired, model),

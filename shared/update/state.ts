@@ -6,8 +6,7 @@
  */
 import type { Problem } from '../kernel/result.ts'
 import type { Assignment, RolloutRef } from '../model/assignment.ts'
-import type { DeviceNotice, JobPhase, Report } from '../model/device.ts'
-import type { ExecutionProvider } from '../model/profile.ts'
+import type { DeviceNotice, JobPhase, Qualification, Report } from '../model/device.ts'
 
 /** One release, in the variant that was assigned, named by the digest of its artifact. */
 export interface ReleaseRef {
@@ -21,7 +20,8 @@ export interface ReleaseRef {
 
 /** A release that is verified and qualified here and can serve without a download. */
 export interface Installed extends ReleaseRef {
-  readonly provider: ExecutionProvider
+  /** The record made on this device; it names the provider that serves. */
+  readonly qualification: Qualification
 }
 
 /** The slots of one model. `candidate` gets requests only together with `current`. */
@@ -36,12 +36,19 @@ export interface ModelSlots {
   readonly rollout: RolloutRef | null
 }
 
-/** Bringing one release onto the device. `attempt` counts the tries since the last success. */
+/** Bringing one release onto the device; only one at a time is worked on. */
 export interface Job {
   readonly release: ReleaseRef
-  readonly phase: JobPhase
+  readonly phase: Exclude<JobPhase, 'waiting'>
+  /** 1 for the first try. */
   readonly attempt: number
-  /** In phase `waiting`: when the next attempt starts. */
+}
+
+/** A job that failed for now: others get their turn until `retryAtMs`. */
+export interface Waiting {
+  readonly release: ReleaseRef
+  /** The try that comes next. */
+  readonly attempt: number
   readonly retryAtMs: number
 }
 
@@ -73,8 +80,11 @@ export interface DurableState {
 export interface DeviceState {
   readonly durable: DurableState
   readonly job: Job | null
-  /** The generation whose slots the model host confirmed, or -1. */
-  readonly servedGeneration: number
+  readonly waiting: readonly Waiting[]
+  /** Counts the arrangements of slots since the start; each asks the model host anew. */
+  readonly plan: number
+  /** The newest arrangement that the model host confirmed, or -1. */
+  readonly servedPlan: number
 }
 
 export type DeviceEvent =
@@ -89,7 +99,7 @@ export type DeviceEvent =
   | { readonly kind: 'resolved'; readonly sha256: string }
   | { readonly kind: 'fetched'; readonly sha256: string }
   | { readonly kind: 'verified'; readonly sha256: string }
-  | { readonly kind: 'qualified'; readonly sha256: string; readonly provider: ExecutionProvider }
+  | { readonly kind: 'qualified'; readonly sha256: string; readonly qualification: Qualification }
   | {
       readonly kind: 'jobFailed'
       readonly sha256: string
@@ -97,8 +107,10 @@ export type DeviceEvent =
       /** True when trying again later may help: the network, the disk, a busy controller. */
       readonly transient: boolean
     }
-  | { readonly kind: 'served'; readonly generation: number }
+  | { readonly kind: 'served'; readonly plan: number }
   | { readonly kind: 'releaseBroke'; readonly sha256: string; readonly problem: Problem }
+  /** The disk lost or changed the files of an installed release: not the release's fault. */
+  | { readonly kind: 'filesLost'; readonly sha256: string }
   | { readonly kind: 'tick' }
 
 export type DeviceEffect =
@@ -110,10 +122,18 @@ export type DeviceEffect =
   | { readonly kind: 'persist'; readonly durable: DurableState }
   | {
       readonly kind: 'serve'
+      readonly plan: number
       readonly generation: number
+      /** Length of a telemetry window. */
+      readonly windowMs: number
       readonly models: readonly ModelSlots[]
     }
-  | { readonly kind: 'report'; readonly report: Report }
+  | {
+      readonly kind: 'report'
+      readonly report: Report
+      /** Of the releases in slots. */
+      readonly qualifications: readonly Qualification[]
+    }
   | { readonly kind: 'notify'; readonly notice: DeviceNotice }
   /** Everything else in the artifact store may be deleted. */
   | { readonly kind: 'collectGarbage'; readonly keep: readonly string[] }
@@ -125,6 +145,8 @@ export interface Step {
 
 export const FAILURES_MAX = 16
 export const STAGED_MAX = 4
+/** Until an assignment says otherwise. */
+export const WINDOW_MS_DEFAULT = 60_000
 
 export function initialDeviceState(): DeviceState {
   return {
@@ -137,6 +159,8 @@ export function initialDeviceState(): DeviceState {
       failures: [],
     },
     job: null,
-    servedGeneration: -1,
+    waiting: [],
+    plan: 0,
+    servedPlan: -1,
   }
 }

@@ -2,28 +2,35 @@
  * The device's update machine: `step(state, event, now)` decides, the shell performs.
  *
  * Invariants: an assignment with a lower order changes nothing; `persist` stands before every effect
- * that depends on what it stores; what serves goes on serving until its successor is confirmed.
- * It leaves to others: signatures (the shell runs shared/signing on `checkAssignment`), jitter, bytes.
+ * that depends on what it stores; what serves goes on serving until its successor is confirmed; an
+ * event that nothing waits for changes nothing. How releases leave slots is broken.ts. Left to the
+ * shell: signatures (it runs shared/signing on `checkAssignment`), jitter, bytes.
  */
 import { unreachable } from '../kernel/assert.ts'
 import type { Problem } from '../kernel/result.ts'
 import type { Assignment } from '../model/assignment.ts'
-import { releaseName } from '../model/names.ts'
+import { withoutFiles, withoutRelease } from './broken.ts'
 import { backoffMs, enterPhase, PHASES, startJob } from './job.ts'
-import { reportOf } from './report.ts'
-import { arrangeSlots, findInstalled, installedReleases, nextMissing, rolloutOf } from './slots.ts'
+import { qualificationsOf, reportOf } from './report.ts'
+import {
+  arrangeSlots,
+  installedReleases,
+  missingReleases,
+  releaseOf,
+  rolloutOf,
+  sameRelease,
+} from './slots.ts'
 import {
   type DeviceEffect,
   type DeviceEvent,
   type DeviceState,
   type DurableState,
-  FAILURES_MAX,
   type Failure,
   type Installed,
-  type ModelSlots,
   type ReleaseRef,
   STAGED_MAX,
   type Step,
+  WINDOW_MS_DEFAULT,
 } from './state.ts'
 
 export function step(state: DeviceState, event: DeviceEvent, nowMs: number): Step {
@@ -42,13 +49,13 @@ export function step(state: DeviceState, event: DeviceEvent, nowMs: number): Ste
     case 'qualified':
       return onProgress(state, event)
     case 'jobFailed':
-      return event.transient
-        ? onTransientFailure(state, event.sha256, nowMs)
-        : onReleaseBroke(state, event.sha256, event.problem, nowMs)
+      return onJobFailed(state, event, nowMs)
     case 'releaseBroke':
       return onReleaseBroke(state, event.sha256, event.problem, nowMs)
+    case 'filesLost':
+      return onFilesLost(state, event.sha256)
     case 'served':
-      return onServed(state, event.generation)
+      return onServed(state, event.plan)
     case 'tick':
       return onTick(state, nowMs)
     default:
@@ -58,13 +65,13 @@ export function step(state: DeviceState, event: DeviceEvent, nowMs: number): Ste
 
 /** After a start or a power cut: serve what the durable state says, then go on where it stopped. */
 function onStarted(state: DeviceState): Step {
-  const fresh: DeviceState = { ...state, job: null, servedGeneration: -1 }
-  return settle(fresh, [serve(fresh.durable), collectGarbage(fresh.durable)])
+  const fresh: DeviceState = { ...state, job: null, waiting: [], servedPlan: -1 }
+  return settle(fresh, [serve(fresh), collectGarbage(fresh.durable)])
 }
 
 /** A cleared retained message arrives as an empty one and means nothing. */
 function onDesiredReceived(state: DeviceState, envelope: string): Step {
-  if (envelope === '') return { state, effects: [] }
+  if (envelope === '') return unchanged(state)
   return { state, effects: [{ kind: 'checkAssignment', envelope, order: state.durable.order }] }
 }
 
@@ -74,20 +81,19 @@ function onAccepted(state: DeviceState, assignment: Assignment, digest: string):
     assignment.directorEpoch > order.directorEpoch ||
     (assignment.directorEpoch === order.directorEpoch && assignment.generation > order.generation)
   // Checks may finish out of order; the one that lost the race is as old as a replay.
-  if (!newer) return { state, effects: [] }
+  if (!newer) return unchanged(state)
+  const { directorEpoch, generation } = assignment
   const durable: DurableState = {
     ...state.durable,
-    order: {
-      directorEpoch: assignment.directorEpoch,
-      generation: assignment.generation,
-      digest,
-    },
+    order: { directorEpoch, generation, digest },
     desired: assignment,
     failures: state.durable.failures.filter((failure) => stillApplies(failure, assignment)),
   }
-  const wanted = new Set(assignment.slots.map((slot) => slot.sha256))
-  const job = state.job !== null && wanted.has(state.job.release.sha256) ? state.job : null
-  return rearrange({ ...state, durable, job }, [])
+  const wanted = assignment.slots.map(releaseOf)
+  const isWanted = ({ release }: { release: ReleaseRef }) =>
+    wanted.some((other) => sameRelease(other, release))
+  const job = state.job !== null && isWanted(state.job) ? state.job : null
+  return rearrange({ ...state, durable, job, waiting: state.waiting.filter(isWanted) }, [])
 }
 
 /** A failure is remembered while the rollout that caused it is the one that asks. */
@@ -111,11 +117,11 @@ type ProgressEvent = Extract<
 
 function onProgress(state: DeviceState, event: ProgressEvent): Step {
   const { job } = state
-  if (job === null || job.release.sha256 !== event.sha256) return { state, effects: [] }
+  if (job === null || job.release.sha256 !== event.sha256) return unchanged(state)
   const next = PHASES[job.phase].on[event.kind]
-  if (next === undefined) return { state, effects: [] }
+  if (next === undefined) return unchanged(state)
   if (event.kind === 'qualified') {
-    const installed: Installed = { ...job.release, provider: event.provider }
+    const installed: Installed = { ...job.release, qualification: event.qualification }
     const staged = [...state.durable.staged, installed].slice(-STAGED_MAX)
     return rearrange({ ...state, durable: { ...state.durable, staged }, job: null }, [])
   }
@@ -123,110 +129,95 @@ function onProgress(state: DeviceState, event: ProgressEvent): Step {
   return withReport({ ...state, job: entered.job }, entered.effects)
 }
 
-function onTransientFailure(state: DeviceState, sha256: string, nowMs: number): Step {
-  const { job } = state
-  if (job === null || job.release.sha256 !== sha256) return { state, effects: [] }
-  const retryAtMs = nowMs + backoffMs(job.attempt)
-  const waiting = { ...job, phase: 'waiting' as const, attempt: job.attempt + 1, retryAtMs }
-  return withReport({ ...state, job: waiting }, [])
-}
-
-/**
- * A release failed for good: while it was prepared, while it was loaded, or in service (the local
- * guard). It leaves every slot, is remembered, and the release before it serves again.
- */
-function onReleaseBroke(state: DeviceState, sha256: string, problem: Problem, nowMs: number): Step {
-  const release = state.job?.release.sha256 === sha256 ? state.job.release : undefined
-  const broken: ReleaseRef | undefined = release ?? findInstalled(state.durable, sha256)
-  if (broken === undefined) return { state, effects: [] }
-  const served = state.durable.models.some(
-    (slots) => slots.current?.sha256 === sha256 || slots.candidate?.sha256 === sha256,
-  )
-  const slotsOf = state.durable.models.find((slots) => slots.model === broken.model)
-  if (slotsOf?.current?.sha256 === sha256 && slotsOf.previous === null) {
-    // Loop guard: nothing to fall back to; a broken release that answers beats none.
-    return notifyOnly(state, broken, problem, nowMs)
-  }
-  const failure: Failure = {
-    release: broken,
-    rollout: rolloutOf(state.durable.desired, broken.model)?.id ?? null,
-    problem,
-  }
-  const durable: DurableState = {
-    ...state.durable,
-    failures: [...state.durable.failures.filter((f) => f.release.sha256 !== sha256), failure].slice(
-      -FAILURES_MAX,
-    ),
-    models: state.durable.models.map((slots) => withoutRelease(slots, sha256)),
-    staged: state.durable.staged.filter((entry) => entry.sha256 !== sha256),
-  }
-  const job = state.job?.release.sha256 === sha256 ? null : state.job
-  const kind = served ? 'rolled_back' : 'release_failed'
-  return rearrange({ ...state, durable, job }, [
-    { kind: 'notify', notice: { kind, atMs: nowMs, subject: releaseName(broken), problem } },
-  ])
-}
-
-function notifyOnly(
+function onJobFailed(
   state: DeviceState,
-  release: ReleaseRef,
-  problem: Problem,
+  { sha256, problem, transient }: Extract<DeviceEvent, { kind: 'jobFailed' }>,
   nowMs: number,
 ): Step {
-  return withReport(state, [
-    {
-      kind: 'notify',
-      notice: { kind: 'release_failed', atMs: nowMs, subject: releaseName(release), problem },
-    },
+  const { job } = state
+  if (job === null || job.release.sha256 !== sha256) return unchanged(state)
+  if (!transient) return takeOut({ ...state, job: null }, job.release, problem, nowMs)
+  const { release, attempt } = job
+  const retry = { release, attempt: attempt + 1, retryAtMs: nowMs + backoffMs(attempt) }
+  return settle({ ...state, job: null, waiting: [...state.waiting, retry] }, [])
+}
+
+/** The local guard, a crash loop or a failed load took an installed release out of service. */
+function onReleaseBroke(state: DeviceState, sha256: string, problem: Problem, nowMs: number): Step {
+  const slots = state.durable.models
+  const inSlots = (['candidate', 'current', 'previous'] as const).flatMap((slot) =>
+    slots.map((model) => model[slot]),
+  )
+  const broken = [...inSlots, ...state.durable.staged].find((entry) => entry?.sha256 === sha256)
+  return broken === undefined || broken === null
+    ? unchanged(state)
+    : takeOut(state, broken, problem, nowMs)
+}
+
+/** A release failed for good: it leaves every slot, is remembered, and the one before serves. */
+function takeOut(state: DeviceState, broken: ReleaseRef, problem: Problem, nowMs: number): Step {
+  const left = withoutRelease(state.durable, broken, problem)
+  if (left === undefined) return unchanged(state)
+  return rearrange({ ...state, durable: left.durable }, [
+    { kind: 'notify', notice: { ...left.notice, atMs: nowMs, problem } },
   ])
 }
 
-function withoutRelease(slots: ModelSlots, sha256: string): ModelSlots {
-  const keep = (release: Installed | null): Installed | null =>
-    release?.sha256 === sha256 ? null : release
-  const current = keep(slots.current) ?? keep(slots.previous)
-  const previous = current?.sha256 === slots.previous?.sha256 ? null : keep(slots.previous)
-  const candidate = keep(slots.candidate)
-  const share = candidate === null ? 0 : slots.trafficShare
-  return { ...slots, current, candidate, previous, trafficShare: share }
+function onFilesLost(state: DeviceState, sha256: string): Step {
+  const durable = withoutFiles(state.durable, sha256)
+  return durable === undefined ? unchanged(state) : rearrange({ ...state, durable }, [])
 }
 
-function onServed(state: DeviceState, generation: number): Step {
-  if (generation !== state.durable.order.generation) return { state, effects: [] }
-  return withReport({ ...state, servedGeneration: generation }, [collectGarbage(state.durable)])
+function onServed(state: DeviceState, plan: number): Step {
+  if (plan !== state.plan || plan === state.servedPlan) return unchanged(state)
+  return withReport({ ...state, servedPlan: plan }, [collectGarbage(state.durable)])
 }
 
 function onTick(state: DeviceState, nowMs: number): Step {
-  const { job } = state
-  if (job?.phase !== 'waiting' || nowMs < job.retryAtMs) return { state, effects: [] }
-  const entered = enterPhase(job, 'resolving')
-  return withReport({ ...state, job: entered.job }, entered.effects)
+  const due = state.waiting.find((entry) => entry.retryAtMs <= nowMs)
+  if (state.job !== null || due === undefined) return unchanged(state)
+  const started = startJob(due.release, due.attempt)
+  const waiting = state.waiting.filter((entry) => entry !== due)
+  return withReport({ ...state, job: started.job, waiting }, started.effects)
 }
 
 /** Arranges the slots, stores them, and only then has them served. */
 function rearrange(state: DeviceState, first: readonly DeviceEffect[]): Step {
   const durable = arrangeSlots(state.durable)
-  return settle({ ...state, durable, servedGeneration: -1 }, [
-    { kind: 'persist', durable },
-    ...first,
-    serve(durable),
-  ])
+  const arranged = { ...state, durable, plan: state.plan + 1 }
+  return settle(arranged, [{ kind: 'persist', durable }, ...first, serve(arranged)])
 }
 
 /** Starts the next job if none runs, and reports where the device stands. */
 function settle(state: DeviceState, effects: readonly DeviceEffect[]): Step {
-  const missing = state.job === null ? nextMissing(state.durable) : undefined
+  const isWaiting = (release: ReleaseRef) =>
+    state.waiting.some((entry) => sameRelease(entry.release, release))
+  const missing =
+    state.job === null
+      ? missingReleases(state.durable).find((release) => !isWaiting(release))
+      : undefined
   if (missing === undefined) return withReport(state, effects)
-  const started = startJob(missing)
+  const started = startJob(missing, 1)
   return withReport({ ...state, job: started.job }, [...effects, ...started.effects])
 }
 
 function withReport(state: DeviceState, effects: readonly DeviceEffect[]): Step {
-  return { state, effects: [...effects, { kind: 'report', report: reportOf(state) }] }
+  const report: DeviceEffect = {
+    kind: 'report',
+    report: reportOf(state),
+    qualifications: qualificationsOf(state.durable),
+  }
+  return { state, effects: [...effects, report] }
 }
 
-function serve(durable: DurableState): DeviceEffect {
-  return { kind: 'serve', generation: durable.order.generation, models: durable.models }
+function unchanged(state: DeviceState): Step {
+  return { state, effects: [] }
+}
+
+function serve({ plan, durable }: DeviceState): DeviceEffect {
+  const { order, desired, models } = durable
+  const windowMs = desired?.telemetry.windowMs ?? WINDOW_MS_DEFAULT
+  return { kind: 'serve', plan, generation: order.generation, windowMs, models }
 }
 
 function collectGarbage(durable: DurableState): DeviceEffect {
