@@ -3,13 +3,13 @@
  * through these; Node, the browser and the simulation each bring their own.
  */
 import type { Result } from '../shared/kernel/result.ts'
-import type { RolloutRef } from '../shared/model/assignment.ts'
+import type { Assignment, RolloutRef } from '../shared/model/assignment.ts'
 import type { DeviceNotice, Qualification } from '../shared/model/device.ts'
 import type { Artifact, Manifest, Variant } from '../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../shared/model/profile.ts'
-import type { Arm } from '../shared/protocol/messages.ts'
+import type { Ack, Arm } from '../shared/protocol/messages.ts'
 import type { Window } from '../shared/sketch/window.ts'
-import type { DurableState, ReleaseRef } from '../shared/update/state.ts'
+import type { AssignmentOrder, DurableState, ReleaseRef } from '../shared/update/state.ts'
 
 export interface Clock {
   nowMs(): number
@@ -24,10 +24,33 @@ export interface ResolvedRelease {
   readonly variant: Variant
 }
 
-/** Verified release metadata. */
+/**
+ * Verified release metadata. Which problems may pass by themselves is told by the code:
+ * `isTransient` in perform.ts.
+ */
 export interface Repository {
-  /** Errors: transient `net.*`, permanent `trust.*`, `variant.*`, `release.*`. */
+  /** Errors: transient `net.*`, `tuf.*`; permanent `trust.*`, `variant.*`, `release.*`. */
   resolve(release: ReleaseRef): Promise<Result<ResolvedRelease>>
+  /** What `resolve` gave before, from the device itself. Errors: `release.not_on_device`. */
+  installed(release: ReleaseRef): Promise<Result<ResolvedRelease>>
+  artifactUrl(release: ReleaseRef, artifact: Artifact): string
+  /** Forgets what is kept for `installed`, except of these artifacts. */
+  collectGarbage(keep: ReadonlySet<string>): Promise<void>
+}
+
+export interface CheckedAssignment {
+  readonly assignment: Assignment
+  readonly digest: string
+  /** False for the very assignment that the device follows already. */
+  readonly isNew: boolean
+}
+
+/** Who may tell this device what to do: the director's keys, as root names them. */
+export interface Trust {
+  /** Errors: transient `net.*`, `tuf.*`; permanent `assignment.*`. */
+  checkAssignment(envelope: string, order: AssignmentOrder): Promise<Result<CheckedAssignment>>
+  /** Errors: `frame.*`, `message.*`, `ack.device`. */
+  openAck(frame: Uint8Array): Promise<Result<Ack>>
 }
 
 /** Artifacts by digest, on disk (or in the browser's storage). */
@@ -45,6 +68,22 @@ export interface ArtifactStore {
 export interface StateStore {
   load(): Promise<DurableState | undefined>
   save(durable: DurableState): Promise<void>
+}
+
+/** The spool's journal: short texts without line breaks. */
+export interface SpoolStore {
+  /** In the order of writing; records that were not written whole are left out. */
+  load(): Promise<readonly string[]>
+  /** Resolves once the records survive a power cut. */
+  append(records: readonly string[]): Promise<void>
+  /** The journal is then exactly these records, or after a crash still what it was. */
+  replace(records: readonly string[]): Promise<void>
+}
+
+/** What the device tells whoever looks after it; never secrets. */
+export interface Log {
+  info(message: string, facts?: Readonly<Record<string, unknown>>): void
+  warn(message: string, facts?: Readonly<Record<string, unknown>>): void
 }
 
 /** One release as the model host must load it. */
@@ -120,13 +159,14 @@ export interface Runtime {
   close(): Promise<void>
 }
 
+export type UpTopic = 'up/state' | 'up/report' | 'up/telemetry' | 'up/event'
+
 /** Messages up and down; reconnecting is the transport's business, durability the spool's. */
 export interface Transport {
+  /** Starts connecting; handlers must be set before. */
+  open(): void
   /** @returns false when not connected or when the send buffer is full: try again later. */
-  publish(
-    topic: 'up/state' | 'up/report' | 'up/telemetry' | 'up/event',
-    payload: Uint8Array,
-  ): boolean
+  publish(topic: UpTopic, payload: Uint8Array): boolean
   onMessage(
     handler: (topic: 'dn/desired' | 'dn/command' | 'dn/ack', payload: Uint8Array) => void,
   ): void

@@ -1,0 +1,90 @@
+/**
+ * Performs effects one after the other, in the order in which the machine gave them, so that
+ * `persist` is durable before what follows it.
+ *
+ * Bounded by coalescing: a waiting effect of a kind that only its newest instance matters for is
+ * replaced by that, so at most one of each waits, beside notices, which the spool bounds. A `persist`
+ * or `serve` that fails is tried again with back-off, and nothing overtakes it: what served goes on
+ * serving meanwhile.
+ */
+import { backoffMs } from '../shared/update/job.ts'
+import type { DeviceEffect } from '../shared/update/state.ts'
+import type { Clock, Log } from './ports.ts'
+
+/** Each of them tells all of its kind. */
+const NEWEST_ONLY: ReadonlySet<DeviceEffect['kind']> = new Set([
+  'persist',
+  'serve',
+  'collectGarbage',
+  'report',
+  'checkAssignment',
+])
+/** Worth waiting for; of the others a failure is only logged. */
+const RETRIED: ReadonlySet<DeviceEffect['kind']> = new Set(['persist', 'serve'])
+
+export interface EffectLane {
+  push(effects: readonly DeviceEffect[]): void
+  /** Resolves when nothing waits. */
+  idle(): Promise<void>
+  close(): void
+}
+
+export function createEffectLane(
+  perform: (effect: DeviceEffect) => Promise<void>,
+  ports: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
+): EffectLane {
+  let queue: DeviceEffect[] = []
+  let draining: Promise<void> | undefined
+  let closed = false
+  let wake = (): void => undefined
+
+  function pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = ports.clock.after(delayMs, resolve)
+      wake = () => {
+        cancel()
+        resolve()
+      }
+    })
+  }
+
+  async function performOne(effect: DeviceEffect): Promise<void> {
+    for (let attempt = 1; !closed; attempt++) {
+      try {
+        return await perform(effect)
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause)
+        ports.log.warn('an effect failed', { kind: effect.kind, attempt, reason })
+        if (!RETRIED.has(effect.kind)) return
+        // A newer one of its kind stands for this one too.
+        if (queue.some(({ kind }) => kind === effect.kind)) return
+        await pause(backoffMs(attempt) * (0.5 + ports.random() / 2))
+      }
+    }
+  }
+
+  async function drain(): Promise<void> {
+    for (let next = queue.shift(); next !== undefined && !closed; next = queue.shift()) {
+      await performOne(next)
+    }
+    draining = undefined
+  }
+
+  return {
+    push(effects) {
+      for (const effect of effects) {
+        if (NEWEST_ONLY.has(effect.kind)) queue = queue.filter(({ kind }) => kind !== effect.kind)
+        queue.push(effect)
+      }
+      draining ??= drain()
+    },
+    async idle() {
+      while (draining !== undefined) await draining
+    },
+    close() {
+      closed = true
+      queue = []
+      wake()
+    },
+  }
+}

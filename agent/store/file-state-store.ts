@@ -1,0 +1,102 @@
+/**
+ * The durable state as one JSON file, the pointer that activates slots. Each save replaces it whole
+ * (temporary file, fsync, rename, fsync of the folder), and the file before stays as `.previous`.
+ *
+ * Invariant: whenever the power goes, `load` gives the state of the last save that returned, or of
+ * the one under way. A file that cannot be read is kept aside for whoever wants to know why, and the
+ * previous one is used; it is at most one save old, and the signed assignment brings the rest.
+ */
+import { copyFile, mkdir, rename } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { z } from 'zod'
+import { fromUtf8 } from '../../shared/kernel/bytes.ts'
+import { assignmentSchema, rolloutRefSchema } from '../../shared/model/assignment.ts'
+import { problemSchema, qualificationSchema } from '../../shared/model/device.ts'
+import {
+  countSchema,
+  nameSchema,
+  ppmSchema,
+  sha256Schema,
+  versionSchema,
+} from '../../shared/model/names.ts'
+import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import type { DurableState } from '../../shared/update/state.ts'
+import type { Log, StateStore } from '../ports.ts'
+
+const STATE_BYTES_MAX = 4 * 1024 * 1024
+
+const releaseShape = {
+  model: nameSchema,
+  version: versionSchema,
+  variant: nameSchema,
+  target: z.string().max(192),
+  sha256: sha256Schema,
+  length: z.int().min(1),
+}
+const installedSchema = z.strictObject({ ...releaseShape, qualification: qualificationSchema })
+const durableSchema: z.ZodType<DurableState> = z.strictObject({
+  schema: z.literal('linnet.device.v1'),
+  order: z.strictObject({
+    directorEpoch: countSchema,
+    generation: z.int().min(-1),
+    digest: z.string().max(64),
+  }),
+  desired: assignmentSchema.nullable(),
+  models: z.array(
+    z.strictObject({
+      model: nameSchema,
+      current: installedSchema.nullable(),
+      candidate: installedSchema.nullable(),
+      previous: installedSchema.nullable(),
+      trafficShare: ppmSchema,
+      shadow: ppmSchema,
+      rollout: rolloutRefSchema.nullable(),
+    }),
+  ),
+  staged: z.array(installedSchema),
+  failures: z.array(
+    z.strictObject({
+      release: z.strictObject(releaseShape),
+      rollout: z.string().nullable(),
+      problem: problemSchema,
+    }),
+  ),
+})
+
+export function createFileStateStore(path: string, log: Log): StateStore {
+  const previous = `${path}.previous`
+
+  async function read(file: string): Promise<DurableState | undefined> {
+    const bytes = await readFileBounded(file, STATE_BYTES_MAX)
+    if (bytes === undefined) return undefined
+    const durable = parse(bytes)
+    if (durable !== undefined) return durable
+    const aside = join(dirname(file), `${basename(file)}.corrupt`)
+    await rename(file, aside)
+    log.warn('the device state cannot be read; the one before is used', { kept: aside })
+    return undefined
+  }
+
+  return {
+    load: async () => (await read(path)) ?? (await read(previous)),
+    async save(durable) {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      // A hard copy first: between the two the newer file is still in its place.
+      await copyFile(path, previous).catch(ignoreMissing)
+      await writeFileAtomic(path, `${JSON.stringify(durable)}\n`, { mode: 0o600 })
+    },
+  }
+}
+
+function parse(bytes: Uint8Array): DurableState | undefined {
+  try {
+    return durableSchema.safeParse(JSON.parse(fromUtf8(bytes) ?? '')).data
+  } catch {
+    return undefined
+  }
+}
+
+function ignoreMissing(cause: unknown): void {
+  if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return
+  throw cause
+}
