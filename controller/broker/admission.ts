@@ -6,7 +6,7 @@
 import type { Problem, Result } from '../../shared/kernel/result.ts'
 import { type Identity, mayPublish, maySubscribe } from '../../shared/protocol/access.ts'
 import { parseTopic } from '../../shared/protocol/topics.ts'
-import type { Transport } from './broker.ts'
+import type { OutgoingMessage, Transport } from './broker.ts'
 
 export interface Credentials {
   readonly clientId: string
@@ -79,6 +79,23 @@ export function mayTakeOver(holder: Identity, newcomer: Identity): boolean {
   return holder.kind === 'controller'
 }
 
-export function byteLength(payload: Uint8Array | string): number {
+/** Why one of our own messages is none: a bug of the caller, the same with every broker. */
+export function refuseOutgoing(message: OutgoingMessage): Problem | undefined {
+  const { topic, payload } = message
+  const row = parseTopic(topic)?.row
+  if (row === undefined) {
+    return { code: 'broker.topic_unknown', message: 'This is not a topic of Linnet.', found: topic }
+  }
+  const bytes = byteLength(payload)
+  if (bytes <= row.bytesMax) return undefined
+  return {
+    code: 'broker.payload_too_large',
+    message: `The payload for ${topic} is too large.`,
+    expected: `at most ${row.bytesMax} bytes`,
+    found: `${bytes} bytes`,
+  }
+}
+
+function byteLength(payload: Uint8Array | string): number {
   return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
 }

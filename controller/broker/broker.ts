@@ -1,16 +1,17 @@
 /**
  * The port to the MQTT broker, embedded or external. Contract (test/contract/broker.contract.ts):
  * what devices publish and may publish reaches every `onMessage` handler, at least once and in the
- * order of each client; `publish` reaches whoever is subscribed, and retained messages whoever comes
- * later. Nothing here means that a message is stored: a broker acknowledges (PUBACK) before anybody
- * has kept anything, so the signed `dn/ack` after the database commit is the only receipt.
+ * order of each client and QoS; `publish` reaches whoever is subscribed, and retained messages
+ * whoever comes later. Nothing here means that a message is stored: a broker acknowledges (PUBACK)
+ * before anybody has kept anything, so the signed `dn/ack` after the commit is the only receipt.
  */
 import type { Identity } from '../../shared/protocol/access.ts'
 
-/** A message that a client published under `up/`, its last will included. */
+/** A message that a client published under `up/`, its last will included; never an empty one. */
 export interface BrokerMessage {
   readonly topic: string
   readonly payload: Uint8Array
+  /** An external broker sets it on what it kept from before, an embedded one as published. */
   readonly retain: boolean
   readonly qos: 0 | 1
   /** undefined where the broker does not tell: never a proof of origin, signatures are. */
@@ -54,7 +55,7 @@ export interface Broker {
   /**
    * Resolves when the broker has taken the message over, which says nothing about who received it.
    * @throws ProblemError `broker.topic_unknown`, `broker.payload_too_large`, `broker.offline`,
-   * `broker.overloaded`, `broker.closed`, `broker.retained_full`
+   * `broker.overloaded`, `broker.closed`, `broker.retained_full`, `broker.publish_failed`
    */
   publish(message: OutgoingMessage): Promise<void>
   /** Handlers run at once and must not throw; one that does is counted as `handler_failed`. */

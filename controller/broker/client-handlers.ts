@@ -190,6 +190,8 @@ function refusalOf(
 }
 
 function deliver(state: State, connection: Connection, message: IncomingMessage): void {
+  // It clears what was retained and says nothing.
+  if (message.payload.length === 0) return
   state.messagesIn += 1
   const { topic, retain } = message
   const delivered: BrokerMessage = {

@@ -11,8 +11,7 @@ import type { Server as HttpServer } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Aedes, type Client } from 'aedes'
 import { ProblemError } from '../../shared/kernel/result.ts'
-import { parseTopic } from '../../shared/protocol/topics.ts'
-import { type AccessPolicy, byteLength } from './admission.ts'
+import { type AccessPolicy, refuseOutgoing } from './admission.ts'
 import type { Broker, BrokerLog, OutgoingMessage, Transport } from './broker.ts'
 import { type ClientHandlers, createClientHandlers } from './client-handlers.ts'
 import { type Connection, type Connections, createConnections } from './connections.ts'
@@ -183,11 +182,8 @@ function assemble(parts: Parts, entrances: Entrances): EmbeddedBroker {
 }
 
 async function publish(parts: Parts, message: OutgoingMessage): Promise<void> {
-  const row = parseTopic(message.topic)?.row
-  if (row === undefined) throw problem('broker.topic_unknown', 'This is not a topic of Linnet.')
-  if (byteLength(message.payload) > row.bytesMax) {
-    throw problem('broker.payload_too_large', `${message.topic}: the payload is too large.`)
-  }
+  const refusal = refuseOutgoing(message)
+  if (refusal !== undefined) throw new ProblemError(refusal)
   const { retained, limits } = parts
   const isNew = message.retain && !retained.has(message.topic)
   if (isNew && retained.size() >= limits.retainedTopicsMax) {
