@@ -1,0 +1,31 @@
+/** Limits of the client: what a repository may make it download, parse and visit. */
+import type { JsonLimits } from '../canonical-json.ts'
+
+export interface TufLimits {
+  /** W of clause 5.3.3. */
+  readonly rootBytesMax: number
+  /** Y of clause 5.3.3: how many roots one update may follow. */
+  readonly rootRotationsMax: number
+  /** X of clause 5.4.1. */
+  readonly timestampBytesMax: number
+  /** Y of clause 5.5.1, where the timestamp gives no length. */
+  readonly snapshotBytesMax: number
+  /** Z of clause 5.6.1, where the snapshot gives no length. */
+  readonly targetsBytesMax: number
+  /** Roles that one search may visit (clause 5.6.7.1). */
+  readonly rolesVisitedMax: number
+}
+
+export const defaultTufLimits: TufLimits = {
+  rootBytesMax: 524_288,
+  rootRotationsMax: 1_024,
+  timestampBytesMax: 65_536,
+  snapshotBytesMax: 2_097_152,
+  targetsBytesMax: 5_242_880,
+  rolesVisitedMax: 32,
+}
+
+/** JSON nests no deeper than target custom data do; each value takes at least two bytes. */
+export function jsonLimits(bytesMax: number): JsonLimits {
+  return { bytesMax, depthMax: 32, valuesMax: 500_000 }
+}

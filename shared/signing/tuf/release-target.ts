@@ -1,0 +1,76 @@
+/**
+ * May this device run this target? What the publishers signed about it must suit the device, and
+ * nothing newer may have superseded it. Downloading and proving it is left to others.
+ */
+import { ok, type Result, refuse } from '../../kernel/result.ts'
+import { type ReleaseTarget, releaseTargetSchema } from '../../model/release-target.ts'
+import type { VerifiedTargets } from '../assignment.ts'
+import type { FoundTarget } from './search.ts'
+
+/** The delegation for releases that are not proven yet. */
+export const STAGING_ROLE = 'staging'
+
+export interface ReleaseConstraints {
+  readonly model: string
+  /** The device's firmware profile. */
+  readonly profile: string
+  /** Enrolled for staging: also takes releases that are not proven. */
+  readonly staging: boolean
+  /** Largest `minCounter` of this model that this device ever verified. */
+  readonly minCounterSeen: number
+}
+
+/** Codes `release.malformed`, `.unproven`, `.model`, `.profile`, `.superseded`. */
+export function checkReleaseTarget(
+  target: FoundTarget,
+  constraints: ReleaseConstraints,
+): Result<ReleaseTarget> {
+  const { model, profile, staging, minCounterSeen } = constraints
+  const parsed = releaseTargetSchema.safeParse(target.file.custom)
+  if (!parsed.success) {
+    const found = parsed.error.issues[0]?.message ?? ''
+    return refuse('release.malformed', `The target ${target.path} is no release.`, { found })
+  }
+  const release = parsed.data
+  if (target.roles.includes(STAGING_ROLE) && !staging) {
+    return refuse('release.unproven', 'The release is only signed for staging devices.', {
+      found: target.roles.join(' > '),
+    })
+  }
+  if (release.model !== model || !target.path.startsWith(`${model}/${release.version}/`)) {
+    return refuse('release.model', 'The release is of another model.', {
+      expected: model,
+      found: `${release.model} as ${target.path}`,
+    })
+  }
+  if (release.profiles.length > 0 && !release.profiles.includes(profile)) {
+    return refuse('release.profile', 'The release is for other firmware profiles.', {
+      expected: profile,
+      found: release.profiles.join(', '),
+    })
+  }
+  const counterMin = Math.max(minCounterSeen, release.minCounter)
+  if (release.releaseCounter >= counterMin) return ok(release)
+  return refuse('release.superseded', 'The release was superseded by its publishers.', {
+    expected: `a release counter of at least ${counterMin}`,
+    found: `${release.releaseCounter}`,
+  })
+}
+
+/** The verified targets in the form that assignments are checked against. */
+export function verifiedTargets(
+  snapshotVersion: number,
+  found: readonly FoundTarget[],
+): VerifiedTargets {
+  const files = new Map(found.map(({ path, file }) => [path, file]))
+  return {
+    snapshotVersion,
+    find(path) {
+      const file = files.get(path)
+      const sha256 = file?.hashes.get('sha256')
+      return file === undefined || sha256 === undefined
+        ? undefined
+        : { sha256, length: file.length }
+    },
+  }
+}
