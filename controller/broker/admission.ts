@@ -63,8 +63,8 @@ export function refuseMessage(
 
 /**
  * MQTT 3.1.1 section 3.1.4: a second client with the same id ends the first. Here only the same
- * identity may do that, so that nobody throws a device out under its name; a device, whose id is its
- * own by enrolment, may also take it back from a consumer that chose the same.
+ * identity may do that, so that nobody throws a device out under its name; a device, whose id is
+ * its own by enrolment, may also take it back from a consumer that chose the same.
  */
 export function mayTakeOver(holder: Identity, newcomer: Identity): boolean {
   if (newcomer.kind === 'device') {

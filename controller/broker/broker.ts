@@ -47,7 +47,9 @@ export interface BrokerStats {
   readonly messagesIn: number
   /** Messages published by us. */
   readonly messagesOut: number
-  /** Refused connections, packets, messages and subscriptions by code; the codes are a fixed set. */
+  /**
+   * Refused connections, packets, messages and subscriptions by code; the codes are a fixed set.
+   */
   readonly refused: Readonly<Record<string, number>>
 }
 

@@ -1,5 +1,6 @@
 /**
- * One record per open connection of the embedded broker: who it is, why it ends, what it was refused.
+ * One record per open connection of the embedded broker: who it is, why it ends, what it was
+ * refused.
  * Invariant: a connection is in the set from its first byte until aedes has let go of it (its last
  * will is out); its first reason to end is the one that is told. At most `connectionsMax` are open:
  * one more is closed at once, without a word, and comes back by its own back-off.

@@ -1,11 +1,11 @@
 /**
- * The broker inside the controller's process: aedes over TCP and over WebSocket, with its five traps
- * closed (design page wire.md): a stalled subscriber is dropped after `drainTimeoutMs`; packet sizes
- * are guarded before the parser (guarded-stream.ts); retained look-ups are indexed; PUBACK is never
- * taken for storage; `$share` is refused.
- * Invariant: no client reaches aedes' topics except through `refuseMessage` and the access policy. No
- * session outlives its connection, so nothing is queued for absent clients. Whether payloads mean
- * anything, and who signed them, is decided by ingest.
+ * The broker inside the controller's process: aedes over TCP and over WebSocket, with its five
+ * traps closed (design page wire.md): a stalled subscriber is dropped after `drainTimeoutMs`;
+ * packet sizes are guarded before the parser (guarded-stream.ts); retained look-ups are indexed;
+ * PUBACK is never taken for storage; `$share` is refused.
+ * Invariant: no client reaches aedes' topics except through `refuseMessage` and the access policy.
+ * No session outlives its connection, so nothing is queued for absent clients. Whether payloads
+ * mean anything, and who signed them, is decided by ingest.
  */
 import type { Server as HttpServer } from 'node:http'
 import type { Duplex } from 'node:stream'

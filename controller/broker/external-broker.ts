@@ -1,10 +1,10 @@
 /**
- * The same port over a broker that runs elsewhere (Mosquitto, EMQX, HiveMQ, NATS): MQTT 3.1.1 through
- * mqtt.js, whose own retries (each second, for ever) and QoS 0 queue (without bound) are off. That
- * broker must enforce the rules of shared/protocol/access.ts itself.
- * Invariant: nothing is queued while offline; a publish then fails with `broker.offline`, and what has
- * to arrive is retained or repeated by the caller. One filter, no shared subscriptions: they are
- * granted by brokers that then deliver nothing.
+ * The same port over a broker that runs elsewhere (Mosquitto, EMQX, HiveMQ, NATS): MQTT 3.1.1
+ * through mqtt.js, whose own retries (each second, for ever) and QoS 0 queue (without bound) are
+ * off. That broker must enforce the rules of shared/protocol/access.ts itself.
+ * Invariant: nothing is queued while offline; a publish then fails with `broker.offline`, and what
+ * has to arrive is retained or repeated by the caller. One filter, no shared subscriptions: they
+ * are granted by brokers that then deliver nothing.
  */
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { ProblemError, toProblem } from '../../shared/kernel/result.ts'

@@ -1,7 +1,7 @@
 /**
- * Reads only the fixed headers of a client's byte stream (MQTT 3.1.1 section 2.2) and refuses a packet
- * by its announced length, before a parser would collect it: aedes has no limit of its own (80 MB of
- * CONNECT were accepted). Pure: bytes in, decision out.
+ * Reads only the fixed headers of a client's byte stream (MQTT 3.1.1 section 2.2) and refuses a
+ * packet by its announced length, before a parser would collect it: aedes has no limit of its own
+ * (80 MB of CONNECT were accepted). Pure: bytes in, decision out.
  * Invariant: until `accept()`, exactly one packet passes, a CONNECT of at most `connectBytesMax`;
  * after it, packets of at most `packetBytesMax`, both counted with their header.
  */
@@ -15,8 +15,8 @@ export type GuardRefusal = 'not_mqtt' | 'malformed' | 'packet_too_large'
 
 export interface PacketGuard {
   /**
-   * @returns how many bytes of the chunk may pass now; fewer than all only when the rest has to wait
-   * for `accept()`; or why the connection must end.
+   * @returns how many bytes of the chunk may pass now; fewer than all only when the rest has to
+   * wait for `accept()`; or why the connection must end.
    */
   admit(chunk: Uint8Array): { readonly bytes: number } | { readonly refused: GuardRefusal }
   /** The CONNECT was accepted. */

@@ -1,6 +1,6 @@
 /**
- * Counts what was refused, by code, and logs a bounded sample: the first of a code and then whenever
- * its count has doubled, so that a flood of garbage makes no flood of log lines.
+ * Counts what was refused, by code, and logs a bounded sample: the first of a code and then
+ * whenever its count has doubled, so that a flood of garbage makes no flood of log lines.
  */
 import type { BrokerLog } from './broker.ts'
 

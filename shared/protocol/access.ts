@@ -1,7 +1,7 @@
 /**
  * Who may publish and subscribe to what, as a table (design page trust.md, Identity). Pure.
- * Invariant: a filter is allowed only if every topic that it can ever match is allowed. Who a client
- * is was decided before; what a message says is checked after.
+ * Invariant: a filter is allowed only if every topic that it can ever match is allowed. Who a
+ * client is was decided before; what a message says is checked after.
  */
 import { ok, type Result, refuse } from '../kernel/result.ts'
 import { isTopicId, parseTopic, placeholderOf } from './topics.ts'
@@ -22,8 +22,8 @@ interface AccessRow {
 /**
  * `{fleet}` and `{device}` stand for the client's own; a `{level}` that the identity does not have
  * stands for any one valid id, never for a wildcard; `+` for one level, id or wildcard; `#` for the
- * rest, wildcards included. A device may look at the pulse of any cohort of its fleet: cohorts change
- * with each rollout while the connection stays, and a pulse says nothing but "look again".
+ * rest, wildcards included. A device may look at the pulse of any cohort of its fleet: cohorts
+ * change with each rollout while the connection stays, and a pulse says nothing but "look again".
  */
 export const ACCESS: Readonly<Record<Identity['kind'], AccessRow>> = {
   device: {
@@ -108,7 +108,9 @@ function coversLevel(
   return name in own ? own[name] === value : isTopicId(name, value)
 }
 
-/** What MQTT 3.1.1 section 4.7.1 allows after the fixed levels: `#` stands last, wildcards alone. */
+/**
+ * What MQTT 3.1.1 section 4.7.1 allows after the fixed levels: `#` stands last, wildcards alone.
+ */
 function isFilterTail(levels: readonly string[]): boolean {
   return levels.every(
     (level, i) =>

@@ -1,7 +1,9 @@
 /**
- * The one table of MQTT topics: pattern, direction, QoS, retain and size limit (design page wire.md).
- * Invariant: every topic that formatTopic makes is read back by parseTopic as the same route, and no
- * topic matches two routes. The meaning of payloads is in messages.ts, who may use them in access.ts.
+ * The one table of MQTT topics: pattern, direction, QoS, retain and size limit (design page
+ * wire.md).
+ * Invariant: every topic that formatTopic makes is read back by parseTopic as the same route, and
+ * no topic matches two routes. The meaning of payloads is in messages.ts, who may use them in
+ * access.ts.
  */
 import { assert } from '../kernel/assert.ts'
 
@@ -12,7 +14,9 @@ const TOPIC_LENGTH_MAX = 512
 export interface TopicRow {
   /** Levels in braces are ids, named in `ID_PATTERNS` or else `[A-Za-z0-9_-]{1,64}`. */
   readonly pattern: string
-  /** up: device to controller; down: controller to devices; out: controller to anyone who may read. */
+  /**
+   * up: device to controller; down: controller to devices; out: controller to anyone who may read.
+   */
   readonly direction: 'up' | 'down' | 'out'
   /** What our own publishers use; a message at the other QoS is accepted. */
   readonly qos: 0 | 1

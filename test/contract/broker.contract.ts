@@ -23,7 +23,7 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
   describe(`${name}: what devices publish`, () => {
     afterEach(cleanUp)
 
-    it('reaches every handler, in the order of the device and the QoS, with its bytes', async () => {
+    it('reaches every handler, in the order of device and QoS, with its bytes', async () => {
       const { broker, device } = await startWithDevice(start)
       const first: string[] = []
       const second: Uint8Array[][] = [[], []]

@@ -1,7 +1,7 @@
 /**
  * Brokers, clients and raw MQTT 3.1.1 packets for the broker's tests. Whoever gives a client id as
- * user name and `secret` as password is that device of fleet `f`; `consumer` and `controller` are what
- * they say.
+ * user name and `secret` as password is that device of fleet `f`; `consumer` and `controller` are
+ * what they say.
  */
 import { connect, type Socket } from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'

@@ -46,7 +46,7 @@ describe('the driver for an external broker', () => {
     await expect(asConsumer).rejects.toMatchObject({ problem: { code } })
   })
 
-  it('fails publishes while the broker is away, queues none, and comes back by itself', async () => {
+  it('fails publishes while the broker is away, queues none, and comes back', async () => {
     const first = await startBroker()
     const broker = await connectTo(tcpUrl(first))
     const got: string[] = []

@@ -1,6 +1,6 @@
 /**
- * The five traps of aedes 1.2 (design page wire.md). Each is first shown on plain aedes, so that the
- * test says when a new version no longer needs our fix, and then on our broker.
+ * The five traps of aedes 1.2 (design page wire.md). Each is first shown on plain aedes, so that
+ * the test says when a new version no longer needs our fix, and then on our broker.
  */
 import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
@@ -121,7 +121,7 @@ describe('trap 2: no packet size limit, even before authentication', () => {
     expect(broker.stats().refused).toEqual({ packet_too_large: 1 })
   })
 
-  it('ours closes at the header of an oversized PUBLISH of a known client, and counts it', async () => {
+  it('ours closes at the header of an oversized PUBLISH too, and counts it', async () => {
     const broker = await startBroker()
     const raw = openRaw(broker.tcpPort)
     raw.socket.write(connectPacket({ clientId: 'dev' }))
@@ -220,7 +220,7 @@ describe('trap 4: PUBACK goes out before anything is stored', () => {
     expect(broker.stats().messagesIn).toBe(500)
   })
 
-  it('a PUBACK comes even when the ingest fails, so it must never be taken for a receipt', async () => {
+  it('a PUBACK comes even when the ingest fails: it is no receipt', async () => {
     const broker = await startBroker()
     broker.onMessage(() => {
       throw new Error('the database is gone')
