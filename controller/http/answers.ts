@@ -3,6 +3,7 @@
  * the problem's code. A code that is not listed is a refusal of well-formed input: 422.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
+import { boundProblem } from '../../shared/model/device.ts'
 
 /** Last part of the code, or the whole of it, to status. The whole code wins. */
 const STATUS: Readonly<Record<string, number>> = {
@@ -43,21 +44,9 @@ export function statusOf(problem: Problem): number {
   return STATUS[problem.code] ?? STATUS[problem.code.split('.').at(-1) ?? ''] ?? 422
 }
 
-const TEXT_MAX = 512
-const cut = (text: string) => (text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX - 1)}…`)
-
-/** Problem texts are bounded on the wire (problemSchema); the code is ours and short. */
+/** Problem texts are bounded on the wire. */
 export function problemBody(problem: Problem): { error: Problem } {
-  const { code, message, expected, found, next } = problem
-  return {
-    error: {
-      code,
-      message: cut(message),
-      ...(expected === undefined ? {} : { expected: cut(expected) }),
-      ...(found === undefined ? {} : { found: cut(found) }),
-      ...(next === undefined ? {} : { next: cut(next) }),
-    },
-  }
+  return { error: boundProblem(problem) }
 }
 
 export function json(value: unknown, status = 200, headers: Record<string, string> = {}): Response {
