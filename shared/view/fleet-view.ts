@@ -1,0 +1,126 @@
+/** The home page: what needs a person first, then devices by state and releases in use. */
+import type { DeviceResource, HealthResource, RolloutResource } from '../api/resources.ts'
+import { needsPerson, rolloutLine } from './rollout-view.ts'
+import { deviceStatus, type Status } from './status.ts'
+import { count, grouped } from './words.ts'
+
+export interface AttentionItem {
+  readonly status: Status
+  readonly subject: string
+  readonly sentence: string
+  /** What to type. */
+  readonly cli: string
+}
+
+export interface FleetView {
+  readonly headline: string
+  /** At most 50; the rest is counted. */
+  readonly attention: readonly AttentionItem[]
+  readonly attentionLeftOut: number
+  readonly devicesByState: readonly { readonly status: Status; readonly devices: number }[]
+  /** Shares of devices by what they serve as `current`, most first. */
+  readonly releasesInUse: readonly { readonly release: string; readonly devices: number }[]
+  readonly health: readonly (readonly [string, string])[]
+}
+
+const ATTENTION_MAX = 50
+
+export function fleetView(
+  fleet: {
+    devices: readonly DeviceResource[]
+    rollouts: readonly RolloutResource[]
+    health: HealthResource
+  },
+  nowMs: number,
+): FleetView {
+  const { devices, rollouts, health } = fleet
+  const attention = [
+    ...rootItem(health),
+    ...rollouts.filter(needsPerson).map((rollout) => rolloutItem(rollout, nowMs)),
+    ...devices.filter((device) => device.report?.status === 'degraded').map(deviceItem),
+  ]
+  const waiting = attention.length
+  return {
+    headline:
+      waiting === 0
+        ? `Nothing waits for you: ${count(health.devices.online, 'device')} of ${grouped(health.devices.enrolled)} online.`
+        : `${count(waiting, 'thing waits', 'things wait')} for you.`,
+    attention: attention.slice(0, ATTENTION_MAX),
+    attentionLeftOut: Math.max(0, waiting - ATTENTION_MAX),
+    devicesByState: devicesByState(devices),
+    releasesInUse: releasesInUse(devices),
+    health: healthFacts(health),
+  }
+}
+
+function rootItem(health: HealthResource): AttentionItem[] {
+  if (health.rootVersion !== null) return []
+  return [
+    {
+      status: { word: 'no keys', glyph: '?', tone: 'warn' },
+      subject: 'trust',
+      sentence: 'No root of trust was uploaded, so nothing can be assigned.',
+      cli: 'linnet key new',
+    },
+  ]
+}
+
+function rolloutItem(rollout: RolloutResource, nowMs: number): AttentionItem {
+  const line = rolloutLine(rollout, nowMs)
+  return {
+    status: line.status,
+    subject: `${line.model} ${line.change}`,
+    sentence: line.reason,
+    cli: `linnet rollout why ${line.id}`,
+  }
+}
+
+function deviceItem(device: DeviceResource): AttentionItem {
+  const failure = device.report?.failures[0]
+  return {
+    status: deviceStatus(device),
+    subject: device.device,
+    sentence: failure
+      ? `${failure.model}@${failure.version}: ${failure.problem.message}`
+      : 'It serves less than it was assigned.',
+    cli: `linnet device show ${device.device}`,
+  }
+}
+
+function devicesByState(devices: readonly DeviceResource[]): FleetView['devicesByState'] {
+  const groups = new Map<string, { status: Status; devices: number }>()
+  for (const device of devices) {
+    const status = deviceStatus(device)
+    const group = groups.get(status.word)
+    groups.set(status.word, { status, devices: (group?.devices ?? 0) + 1 })
+  }
+  return [...groups.values()].toSorted((a, b) => b.devices - a.devices)
+}
+
+function releasesInUse(devices: readonly DeviceResource[]): FleetView['releasesInUse'] {
+  const counts = new Map<string, number>()
+  for (const device of devices) {
+    for (const slot of device.report?.slots ?? []) {
+      if (slot.slot !== 'current') continue
+      const release = `${slot.model}@${slot.version}`
+      counts.set(release, (counts.get(release) ?? 0) + 1)
+    }
+  }
+  return [...counts]
+    .map(([release, n]) => ({ release, devices: n }))
+    .toSorted((a, b) => b.devices - a.devices)
+}
+
+function healthFacts(health: HealthResource): (readonly [string, string])[] {
+  const { messages, broker } = health
+  const refused = Object.values(messages.refused).reduce((sum, n) => sum + n, 0)
+  return [
+    ['controller', `${health.status}, version ${health.version}`],
+    ['root', health.rootVersion === null ? 'none' : `version ${health.rootVersion}`],
+    ['broker', count(broker.clients, 'client')],
+    [
+      'messages',
+      `${grouped(messages.received)} received, ${grouped(messages.merged)} merged, ${grouped(messages.duplicates)} repeated, ${grouped(refused)} refused`,
+    ],
+  ]
+}
