@@ -4,6 +4,7 @@
  */
 
 import { err } from '../shared/kernel/result.ts'
+import { attackOf } from '../shared/signing/tuf/problems.ts'
 import { backoffMs } from '../shared/update/job.ts'
 import type { DeviceEffect, DeviceEvent } from '../shared/update/state.ts'
 import { isTransient, unexpected } from './perform.ts'
@@ -43,6 +44,8 @@ export function createCheckLane(
     }
     const problem = checked.error
     if (!isTransient(problem)) return dispatch({ kind: 'assignmentRefused', problem })
+    // Metadata that look like an attack are told of, once for each assignment, and tried again.
+    if (times === 1 && attackOf(problem)) dispatch({ kind: 'assignmentRefused', problem })
     log.warn('the assignment cannot be checked for now', { code: problem.code })
     const delayMs = backoffMs(times) * (0.5 + random() / 2)
     cancelRetry = clock.after(delayMs, () => void attempt(effect, ticket, times + 1))

@@ -70,6 +70,14 @@ export interface StateStore {
   save(durable: DurableState): Promise<void>
 }
 
+/** A few small files (or records, in a browser), each replaced whole. */
+export interface SmallFiles {
+  read(name: string): Promise<string | undefined>
+  write(name: string, text: string): Promise<void>
+  names(): Promise<readonly string[]>
+  remove(name: string): Promise<void>
+}
+
 /** The spool's journal: short texts without line breaks. */
 export interface SpoolStore {
   /** In the order of writing; records that were not written whole are left out. */

@@ -1,0 +1,184 @@
+/**
+ * Artifacts on disk, named by their SHA-256; a download that stopped goes on where it stopped.
+ *
+ * Invariants: a file has its final name only after all its bytes were hashed and the digest held;
+ * never more than the signed length is written; the folder stays within `bytesMax`, partial files
+ * included. Who may name artifacts is the verified metadata's; what is still needed is the caller's.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { Artifact } from '../../shared/model/manifest.ts'
+import { readFileBounded, syncFolder } from '../../shared/node/atomic-file.ts'
+import type { ArtifactStore } from '../ports.ts'
+import { type RetrievalLimits, receiveRange } from './http-range.ts'
+
+export interface ArtifactStoreOptions {
+  readonly folder: string
+  /** Disk that artifacts may take together. */
+  readonly bytesMax: number
+  readonly retrieval: RetrievalLimits
+}
+
+const PART = '.part'
+const DIGEST = /^[0-9a-f]{64}$/
+
+export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStore {
+  const { folder, bytesMax } = options
+  const pathOf = (sha256: string): string => join(folder, sha256)
+
+  async function fetchOnce(
+    artifact: Artifact,
+    url: string,
+    signal: AbortSignal,
+  ): Promise<Result<undefined>> {
+    const part = `${pathOf(artifact.sha256)}${PART}`
+    const file = await open(part, 'a+', 0o600)
+    try {
+      const hash = createHash('sha256')
+      const have = await hashPart(file, artifact.length, hash)
+      const received = await download(file, have, hash, artifact, url, signal)
+      if (!received.ok) return received
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(part, pathOf(artifact.sha256))
+    await syncFolder(folder)
+    return ok()
+  }
+
+  async function download(
+    file: FileHandle,
+    have: number,
+    hash: Hash,
+    artifact: Artifact,
+    url: string,
+    signal: AbortSignal,
+  ): Promise<Result<undefined>> {
+    if (have < artifact.length) {
+      const received = await receiveRange(
+        { url, from: have, length: artifact.length, limits: options.retrieval, signal },
+        {
+          async restart() {
+            await file.truncate(0)
+            hash = createHash('sha256')
+          },
+          async take(chunk) {
+            await file.write(chunk)
+            hash.update(chunk)
+          },
+        },
+      )
+      if (!received.ok) return received
+    }
+    const found = hash.digest('hex')
+    if (found === artifact.sha256) return ok()
+    await file.truncate(0)
+    return refuseDigest(artifact, found)
+  }
+
+  return {
+    async fetch(artifact, url, signal) {
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      if (await isWhole(pathOf(artifact.sha256), artifact)) return ok()
+      const room = await roomFor(artifact, folder, bytesMax)
+      if (!room.ok) return room
+      const first = await fetchOnce(artifact, url, signal).catch(diskProblem)
+      if (first.ok || first.error.code !== 'artifact.digest') return first
+      // A resumed file may have begun with another one's bytes: once more, from the beginning.
+      return fetchOnce(artifact, url, signal).catch(diskProblem)
+    },
+    async read(sha256, lengthMax) {
+      const bytes = await readFileBounded(pathOf(sha256), lengthMax)
+      if (bytes === undefined) {
+        return refuse('artifact.missing', `The artifact ${sha256.slice(0, 12)} is not here.`)
+      }
+      const found = createHash('sha256').update(bytes).digest('hex')
+      if (found === sha256) return ok(bytes)
+      return refuse('artifact.digest', 'The file on disk is not the one that was verified.', {
+        expected: sha256,
+        found,
+        next: 'check the disk',
+      })
+    },
+    path: (sha256) => (DIGEST.test(sha256) ? pathOf(sha256) : undefined),
+    async collectGarbage(keep) {
+      for (const name of await listFiles(folder)) {
+        const digest = name.endsWith(PART) ? name.slice(0, -PART.length) : name
+        if (DIGEST.test(digest) && !keep.has(digest)) await rm(join(folder, name), { force: true })
+      }
+    },
+  }
+}
+
+function refuseDigest(artifact: Artifact, found: string): Result<never> {
+  return refuse('artifact.digest', `${artifact.file} is not the file that was signed.`, {
+    expected: artifact.sha256,
+    found,
+    next: 'attack: arbitrary software; check the artifact server and what lies between',
+  })
+}
+
+/** Hashes what an earlier attempt left; what is longer than the file ever was starts anew. */
+async function hashPart(file: FileHandle, length: number, hash: Hash): Promise<number> {
+  const { size } = await file.stat()
+  if (size > length) {
+    await file.truncate(0)
+    return 0
+  }
+  const chunk = new Uint8Array(262_144)
+  let position = 0
+  while (position < size) {
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, position)
+    if (bytesRead === 0) break
+    hash.update(chunk.subarray(0, bytesRead))
+    position += bytesRead
+  }
+  return position
+}
+
+async function isWhole(path: string, artifact: Artifact): Promise<boolean> {
+  const size = await stat(path).then(
+    (found) => found.size,
+    () => -1,
+  )
+  if (size !== artifact.length) return false
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk)
+  return hash.digest('hex') === artifact.sha256
+}
+
+async function roomFor(
+  artifact: Artifact,
+  folder: string,
+  bytesMax: number,
+): Promise<Result<undefined>> {
+  const sizes = await Promise.all(
+    (await listFiles(folder))
+      .filter((name) => !name.startsWith(artifact.sha256))
+      .map((name) =>
+        stat(join(folder, name))
+          .then(({ size }) => size)
+          .catch(() => 0),
+      ),
+  )
+  const used = sizes.reduce((sum, size) => sum + size, 0)
+  if (used + artifact.length <= bytesMax) return ok()
+  return refuse('artifact.no_room', `There is no room for ${artifact.file}.`, {
+    expected: `at most ${bytesMax} bytes of artifacts`,
+    found: `${used} bytes used, ${artifact.length} asked`,
+    next: 'raise the disk limit of the profile, or assign fewer releases',
+  })
+}
+
+async function listFiles(folder: string): Promise<string[]> {
+  return readdir(folder).catch(() => [])
+}
+
+function diskProblem(cause: unknown): Result<never> {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return refuse('disk.write', 'The artifact cannot be stored.', { found: message })
+}

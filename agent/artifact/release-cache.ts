@@ -1,0 +1,76 @@
+/**
+ * What the device learned from verified metadata about the releases it has, so that it serves and
+ * falls back without any network. One small text for each release, named by its artifact's digest
+ * and its target path.
+ */
+import { z } from 'zod'
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { sha256Hex } from '../../shared/kernel/sha256.ts'
+import { manifestSchema } from '../../shared/model/manifest.ts'
+import { countSchema, nameSchema } from '../../shared/model/names.ts'
+import type { ReleaseRef } from '../../shared/update/state.ts'
+import type { ResolvedRelease, SmallFiles } from '../ports.ts'
+
+const COUNTERS = 'counters.json'
+const countersSchema = z.record(nameSchema, countSchema)
+const entrySchema = z.strictObject({ target: z.string(), manifest: manifestSchema })
+
+export class ReleaseCache {
+  readonly #files: SmallFiles
+
+  constructor(files: SmallFiles) {
+    this.#files = files
+  }
+
+  async put({ release, manifest }: ResolvedRelease): Promise<void> {
+    const text = JSON.stringify({ target: release.target, manifest })
+    await this.#files.write(nameOf(release), text)
+  }
+
+  /** Errors: `release.not_on_device`. */
+  async get(release: ReleaseRef): Promise<Result<ResolvedRelease>> {
+    const entry = entrySchema.safeParse(parse(await this.#files.read(nameOf(release))))
+    const manifest = entry.data?.manifest
+    const variant = manifest?.variants.find(({ name }) => name === release.variant)
+    if (manifest !== undefined && variant?.artifact.sha256 === release.sha256) {
+      return ok({ release, manifest, variant })
+    }
+    return refuse('release.not_on_device', `What was signed about ${release.target} is not here.`, {
+      next: 'the device fetches the release again',
+    })
+  }
+
+  async keepOnly(artifacts: ReadonlySet<string>): Promise<void> {
+    for (const name of await this.#files.names()) {
+      const digest = name.slice(0, 64)
+      if (name !== COUNTERS && !artifacts.has(digest)) await this.#files.remove(name)
+    }
+  }
+
+  /** The largest `minCounter` of a model that was ever verified here. */
+  async minCounter(model: string): Promise<number> {
+    return (await this.#counters())[model] ?? 0
+  }
+
+  async raiseMinCounter(model: string, minCounter: number): Promise<void> {
+    const counters = await this.#counters()
+    if (minCounter <= (counters[model] ?? 0)) return
+    await this.#files.write(COUNTERS, JSON.stringify({ ...counters, [model]: minCounter }))
+  }
+
+  async #counters(): Promise<Readonly<Record<string, number>>> {
+    return countersSchema.safeParse(parse(await this.#files.read(COUNTERS))).data ?? {}
+  }
+}
+
+function nameOf({ sha256, target }: ReleaseRef): string {
+  return `${sha256}.${sha256Hex(target).slice(0, 16)}.json`
+}
+
+function parse(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

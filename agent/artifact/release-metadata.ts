@@ -1,0 +1,76 @@
+/**
+ * The device's view of the TUF repository: one trusted set, refreshed when asked for, never by two
+ * at once, and at most `REFRESHES_MAX` times a minute, so that forged assignments cannot make a
+ * device hammer the repository.
+ */
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { TrustedDirector } from '../../shared/signing/assignment.ts'
+import { loadRoot, refresh, type TrustedSet } from '../../shared/signing/tuf/client.ts'
+import { directorOf } from '../../shared/signing/tuf/director.ts'
+import { runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
+import { type FoundTarget, findTargets } from '../../shared/signing/tuf/search.ts'
+
+const REFRESHES_MAX = 12
+const PERIOD_MS = 60_000
+
+export class ReleaseMetadata {
+  readonly #tuf: TufPorts
+  readonly #nowMs: () => number
+  #trusted: TrustedSet | undefined
+  #refreshing: Promise<Result<TrustedSet>> | undefined
+  /** When the last refreshes began; at most `REFRESHES_MAX`. */
+  #refreshesAtMs: number[] = []
+
+  constructor(tuf: TufPorts, nowMs: () => number) {
+    this.#tuf = tuf
+    this.#nowMs = nowMs
+  }
+
+  get snapshotVersion(): number {
+    return this.#trusted?.snapshot.version ?? 0
+  }
+
+  /** Errors: `tuf.*`, `busy.refreshes`. */
+  refresh(): Promise<Result<TrustedSet>> {
+    this.#refreshing ??= this.#refreshOnce().finally(() => {
+      this.#refreshing = undefined
+    })
+    return this.#refreshing
+  }
+
+  async #refreshOnce(): Promise<Result<TrustedSet>> {
+    const nowMs = this.#nowMs()
+    const recent = this.#refreshesAtMs.filter((atMs) => nowMs - atMs < PERIOD_MS)
+    this.#refreshesAtMs = recent
+    if (recent.length >= REFRESHES_MAX) {
+      return refuse('busy.refreshes', 'The release metadata were refreshed too often.', {
+        expected: `at most ${REFRESHES_MAX} times a minute`,
+      })
+    }
+    recent.push(nowMs)
+    const refreshed = await runTufAsync(refresh(nowMs), this.#tuf)
+    if (refreshed.ok) this.#trusted = refreshed.value
+    return refreshed
+  }
+
+  /** Who may sign assignments and acknowledgements; needs no network. Errors: `tuf.*`. */
+  async director(): Promise<Result<TrustedDirector>> {
+    const root = this.#trusted?.root ?? (await runTufAsync(loadRoot(), this.#tuf))
+    if (!('ok' in root)) return directorOf(root)
+    return root.ok ? directorOf(root.value) : root
+  }
+
+  /** In what is trusted now; nothing yet before the first refresh. Errors: `tuf.*`. */
+  async find(paths: readonly string[]): Promise<Result<readonly FoundTarget[]>> {
+    const trusted = this.#trusted === undefined ? await this.refresh() : ok(this.#trusted)
+    return trusted.ok ? runTufAsync(findTargets(trusted.value, paths), this.#tuf) : trusted
+  }
+
+  /** As `find`, with another look at newer metadata when something is not there. */
+  async findFresh(paths: readonly string[]): Promise<Result<readonly FoundTarget[]>> {
+    const found = await this.find(paths)
+    if (found.ok) return found
+    const refreshed = await this.refresh()
+    return refreshed.ok ? this.find(paths) : refreshed
+  }
+}
