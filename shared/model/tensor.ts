@@ -55,7 +55,10 @@ export function shapeFits(spec: readonly (number | string)[], shape: readonly nu
 }
 
 /** `FP32 [batch,3,128]`, for messages. */
-export function describeTensor(spec: Pick<TensorSpec, 'datatype' | 'shape'>): string {
+export function describeTensor(spec: {
+  readonly datatype: string
+  readonly shape: readonly (number | string)[]
+}): string {
   const sizes = spec.shape.map((size) => (size === '' ? '?' : String(size)))
   return `${spec.datatype} [${sizes.join(',')}]`
 }

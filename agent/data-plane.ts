@@ -1,0 +1,84 @@
+/**
+ * What the local API needs from the model host, and nothing of how it runs models: the HTTP server,
+ * the in-process client and the browser's message port all speak to this.
+ * Durations are measured with the plane's own monotonic clock (`nowMs`), not the time of day.
+ */
+import type { Result } from '../shared/kernel/result.ts'
+import type { ExecutionProvider } from '../shared/model/profile.ts'
+import type { TensorSpec } from '../shared/model/tensor.ts'
+import type { TensorValue } from '../shared/model/tensor-value.ts'
+import type { Arm } from '../shared/protocol/messages.ts'
+import type { LatencyHistogram } from '../shared/sketch/latency-histogram.ts'
+import type { ErrorKind, LatencyPart } from '../shared/sketch/window.ts'
+
+export interface InferRequest {
+  readonly model: string
+  /** A version asks for one release and stays out of the statistics; absent: by traffic share. */
+  readonly version?: string | undefined
+  readonly inputs: readonly TensorValue[]
+  /** Outputs to return; absent: all. */
+  readonly outputs?: readonly string[] | undefined
+  /** Names this request for feedback. */
+  readonly id?: string | undefined
+  /** Forces an arm; such a request stays out of the statistics. */
+  readonly arm?: Arm | undefined
+  /** Keeps all requests of one session on one arm; they stay out of the statistics. */
+  readonly key?: string | undefined
+  /** From arrival to answer; absent: the host's own limit. */
+  readonly deadlineMs?: number | undefined
+  /** `nowMs()` when the request was read. */
+  readonly arrivedAtMs: number
+}
+
+export interface InferAnswer {
+  readonly model: string
+  readonly version: string
+  readonly variant: string
+  readonly arm: Arm
+  readonly provider: ExecutionProvider
+  readonly outputs: readonly TensorValue[]
+}
+
+/** One release of a model that can be asked. */
+export interface ReleaseStatus {
+  readonly model: string
+  readonly version: string
+  readonly variant: string
+  readonly slot: 'current' | 'candidate' | 'previous'
+  readonly provider: ExecutionProvider
+  readonly inputs: readonly TensorSpec[]
+  readonly outputs: readonly TensorSpec[]
+}
+
+/** Since the host started; forced and keyed requests included. */
+export interface ReleaseStatistics {
+  readonly model: string
+  readonly version: string
+  readonly answered: number
+  readonly errors: Readonly<Record<ErrorKind, number>>
+  readonly latency: Readonly<Record<LatencyPart, LatencyHistogram>>
+  /** Sums in ms, for protocols that report means. */
+  readonly latencySumMs: Readonly<Record<LatencyPart, number>>
+}
+
+export interface DataPlane {
+  nowMs(): number
+  /** True once a plan is in force. */
+  ready(): boolean
+  releases(): readonly ReleaseStatus[]
+  statistics(): readonly ReleaseStatistics[]
+  /** Requests that wait for their run. */
+  queued(): number
+  /**
+   * Validates, draws the arm, waits, runs, and has the answer encoded; `encode` is timed as part of
+   * the request. Errors: `infer.unknown_model`, `infer.unknown_version`, `infer.not_ready`,
+   * `infer.invalid_input`, `infer.unknown_output`, `infer.overloaded`, `infer.deadline`,
+   * `infer.failed`, and whatever `encode` refuses.
+   */
+  infer<T>(request: InferRequest, encode: (answer: InferAnswer) => Result<T>): Promise<Result<T>>
+  /**
+   * Joins the truth to an earlier prediction; `label` is a class name or index.
+   * Errors: `feedback.unknown_id`, `feedback.unknown_label`, `feedback.no_classes`.
+   */
+  feedback(model: string, id: string, label: string | number): Result<{ correct: boolean }>
+}

@@ -1,0 +1,46 @@
+/**
+ * Which release answers a request, or why none does. Everything that can refuse the sender stands
+ * here, before the draw: a request that is refused belongs to no arm.
+ */
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { InferRequest } from '../data-plane.ts'
+import type { Draw, ModelRoute } from './model-route.ts'
+import { validateInputs } from './validate-inputs.ts'
+
+/** Errors: `infer.unknown_model`, `infer.not_ready`, `infer.unknown_output`, ... */
+export function admitRequest(
+  route: ModelRoute | undefined,
+  request: InferRequest,
+  isReady: boolean,
+): Result<{ route: ModelRoute; draw: Draw }> {
+  if (route === undefined) return refuseModel(request.model, isReady)
+  const { manifest } = route.current
+  const valid = validateInputs(request.inputs, manifest.inputs, manifest.finiteInputs)
+  if (!valid.ok) return valid
+  const unknown = request.outputs?.find(
+    (name) => !manifest.outputs.some((output) => output.name === name),
+  )
+  if (unknown !== undefined) {
+    return refuse('infer.unknown_output', 'The model has no such output.', {
+      expected: manifest.outputs.map(({ name }) => name).join(', '),
+      found: unknown.slice(0, 256),
+    })
+  }
+  const draw = route.draw(request)
+  if (draw !== undefined) return ok({ route, draw })
+  return refuse('infer.unknown_version', 'No slot of this model serves that version.', {
+    expected: [route.current, route.candidate].flatMap((live) => live?.version ?? []).join(', '),
+    found: request.version?.slice(0, 64) ?? '',
+  })
+}
+
+export function refuseModel(model: string, isReady: boolean): Result<never> {
+  if (!isReady) {
+    return refuse('infer.not_ready', 'The model host is still starting.', {
+      next: 'try again in 1 s',
+    })
+  }
+  return refuse('infer.unknown_model', 'No such model is served here.', {
+    found: model.slice(0, 64),
+  })
+}

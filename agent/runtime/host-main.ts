@@ -1,0 +1,88 @@
+/**
+ * The model host: the data process of a device. Owns the sessions of ONNX Runtime and the sockets of
+ * the local API; takes plans from the agent over IPC and sends counts back. Composition root of this
+ * process. Crash-only: it keeps nothing that its parent cannot give it again, and dies with it.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { toProblem } from '../../shared/kernel/result.ts'
+import { createInferenceApi } from '../serve/inference-api.ts'
+import { type Listening, listen } from '../serve/listen.ts'
+import { createHostPlane, type HostPlane } from './host-plane.ts'
+import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
+import { loadRelease } from './live-release.ts'
+import { createPlanLoader } from './plan-loader.ts'
+import { openRunMark } from './run-mark.ts'
+
+const BEAT_MS = 250
+/** Requests under way get this long when the host is told to close. */
+const CLOSE_MS_MAX = 5_000
+
+const options = JSON.parse(process.argv[2] ?? '{}') as HostOptions
+const send = (message: FromHost): void => {
+  // The parent may be gone; then `disconnect` ends this process.
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined)
+}
+
+async function main(): Promise<void> {
+  const mark = openRunMark(options.markPath)
+  const plane = createHostPlane({
+    nowMs: () => performance.now(),
+    deadlineMsMax: options.deadlineMsMax,
+    queueLengthMax: options.queueLengthMax,
+    mark: (live) => mark.set(live?.sha256 ?? null),
+    defer: setImmediate,
+    onBroke: ({ sha256 }, problem) => send({ kind: 'broke', sha256, problem }),
+  })
+  const sendCounts = (): void => {
+    for (const interval of plane.flush()) send({ kind: 'counted', interval })
+  }
+  const loader = createPlanLoader({
+    seed: `${options.device}/${options.boot}/${options.incarnation}`,
+    load: loadRelease,
+    onLoading: (sha256) => send({ kind: 'loading', sha256 }),
+    swap: (routes) => {
+      plane.swap(routes)
+      sendCounts()
+    },
+    wallClockMs: Date.now,
+  })
+  const listening = await openApi(plane)
+  setInterval(() => send({ kind: 'beat' }), BEAT_MS)
+  setInterval(sendCounts, options.flushMs)
+  process.on('message', (message: ToHost) => {
+    if (message.kind === 'close') {
+      void closeHost(listening, sendCounts)
+      return
+    }
+    const { planId } = message.plan
+    void loader.apply(message.plan).then((outcome) => {
+      if (outcome !== undefined) send({ kind: 'served', planId, outcome })
+    })
+  })
+}
+
+async function openApi(plane: HostPlane): Promise<Listening> {
+  const { listen: tcp, socketPath, requestBytesMax } = options
+  const api = createInferenceApi(plane, { requestBytesMax, loopbackOnly: true })
+  const listening = await listen((request) => api.fetch(request), { tcp, socketPath })
+  send({ kind: 'listening', port: listening.port ?? null, socketPath })
+  return listening
+}
+
+async function closeHost(listening: Listening, sendCounts: () => void): Promise<void> {
+  setTimeout(() => process.exit(0), CLOSE_MS_MAX).unref()
+  await listening.close()
+  sendCounts()
+  await nextTurn()
+  process.exit(0)
+}
+
+// A host without its agent would serve a plan that nobody can change.
+process.on('disconnect', () => process.exit(0))
+// The agent decides when to end; a Ctrl-C in a terminal reaches the whole group.
+process.on('SIGINT', () => undefined)
+
+main().catch((cause: unknown) => {
+  send({ kind: 'cannotListen', problem: toProblem(cause, 'serve.cannot_listen') })
+  setImmediate(() => process.exit(1))
+})

@@ -1,0 +1,60 @@
+/**
+ * What the control process and its model host say to each other over the IPC channel, and the
+ * options that the host is started with (one JSON argument).
+ */
+import type { Problem } from '../../shared/kernel/result.ts'
+import type { ClosedInterval, ServedModel, ServedRelease, ServeOutcome } from '../ports.ts'
+
+export interface HostOptions {
+  readonly device: string
+  /** Random per start of the agent; with `incarnation` it seeds the draw of arms. */
+  readonly boot: string
+  /** Counts the hosts of one boot, from 1. */
+  readonly incarnation: number
+  /** Loopback address and port of the local API; port 0 takes any. */
+  readonly listen: { readonly host: string; readonly port: number } | null
+  readonly socketPath: string | null
+  /** The file in which the host notes which release it is running (see run-mark.ts). */
+  readonly markPath: string
+  readonly flushMs: number
+  readonly queueLengthMax: number
+  readonly deadlineMsMax: number
+  readonly requestBytesMax: number
+}
+
+/** A release with what the host needs to load it as it was qualified. */
+export interface HostRelease extends ServedRelease {
+  readonly goldenPath: string | null
+  readonly threads: number
+  readonly layout: 'NCHW' | 'NHWC' | null
+}
+
+export interface HostModel extends Omit<ServedModel, 'current' | 'candidate' | 'previous'> {
+  readonly current: HostRelease | null
+  readonly candidate: HostRelease | null
+  readonly previous: HostRelease | null
+}
+
+export interface HostPlan {
+  readonly planId: number
+  readonly generation: number
+  readonly models: readonly HostModel[]
+}
+
+export type ToHost = { readonly kind: 'plan'; readonly plan: HostPlan } | { readonly kind: 'close' }
+
+export type FromHost =
+  | {
+      readonly kind: 'listening'
+      readonly port: number | null
+      readonly socketPath: string | null
+    }
+  | { readonly kind: 'cannotListen'; readonly problem: Problem }
+  /** The event loop turns. */
+  | { readonly kind: 'beat' }
+  /** A blocking load begins (`sha256`) or ended (null); the parent waits longer meanwhile. */
+  | { readonly kind: 'loading'; readonly sha256: string | null }
+  | { readonly kind: 'served'; readonly planId: number; readonly outcome: ServeOutcome }
+  /** What was counted since the last one: at most `flushMs` of it is lost when the host dies. */
+  | { readonly kind: 'counted'; readonly interval: ClosedInterval }
+  | { readonly kind: 'broke'; readonly sha256: string; readonly problem: Problem }

@@ -1,0 +1,129 @@
+/**
+ * The `Runtime` of a Node device: models run in a model host, candidates are proved in a qualifier,
+ * and this object keeps both in line from the agent's process.
+ *
+ * Invariants: no model code runs in this process; the plan survives the host, so a host that dies is
+ * replaced and told again; every `serve` resolves. When the host dies, requests under way end with a
+ * reset connection at once, and new ones find a closed port for some 300 ms: local clients retry on
+ * ECONNREFUSED and ECONNRESET.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ok, type Result } from '../../shared/kernel/result.ts'
+import type { FirmwareProfile } from '../../shared/model/profile.ts'
+import { checkCompatible } from '../../shared/onnx/compatibility.ts'
+import type { ResolvedRelease, Runtime, RuntimeEvent } from '../ports.ts'
+import { shaOf } from './host-plan.ts'
+import { createHostSupervisor, type HostAddress, type HostNews } from './host-supervisor.ts'
+import { createIntervalMerge } from './interval-merge.ts'
+import { createPlanKeeper } from './plan-keeper.ts'
+import { qualifyInProcess } from './qualify-in-process.ts'
+import { createSettingsStore } from './settings-store.ts'
+
+export interface NodeRuntimeOptions {
+  readonly device: string
+  readonly boot: string
+  readonly profile: FirmwareProfile
+  /** For the run mark and the qualification settings; made if missing. */
+  readonly directory: string
+  readonly artifactPath: (sha256: string) => string | undefined
+  /** Loopback; port 0 takes a free one and keeps it over restarts of the host. */
+  readonly listen: { readonly host: string; readonly port: number } | null
+  readonly socketPath: string | null
+  readonly limits?: Partial<RuntimeLimits>
+}
+
+export interface RuntimeLimits {
+  /** A request's deadline where it names none, and the most it may ask for. */
+  readonly deadlineMsMax: number
+  /** A run that blocks the host longer is a hang: the host is killed. */
+  readonly hangMs: number
+  readonly loadMsMax: number
+  readonly qualifyMsMax: number
+  readonly queueLengthMax: number
+  readonly requestBytesMax: number
+  /** Counts of at most this long are lost when the host dies. */
+  readonly flushMs: number
+}
+
+const LIMITS: RuntimeLimits = {
+  deadlineMsMax: 10_000,
+  hangMs: 15_000,
+  loadMsMax: 120_000,
+  qualifyMsMax: 180_000,
+  queueLengthMax: 256,
+  requestBytesMax: 64 * 1024 * 1024,
+  flushMs: 500,
+}
+const INTERVAL_CHECK_MS = 250
+
+export interface NodeRuntime extends Runtime {
+  /** Where the local API listens, once it does. Errors: `serve.cannot_listen`. */
+  address(): Promise<Result<HostAddress>>
+}
+
+export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
+  const { device, boot, listen, socketPath, directory, artifactPath } = options
+  const limits = { ...LIMITS, ...options.limits }
+  mkdirSync(directory, { recursive: true })
+  const settings = createSettingsStore(join(directory, 'qualified'))
+  const handlers: ((event: RuntimeEvent) => void)[] = []
+  const emit = (event: RuntimeEvent): void => {
+    for (const handler of handlers) handler(event)
+  }
+  const intervals = createIntervalMerge(
+    () => keeper.plan().windowMs,
+    (interval) => emit({ kind: 'interval', interval }),
+  )
+  const keeper = createPlanKeeper({
+    artifactPath,
+    settings: settings.get,
+    send: (plan) => host.send({ kind: 'plan', plan }),
+    emit,
+    addInterval: intervals.add,
+  })
+  const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs, hangMs, loadMsMax } = limits
+  const request = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
+  const markPath = join(directory, 'running')
+  const host = createHostSupervisor({
+    host: { device, boot, listen, socketPath, markPath, ...request },
+    hangMs,
+    loadMsMax,
+    onListening: keeper.tell,
+    onCannotListen: (problem) => emit({ kind: 'hostRestarted', problem }),
+    onExit: keeper.onExit,
+    onNews: (news: HostNews) => {
+      if (news.kind === 'counted') intervals.add(news.interval)
+      else if (news.kind === 'served') keeper.onServed(news.planId, news.outcome)
+      else keeper.condemn(news.sha256, news.problem)
+    },
+  })
+  const timer = setInterval(() => intervals.close(Date.now()), INTERVAL_CHECK_MS)
+  timer.unref()
+
+  return {
+    async qualify(release: ResolvedRelease, signal: AbortSignal) {
+      const { model, sha256 } = release.release
+      const current = keeper.plan().models.find((served) => served.model === model)?.current
+      if (current && shaOf(current) !== sha256) {
+        const compatible = checkCompatible(release.manifest, current.resolved.manifest)
+        if (!compatible.ok) return compatible
+      }
+      const { profile } = options
+      const timeMsMax = limits.qualifyMsMax
+      const proof = await qualifyInProcess(release, { profile, artifactPath, timeMsMax, signal })
+      if (!proof.ok) return proof
+      await settings.put(sha256, proof.value.settings)
+      return ok(proof.value.qualification)
+    },
+    serve: keeper.serve,
+    address: host.address,
+    onEvent: (handler) => void handlers.push(handler),
+    async close() {
+      clearInterval(timer)
+      await host.close()
+      intervals.close(Date.now(), true)
+      keeper.close()
+    },
+  }
+}

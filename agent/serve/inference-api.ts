@@ -1,0 +1,164 @@
+/**
+ * The local API: Open Inference Protocol v2 over HTTP, with the binary tensor data extension, the
+ * repository index and statistics in Triton's form, labels (`feedback`) and Prometheus metrics.
+ * Knows nothing of how models run (agent/data-plane.ts). Triton's and KServe's clients work with it.
+ * Source: Open Inference Protocol v2 "HTTP/REST"; Triton extensions binary_data, statistics,
+ * model_repository.
+ */
+import { type Context, Hono } from 'hono'
+import { refuse } from '../../shared/kernel/result.ts'
+import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
+import { decodeInfer, isArm } from './infer-decode.ts'
+import { encodeAnswer } from './infer-encode.ts'
+import { modelMetadata, modelStatistics, repositoryIndex, serverMetadata } from './metadata.ts'
+import { metricsText } from './metrics.ts'
+import { readBody } from './read-body.ts'
+import { refusalResponse } from './refusal.ts'
+
+export interface InferenceApiOptions {
+  readonly requestBytesMax: number
+  /** Refuses foreign Host and Origin headers, as a web page in a browser would send. */
+  readonly loopbackOnly: boolean
+}
+
+const FEEDBACK_BYTES_MAX = 65_536
+
+export function createInferenceApi(plane: DataPlane, options: InferenceApiOptions): Hono {
+  const api = new Hono()
+  if (options.loopbackOnly) {
+    api.use(async (context, next) => {
+      const refused = foreign(context.req.raw.headers)
+      return refused === undefined ? next() : refused
+    })
+  }
+  api.get('/v2', (context) => context.json(serverMetadata()))
+  api.get('/v2/health/live', (context) => context.json({ live: true }))
+  api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
+  api.post('/v2/repository/index', (context) => context.json(repositoryIndex(plane.releases())))
+  api.get('/v2/models/stats', (context) => context.json(modelStatistics(plane.statistics())))
+  api.get('/metrics', (context) => context.text(metricsText(plane)))
+  for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
+    api.get(path, (context) => {
+      const found = find(plane, context)
+      return found.length === 0 ? unknownModel(context) : context.json(modelMetadata(found))
+    })
+    api.get(`${path}/ready`, (context) => readiness(context, find(plane, context).length > 0))
+    api.get(`${path}/stats`, (context) => {
+      const found = find(plane, context)
+      if (found.length === 0) return unknownModel(context)
+      const versions = new Set(found.map(({ version }) => version))
+      const model = found[0]?.model
+      const rows = plane.statistics().filter((r) => r.model === model && versions.has(r.version))
+      return context.json(modelStatistics(rows))
+    })
+    api.post(`${path}/infer`, (context) => infer(plane, options.requestBytesMax, context))
+  }
+  api.post('/v2/models/:model/feedback', (context) => feedback(plane, context))
+  api.notFound((context) =>
+    refusalOf('request.unknown_route', 'There is no such route.', {
+      found: `${context.req.method} ${context.req.path}`.slice(0, 200),
+      next: 'see GET /v2 for the protocol and its extensions',
+    }),
+  )
+  api.onError((cause) =>
+    refusalOf('infer.failed', 'The request failed inside the model host.', {
+      found: cause.message.slice(0, 300),
+    }),
+  )
+  return api
+}
+
+async function infer(plane: DataPlane, bytesMax: number, context: Context): Promise<Response> {
+  const arrivedAtMs = plane.nowMs()
+  const { req } = context
+  const body = await readBody(req.raw, bytesMax)
+  if (!body.ok) return refusalResponse(body.error)
+  const headerLength = req.header('inference-header-content-length')
+  const decoded = decodeInfer(
+    body.value,
+    headerLength === undefined ? undefined : Number(headerLength),
+  )
+  if (!decoded.ok) return refusalResponse(decoded.error)
+  const { binaryOutput, ...request } = decoded.value
+  const forced = req.header('linnet-arm')
+  if (forced !== undefined && !isArm(forced)) {
+    return refusalOf('request.malformed', 'The linnet-arm header names no arm.', {
+      expected: 'baseline or canary',
+      found: forced.slice(0, 64),
+    })
+  }
+  const { model = '', version } = req.param()
+  const answered = await plane.infer(
+    { ...request, model, version, arm: forced ?? request.arm, arrivedAtMs },
+    (answer) => encodeAnswer(answer, request.id, binaryOutput),
+  )
+  if (!answered.ok) return refusalResponse(answered.error)
+  const { headers, body: encoded } = answered.value
+  return new Response(encoded, { headers })
+}
+
+async function feedback(plane: DataPlane, context: Context): Promise<Response> {
+  const body = await readBody(context.req.raw, FEEDBACK_BYTES_MAX)
+  if (!body.ok) return refusalResponse(body.error)
+  const fields = parseJson(body.value)
+  const { id, label } = fields
+  if (typeof id !== 'string' || (typeof label !== 'string' && typeof label !== 'number')) {
+    return refusalOf('request.malformed', 'This is no feedback.', {
+      expected: '{ "id": of the request, "label": class name or index }',
+      found: JSON.stringify(fields).slice(0, 120),
+    })
+  }
+  const joined = plane.feedback(context.req.param('model') ?? '', id, label)
+  return joined.ok ? context.json(joined.value) : refusalResponse(joined.error)
+}
+
+function parseJson(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'))
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}
+  } catch {
+    return {}
+  }
+}
+
+function find(plane: DataPlane, context: Context): readonly ReleaseStatus[] {
+  const { model, version } = context.req.param()
+  return plane
+    .releases()
+    .filter((r) => r.model === model && (version === undefined || r.version === version))
+}
+
+function unknownModel(context: Context): Response {
+  const { model, version } = context.req.param()
+  return refusalOf('infer.unknown_model', 'No such model is served here.', {
+    found: [model, version]
+      .filter((part) => part !== undefined)
+      .join('@')
+      .slice(0, 128),
+  })
+}
+
+/** Health routes answer by status: 200, or 503 where the protocol says "4xx/5xx". */
+function readiness(context: Context, isReady: boolean): Response {
+  return context.json({ ready: isReady }, isReady ? 200 : 503)
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
+
+/** A page of a foreign site must not reach the API through the visitor's browser (DNS rebinding). */
+function foreign(headers: Headers): Response | undefined {
+  const host = headers.get('host')
+  const origin = headers.get('origin')
+  const originHost = origin?.replace(/^https?:\/\//, '')
+  const isLocal =
+    (host === null || LOOPBACK.test(host)) &&
+    (originHost === undefined || LOOPBACK.test(originHost))
+  if (isLocal) return undefined
+  return refusalOf('request.foreign_origin', 'Only programs on this device may ask.', {
+    found: `host ${host?.slice(0, 100)}, origin ${origin?.slice(0, 100) ?? 'none'}`,
+  })
+}
+
+function refusalOf(...args: Parameters<typeof refuse>): Response {
+  return refusalResponse(refuse(...args).error)
+}

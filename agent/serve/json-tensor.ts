@@ -1,0 +1,147 @@
+/**
+ * Tensor data in JSON: a flat or nested array in row-major order (Open Inference Protocol v2,
+ * "Tensor Data"). Strict where JavaScript is lenient: an integer out of range, a fraction for an
+ * integer type, a string for a number are refused, with the position.
+ * 64-bit integers that are not safe in JSON may be given as decimal strings, and are given so.
+ */
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { Datatype } from '../../shared/model/tensor.ts'
+import {
+  ELEMENT_ARRAYS,
+  fromHalf,
+  type NumericElements,
+  type TensorElements,
+  type TensorValue,
+  toHalf,
+} from '../../shared/model/tensor-value.ts'
+
+const INTEGER_RANGES: Partial<Record<Datatype, readonly [least: number, greatest: number]>> = {
+  UINT8: [0, 2 ** 8 - 1],
+  UINT16: [0, 2 ** 16 - 1],
+  UINT32: [0, 2 ** 32 - 1],
+  INT8: [-(2 ** 7), 2 ** 7 - 1],
+  INT16: [-(2 ** 15), 2 ** 15 - 1],
+  INT32: [-(2 ** 31), 2 ** 31 - 1],
+}
+const WIDE_RANGES: Partial<Record<Datatype, readonly [least: bigint, greatest: bigint]>> = {
+  UINT64: [0n, 2n ** 64n - 1n],
+  INT64: [-(2n ** 63n), 2n ** 63n - 1n],
+}
+const DEPTH_MAX = 16
+
+/** Errors: `infer.invalid_input`. `count` is what the shape asks for. */
+export function elementsFromJson(
+  name: string,
+  datatype: Datatype,
+  data: unknown,
+  count: number,
+): Result<TensorElements> {
+  if (!Array.isArray(data)) return invalid(name, 'an array', typeof data)
+  const flat = Array.isArray(data[0]) ? data.flat(DEPTH_MAX) : data
+  if (flat.length !== count) {
+    return invalid(name, `${count} elements, from its shape`, `${flat.length}`)
+  }
+  if (datatype === 'BYTES') {
+    const bad = flat.findIndex((value) => typeof value !== 'string')
+    return bad < 0 ? ok(flat) : invalid(name, 'strings', describe(flat[bad], bad))
+  }
+  const elements = new ELEMENT_ARRAYS[datatype](count)
+  const bad = fill(elements, datatype, flat)
+  return bad < 0 ? ok(elements) : invalid(name, `values of ${datatype}`, describe(flat[bad], bad))
+}
+
+/** @returns the position of the first value that does not fit, or -1. */
+function fill(elements: NumericElements, datatype: Datatype, flat: readonly unknown[]): number {
+  if (datatype === 'FP32' || datatype === 'FP64') {
+    const floats = elements as Float64Array
+    for (let i = 0; i < flat.length; i++) {
+      const value = flat[i]
+      if (typeof value !== 'number') return i
+      floats[i] = value
+    }
+    return -1
+  }
+  const wide = WIDE_RANGES[datatype]
+  if (wide !== undefined) return fillWide(elements as BigInt64Array, wide, flat)
+  const range = INTEGER_RANGES[datatype]
+  const numbers = elements as Uint8Array
+  for (let i = 0; i < flat.length; i++) {
+    const value = datatype === 'BOOL' ? asBool(flat[i]) : flat[i]
+    if (typeof value !== 'number') return i
+    if (range !== undefined && !(Number.isInteger(value) && inRange(value, range))) return i
+    numbers[i] = datatype === 'FP16' ? toHalf(value) : value
+  }
+  return -1
+}
+
+function fillWide(
+  elements: BigInt64Array,
+  [least, greatest]: readonly [bigint, bigint],
+  flat: readonly unknown[],
+): number {
+  for (let i = 0; i < flat.length; i++) {
+    const value = flat[i]
+    const readable =
+      typeof value === 'number'
+        ? Number.isSafeInteger(value)
+        : typeof value === 'string' && /^-?\d{1,20}$/.test(value)
+    if (!readable) return i
+    const integer = BigInt(value as number | string)
+    if (integer < least || integer > greatest) return i
+    elements[i] = integer
+  }
+  return -1
+}
+
+const inRange = (value: number, [least, greatest]: readonly [number, number]): boolean =>
+  value >= least && value <= greatest
+
+function asBool(value: unknown): unknown {
+  if (typeof value === 'boolean') return value ? 1 : 0
+  return value === 0 || value === 1 ? value : undefined
+}
+
+function describe(value: unknown, position: number): string {
+  return `${JSON.stringify(value)?.slice(0, 40)} at element ${position}`
+}
+
+function invalid(name: string, expected: string, found: string): Result<never> {
+  return refuse('infer.invalid_input', `The data of input "${name.slice(0, 256)}" do not fit.`, {
+    expected,
+    found,
+  })
+}
+
+/** Errors: `infer.output_not_json` for NaN and infinity, which JSON cannot write. */
+export function jsonFromElements({ name, datatype, data }: TensorValue): Result<unknown[]> {
+  switch (datatype) {
+    case 'BYTES':
+      return ok(data as string[])
+    case 'BOOL':
+      return ok(Array.from(data as Uint8Array, (value) => value !== 0))
+    case 'INT64':
+    case 'UINT64':
+      return ok(Array.from(data as BigInt64Array, jsonInteger))
+    case 'FP16':
+      return finite(name, Array.from(data as Uint16Array, fromHalf))
+    case 'FP32':
+    case 'FP64':
+      return finite(name, Array.from(data as Float32Array))
+    default:
+      return ok(Array.from(data as Int32Array))
+  }
+}
+
+function jsonInteger(value: bigint): number | string {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : String(value)
+}
+
+function finite(name: string, values: number[]): Result<number[]> {
+  const bad = values.findIndex((value) => !Number.isFinite(value))
+  if (bad < 0) return ok(values)
+  return refuse('infer.output_not_json', `Output "${name}" has a value that JSON cannot write.`, {
+    found: `${values[bad]} at element ${bad}`,
+    next: 'ask for it as binary data',
+  })
+}

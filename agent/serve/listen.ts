@@ -1,0 +1,87 @@
+/**
+ * Opens the local API on loopback TCP, a Unix socket, or both. Slow and silent clients are cut: they
+ * may hold neither memory nor sockets for long. A socket file left by a dead host is replaced.
+ */
+import { rm } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { ProblemError } from '../../shared/kernel/result.ts'
+
+export interface Listening {
+  /** Undefined when only a socket was asked for. */
+  readonly port: number | undefined
+  /** Answers what is under way, refuses the rest. */
+  close(): Promise<void>
+}
+
+export interface ListenOptions {
+  readonly tcp: { readonly host: string; readonly port: number } | null
+  readonly socketPath: string | null
+}
+
+type Fetch = (request: Request) => Response | Promise<Response>
+
+const CONNECTIONS_MAX = 512
+const HEADER_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 60_000
+/** Longer than usual clients keep idle connections, so that they close first. */
+const KEEP_ALIVE_MS = 65_000
+
+/** Errors (thrown): `serve.cannot_listen`. */
+export async function listen(fetch: Fetch, options: ListenOptions): Promise<Listening> {
+  const servers: Server[] = []
+  let port: number | undefined
+  if (options.tcp !== null) {
+    const server = await open(fetch, options.tcp, `${options.tcp.host}:${options.tcp.port}`)
+    servers.push(server)
+    port = (server.address() as AddressInfo).port
+  }
+  if (options.socketPath !== null) {
+    await rm(options.socketPath, { force: true })
+    servers.push(await open(fetch, { path: options.socketPath }, options.socketPath))
+  }
+  return {
+    port,
+    close: async () => {
+      await Promise.all(servers.map(closeServer))
+    },
+  }
+}
+
+function open(
+  fetch: Fetch,
+  where: { host: string; port: number } | { path: string },
+  name: string,
+): Promise<Server> {
+  const listener = getRequestListener(fetch)
+  const server = createServer(
+    { headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
+    (request, response) => void listener(request, response),
+  )
+  server.keepAliveTimeout = KEEP_ALIVE_MS
+  server.maxConnections = CONNECTIONS_MAX
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(
+        new ProblemError(
+          {
+            code: 'serve.cannot_listen',
+            message: `The local API cannot listen on ${name}.`,
+            found: cause.code ?? cause.message,
+            next: 'choose another port, or stop the program that uses it',
+          },
+          { cause },
+        ),
+      ),
+    )
+    server.listen(where, () => resolve(server))
+  })
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+  })
+}

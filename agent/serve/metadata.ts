@@ -1,0 +1,71 @@
+/**
+ * The metadata, index and statistics documents of the Open Inference Protocol v2 and of Triton's
+ * extensions, from what the data plane says of itself. Pure.
+ */
+import { latencyTotal } from '../../shared/sketch/latency-histogram.ts'
+import type { LatencyPart } from '../../shared/sketch/window.ts'
+import type { ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+
+const SERVER_VERSION = '0.1.0'
+/** Durations in Triton's statistics are in nanoseconds. */
+const NS_PER_MS = 1e6
+
+export function serverMetadata() {
+  return {
+    name: 'linnet',
+    version: SERVER_VERSION,
+    extensions: ['binary_tensor_data', 'model_repository', 'statistics', 'linnet_feedback'],
+  }
+}
+
+/** Of the releases of one model, `current` first. */
+export function modelMetadata(releases: readonly ReleaseStatus[]) {
+  const [first] = releases
+  return {
+    name: first?.model,
+    versions: releases.map(({ version }) => version),
+    platform: 'onnxruntime_onnx',
+    inputs: first?.inputs.map(wireSpec),
+    outputs: first?.outputs.map(wireSpec),
+  }
+}
+
+/** The protocol writes a free dimension as -1. */
+function wireSpec({ name, datatype, shape }: ReleaseStatus['inputs'][number]) {
+  return { name, datatype, shape: shape.map((size) => (typeof size === 'number' ? size : -1)) }
+}
+
+export function repositoryIndex(releases: readonly ReleaseStatus[]) {
+  return releases.map(({ model, version, slot }) => ({
+    name: model,
+    version,
+    state: 'READY',
+    reason: `slot ${slot}`,
+  }))
+}
+
+export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
+  return {
+    model_stats: statistics.map((row) => {
+      const failed = Object.values(row.errors).reduce((sum, count) => sum + count, 0)
+      const duration = (part: LatencyPart) => ({
+        count: latencyTotal(row.latency[part]),
+        ns: Math.round(row.latencySumMs[part] * NS_PER_MS),
+      })
+      return {
+        name: row.model,
+        version: row.version,
+        inference_count: row.answered,
+        execution_count: latencyTotal(row.latency.compute),
+        inference_stats: {
+          success: { count: row.answered, ns: duration('total').ns },
+          fail: { count: failed, ns: 0 },
+          queue: duration('queue'),
+          compute_input: duration('input'),
+          compute_infer: duration('compute'),
+          compute_output: duration('output'),
+        },
+      }
+    }),
+  }
+}

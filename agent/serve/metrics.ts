@@ -1,0 +1,58 @@
+/**
+ * Prometheus text exposition (format 0.0.4) with the names and meanings that dashboards for Triton
+ * know; errors by kind are ours.
+ */
+import { latencyTotal } from '../../shared/sketch/latency-histogram.ts'
+import { ERROR_KINDS, type LatencyPart } from '../../shared/sketch/window.ts'
+import type { DataPlane, ReleaseStatistics } from '../data-plane.ts'
+
+type Row = ReleaseStatistics
+const US_PER_MS = 1000
+
+const sumUs =
+  (part: LatencyPart) =>
+  (row: Row): number =>
+    Math.round(row.latencySumMs[part] * US_PER_MS)
+
+const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row) => number])[] = [
+  ['nv_inference_request_success', 'Answered requests', (row) => row.answered],
+  [
+    'nv_inference_request_failure',
+    'Requests without a valid answer',
+    (row) => Object.values(row.errors).reduce((sum, count) => sum + count, 0),
+  ],
+  ['nv_inference_count', 'Inferences, batches counted by element', (row) => row.answered],
+  ['nv_inference_exec_count', 'Runs', (row) => latencyTotal(row.latency.compute)],
+  ['nv_inference_request_duration_us', 'Sum of total latency', sumUs('total')],
+  ['nv_inference_queue_duration_us', 'Sum of time in line', sumUs('queue')],
+  ['nv_inference_compute_input_duration_us', 'Sum of decoding time', sumUs('input')],
+  ['nv_inference_compute_infer_duration_us', 'Sum of compute time', sumUs('compute')],
+  ['nv_inference_compute_output_duration_us', 'Sum of encoding time', sumUs('output')],
+]
+
+export function metricsText(plane: Pick<DataPlane, 'statistics' | 'queued'>): string {
+  const rows = plane.statistics()
+  const lines = COUNTERS.flatMap(([name, help, value]) => [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} counter`,
+    ...rows.map((row) => `${name}{${labels(row)}} ${value(row)}`),
+  ])
+  lines.push(
+    '# HELP linnet_inference_errors Errors by kind',
+    '# TYPE linnet_inference_errors counter',
+  )
+  for (const row of rows) {
+    for (const kind of ERROR_KINDS) {
+      lines.push(`linnet_inference_errors{${labels(row)},kind="${kind}"} ${row.errors[kind]}`)
+    }
+  }
+  lines.push(
+    '# HELP nv_inference_pending_request_count Requests in line',
+    '# TYPE nv_inference_pending_request_count gauge',
+    `nv_inference_pending_request_count ${plane.queued()}`,
+  )
+  return `${lines.join('\n')}\n`
+}
+
+/** Names and versions are checked by their schemas and need no escaping. */
+const labels = ({ model, version }: Row): string => `model="${model}",version="${version}"`

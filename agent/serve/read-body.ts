@@ -1,0 +1,41 @@
+/**
+ * A request's body, whole, up to a limit. With a declared length the server's own fast path is used;
+ * a chunked body is counted while it is read, so no sender can fill the memory.
+ */
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+
+/** Errors: `request.too_large`, `request.encoding`. */
+export async function readBody(request: Request, bytesMax: number): Promise<Result<Uint8Array>> {
+  const encoding = request.headers.get('content-encoding')
+  if (encoding !== null && encoding !== 'identity') {
+    return refuse('request.encoding', 'Compressed requests are not read here.', {
+      expected: 'no Content-Encoding',
+      found: encoding.slice(0, 64),
+    })
+  }
+  const declared = request.headers.get('content-length')
+  if (declared === null) return readCounted(request.body, bytesMax)
+  if (Number(declared) > bytesMax) return tooLarge(bytesMax, declared)
+  return ok(new Uint8Array(await request.arrayBuffer()))
+}
+
+async function readCounted(
+  body: ReadableStream<Uint8Array> | null,
+  bytesMax: number,
+): Promise<Result<Uint8Array>> {
+  const chunks: Uint8Array[] = []
+  let total = 0
+  for await (const chunk of body ?? []) {
+    total += chunk.length
+    if (total > bytesMax) return tooLarge(bytesMax, `more than ${bytesMax}`)
+    chunks.push(chunk)
+  }
+  return ok(new Uint8Array(Buffer.concat(chunks, total)))
+}
+
+function tooLarge(bytesMax: number, found: string): Result<never> {
+  return refuse('request.too_large', 'The request is too large.', {
+    expected: `at most ${bytesMax} bytes`,
+    found,
+  })
+}

@@ -1,0 +1,40 @@
+/**
+ * Refusals as the Open Inference Protocol tells them: a status and `{ "error": sentence }`. The code
+ * stands in the sentence's end and in a header, so that programs need not read English.
+ */
+import { describeProblem, type Problem } from '../../shared/kernel/result.ts'
+
+const STATUSES: Readonly<Record<string, number>> = {
+  'infer.unknown_model': 404,
+  'infer.unknown_version': 404,
+  'infer.not_ready': 503,
+  'infer.overloaded': 503,
+  'infer.deadline': 504,
+  'infer.failed': 500,
+  'infer.output_not_json': 500,
+  'request.too_large': 413,
+  'request.encoding': 415,
+  'request.foreign_origin': 403,
+  'request.unknown_route': 404,
+  'feedback.unknown_id': 404,
+}
+
+/** Problems of the request itself are the sender's: 400. */
+export function statusOf({ code }: Problem): number {
+  return STATUSES[code] ?? 400
+}
+
+export function refusalResponse(problem: Problem): Response {
+  const status = statusOf(problem)
+  const headers: Record<string, string> = {
+    'content-type': 'application/json',
+    'linnet-code': problem.code,
+  }
+  if (status === 503) headers['retry-after'] = retryAfterSeconds(problem)
+  return new Response(JSON.stringify({ error: describeProblem(problem) }), { status, headers })
+}
+
+/** The refusal's next step names the seconds, where it knows them. */
+function retryAfterSeconds({ next }: Problem): string {
+  return next?.match(/in (\d+) s/)?.[1] ?? '1'
+}
