@@ -1,5 +1,6 @@
 /**
- * The three signature schemes with node:crypto. Invariant: never throws; what cannot be a key or a
+ * Signature schemes with node:crypto: the three that we sign with, and PKCS #1 v1.5 for repositories
+ * of others. Invariant: never throws; what cannot be a key or a
  * signature is not valid. Parsed keys are kept (bounded; the oldest goes), since parsing costs more
  * than verifying Ed25519.
  */
@@ -14,6 +15,8 @@ const PEM_CHARS_MAX = 8_192
 const RSA_MODULUS_BITS_MIN = 2_048
 const RSA_MODULUS_BITS_MAX = 8_192
 const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100')!
+const P256_SPKI_PREFIX = fromHex('3059301306072a8648ce3d020106082a8648ce3d030107034200')!
+const UNCOMPRESSED_POINT = 0x04
 
 const parsedKeys = new Map<string, KeyObject | undefined>()
 
@@ -45,6 +48,8 @@ function verifyWith(
     }
     case 'rsassa-pss-sha256':
       return verifyPss(key, message, signature)
+    case 'rsa-pkcs1v15-sha256':
+      return verify('sha256', message, { key, padding: constants.RSA_PKCS1_PADDING }, signature)
     default:
       return false
   }
@@ -79,12 +84,20 @@ function parseKey(key: PublicKey): KeyObject | undefined {
       const spki = Buffer.concat([ED25519_SPKI_PREFIX, raw])
       return createPublicKey({ key: spki, format: 'der', type: 'spki' })
     }
-    if (!key.keyval.public.trimStart().startsWith('-----BEGIN PUBLIC KEY-----')) return undefined
-    const parsed = createPublicKey(key.keyval.public)
-    return suits(key, parsed) ? parsed : undefined
+    const parsed = parseSpki(key.keyval.public)
+    return parsed !== undefined && suits(key, parsed) ? parsed : undefined
   } catch {
     return undefined
   }
+}
+
+/** PEM; older repositories also give P-256 keys as an uncompressed point in hex. */
+function parseSpki(text: string): KeyObject | undefined {
+  if (text.trimStart().startsWith('-----BEGIN PUBLIC KEY-----')) return createPublicKey(text)
+  const point = text.length === 130 ? fromHex(text) : undefined
+  if (point === undefined || point[0] !== UNCOMPRESSED_POINT) return undefined
+  const spki = Buffer.concat([P256_SPKI_PREFIX, point])
+  return createPublicKey({ key: spki, format: 'der', type: 'spki' })
 }
 
 /** Older repositories name the key type after the scheme. */
@@ -94,6 +107,7 @@ function suits({ keytype, scheme }: PublicKey, key: KeyObject): boolean {
     const named = keytype === 'ecdsa' || keytype === 'ecdsa-sha2-nistp256'
     return named && key.asymmetricKeyType === 'ec' && details?.namedCurve === 'prime256v1'
   }
+  if (scheme !== 'rsassa-pss-sha256' && scheme !== 'rsa-pkcs1v15-sha256') return false
   const bits = details?.modulusLength ?? 0
   const sized = bits >= RSA_MODULUS_BITS_MIN && bits <= RSA_MODULUS_BITS_MAX
   return keytype === 'rsa' && key.asymmetricKeyType === 'rsa' && sized

@@ -48,6 +48,19 @@ describe('node:crypto with the three schemes', () => {
     expect(nodeVerifier.verify(named, message, signWith(message))).toBe(true)
   })
 
+  it('accepts P-256 keys as points in hex, and RSA PKCS #1 v1.5, from repositories of others', () => {
+    const { key, sign: signWith } = signers.get('ecdsa-sha2-nistp256')!
+    const der = createPublicKey(key.keyval.public).export({ format: 'der', type: 'spki' })
+    const point = { ...key, keyval: { public: der.subarray(-65).toString('hex') } }
+    expect(nodeVerifier.verify(point, message, signWith(message))).toBe(true)
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const pkcs1 = pemKey('rsa', 'rsa-pkcs1v15-sha256', pemOf(privateKey))
+    const signature = sign('sha256', message, privateKey)
+    expect(nodeVerifier.verify(pkcs1, message, signature)).toBe(true)
+    const pss = { ...pkcs1, scheme: 'rsassa-pss-sha256' }
+    expect(nodeVerifier.verify(pss, message, signature)).toBe(false)
+  })
+
   it('accepts RSA-PSS salts of the digest length and the longest, and no other', () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     const key = pemKey(
