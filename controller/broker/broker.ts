@@ -38,7 +38,7 @@ export interface PresenceEvent {
 
 export type Transport = 'tcp' | 'websocket'
 
-export interface BrokerStats {
+interface BrokerStats {
   /** Clients with an accepted CONNECT. */
   readonly clients: number
   /** Open connections, accepted or not yet. */

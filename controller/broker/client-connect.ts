@@ -12,7 +12,7 @@ const IDENTIFIER_REJECTED = 2
 export const SERVER_UNAVAILABLE = 3
 export const NOT_AUTHORIZED = 5
 
-export interface ConnectRefusal {
+interface ConnectRefusal {
   readonly code: string
   readonly returnCode: number
 }

@@ -20,7 +20,7 @@ import { createTally, type Tally } from './tally.ts'
 import { listenTcp, type TcpListener } from './tcp-entrance.ts'
 import { attachWebSocket } from './websocket-entrance.ts'
 
-export interface EmbeddedBrokerLimits {
+interface EmbeddedBrokerLimits {
   /** Bytes of a CONNECT, header included. */
   readonly connectBytesMax: number
   /** Bytes of any later packet, header included; also of a WebSocket frame. */
@@ -133,7 +133,10 @@ function assemble(parts: Parts, entrances: Entrances): EmbeddedBroker {
   let isClosed = false
   return {
     tcpPort: entrances.tcp?.port,
-    accept: entrances.accept,
+    accept(source, transport, remoteAddress) {
+      if (isClosed) source.destroy()
+      else entrances.accept(source, transport, remoteAddress)
+    },
     attach(server) {
       const detach = attachWebSocket(server, {
         path: WEBSOCKET_PATH,

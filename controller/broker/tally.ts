@@ -12,7 +12,7 @@ export interface Tally {
   counts(): Readonly<Record<string, number>>
 }
 
-export function createTally(log: BrokerLog | undefined): Tally {
+export function createTally(log: BrokerLog | undefined, what = 'broker refused'): Tally {
   const counts = new Map<string, number>()
   return {
     add(code, details = {}) {
@@ -20,7 +20,7 @@ export function createTally(log: BrokerLog | undefined): Tally {
       const count = (counts.get(kept) ?? 0) + 1
       counts.set(kept, count)
       const isPowerOfTwo = Number.isInteger(Math.log2(count))
-      if (isPowerOfTwo) log?.warn({ code, count, ...details }, 'broker refused')
+      if (isPowerOfTwo) log?.warn({ code, count, ...details }, what)
     },
     counts: () => Object.fromEntries(counts),
   }

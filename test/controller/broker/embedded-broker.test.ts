@@ -317,6 +317,10 @@ describe('connections', () => {
     await broker.close()
     await until(raw.isClosed)
     expect(messages).toEqual([])
+    openPair((served) => {
+      broker.accept(served, 'tcp')
+      expect(served.destroyed).toBe(true)
+    })
     const late = broker.publish({ topic: 'ln1/f/c/state', payload: 'x', qos: 1, retain: true })
     await expect(late).rejects.toMatchObject({ problem: { code: 'broker.closed' } })
   })
