@@ -31,7 +31,8 @@ const identitySchema = z.strictObject({
 })
 export type Identity = z.infer<typeof identitySchema>
 
-const answerSchema = identitySchema.omit({ schema: true })
+/** A newer controller may say more. */
+const answerSchema = z.object(identitySchema.omit({ schema: true }).shape)
 
 export interface HomePaths {
   readonly identity: string

@@ -1,0 +1,82 @@
+/** The agent's command line. */
+import { parseArgs } from 'node:util'
+import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import { labelsSchema } from '../shared/model/device.ts'
+import { idSchema } from '../shared/model/names.ts'
+
+export const USAGE = `linnet agent --controller URL --profile NAME [options]
+  --controller URL      base URL of the controller
+  --token TOKEN         enrolment token; needed on the first start (or LINNET_TOKEN)
+  --home DIR            keys, state and models of this device (./.linnet/device)
+  --profile NAME        firmware profile, see firmware-profiles/
+  --device ID           the id this device would like; else made from its key
+  --listen HOST:PORT    local inference API (127.0.0.1:8000; port 0 takes any)
+  --socket PATH         local inference API on a Unix socket as well
+  --label KEY=VALUE     for rollouts to select by; may be repeated
+  --staging             take releases that are not proven yet
+  --json-logs           logs as JSON lines`
+
+export interface AgentArguments {
+  readonly controller: string
+  readonly token: string | undefined
+  readonly home: string
+  readonly profile: string
+  readonly device: string | undefined
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly socket: string | null
+  readonly labels: Readonly<Record<string, string>>
+  readonly staging: boolean
+  readonly jsonLogs: boolean
+}
+
+/** Code `usage`, with what is wrong. */
+export function parseArguments(args: readonly string[]): Result<AgentArguments> {
+  const parsed = read(args)
+  if (typeof parsed === 'string') return usage(parsed)
+  const { controller, profile, device, token, home, socket } = parsed
+  if (controller === undefined || !/^https?:\/\//.test(controller)) {
+    return usage('--controller must be an http or https URL')
+  }
+  if (profile === undefined) return usage('--profile is missing')
+  if (device !== undefined && !idSchema.safeParse(device).success) {
+    return usage('--device must be [A-Za-z0-9_-]{1,64}')
+  }
+  const listen = /^([^:]+|\[[0-9a-f:]+\]):(\d{1,5})$/.exec(parsed.listen)
+  if (listen === null || Number(listen[2]) > 65_535) return usage('--listen must be HOST:PORT')
+  const pairs = (parsed.label ?? []).map((text) => /^([^=]+)=(.*)$/.exec(text)?.slice(1, 3))
+  const labels = labelsSchema.safeParse(Object.fromEntries(pairs.map((pair) => pair ?? ['=', ''])))
+  if (!labels.success) return usage('--label must be name=value, with a lower-case name')
+  return ok({
+    ...{ profile, device, token, home, socket: socket ?? null, labels: labels.data },
+    controller: controller.replace(/\/+$/, ''),
+    listen: { host: listen[1]!.replace(/^\[|\]$/g, ''), port: Number(listen[2]) },
+    staging: parsed.staging,
+    jsonLogs: parsed['json-logs'],
+  })
+}
+
+function read(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        controller: { type: 'string' },
+        token: { type: 'string' },
+        home: { type: 'string', default: '.linnet/device' },
+        profile: { type: 'string' },
+        device: { type: 'string' },
+        listen: { type: 'string', default: '127.0.0.1:8000' },
+        socket: { type: 'string' },
+        label: { type: 'string', multiple: true },
+        staging: { type: 'boolean', default: false },
+        'json-logs': { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (cause) {
+    return cause instanceof Error ? cause.message : String(cause)
+  }
+}
+
+function usage(message: string): Result<never> {
+  return refuse('usage', message, { next: 'linnet agent --help' })
+}

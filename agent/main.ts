@@ -1,0 +1,194 @@
+/**
+ * The agent of a Node device. Composition root: reads the command line, makes key and membership on
+ * the first start, and connects the core to the disk, the broker, the repository and the model host.
+ * It may be killed at any point; the next start goes on from what the disk says.
+ */
+import { randomBytes } from 'node:crypto'
+import { createRequire } from 'node:module'
+import { arch, cpus, platform, totalmem } from 'node:os'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeProblem, ProblemError, unwrap } from '../shared/kernel/result.ts'
+import type { DeviceFacts } from '../shared/model/device.ts'
+import type { FirmwareProfile } from '../shared/model/profile.ts'
+import { fetchBounded } from '../shared/node/http-download.ts'
+import { createTufFiles } from '../shared/node/tuf-files.ts'
+import { nodeVerifier } from '../shared/node/verifier-node.ts'
+import { keyId, type SyncSigner } from '../shared/signing/keys.ts'
+import { backoffMs } from '../shared/update/job.ts'
+import { type Agent, sealFrom, startAgent } from './agent.ts'
+import { type AgentArguments, parseArguments, USAGE } from './arguments.ts'
+import { createArtifactStore } from './artifact/artifact-store.ts'
+import { TufRepository } from './artifact/tuf-repository.ts'
+import {
+  deviceSigner,
+  enrol,
+  type HomePaths,
+  homePaths,
+  type Identity,
+  loadIdentity,
+} from './enrol.ts'
+import { loadProfile } from './firmware-profile.ts'
+import { createLog } from './log.ts'
+import type { Clock, Log } from './ports.ts'
+import { createNodeRuntime } from './runtime/node-runtime.ts'
+import { createFileSpoolStore } from './store/file-spool-store.ts'
+import { createFileStateStore } from './store/file-state-store.ts'
+import { createSmallFiles } from './store/small-files.ts'
+import { createMqttTransport } from './transport/mqtt-transport.ts'
+import { AGENT_VERSION } from './version.ts'
+
+const RETRIEVAL = { deadlineMs: 60_000, bytesPerSecondMin: 1_024, windowMs: 10_000 }
+const STOP_MS_MAX = 10_000
+const MIB = 1024 * 1024
+
+const clock: Clock = {
+  nowMs: () => Date.now(),
+  after(delayMs, task) {
+    const timer = setTimeout(task, delayMs)
+    return () => clearTimeout(timer)
+  },
+}
+
+const randomId = (): string => randomBytes(12).toString('base64url')
+
+async function main(): Promise<void> {
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`)
+    return
+  }
+  const options = unwrap(parseArguments(process.argv.slice(2)))
+  const profile = unwrap(await loadProfile(options.profile))
+  const paths = homePaths(resolve(options.home))
+  const log = createLog(options.jsonLogs, { program: 'agent', home: options.home })
+  const signer = await deviceSigner(paths)
+  const identity = (await loadIdentity(paths)) ?? (await join(paths, signer, options, log))
+  const { agent, url } = await compose({ options, profile, paths, log, signer, identity })
+  stopOnSignals(agent, log)
+  const { fleet, device } = identity
+  process.stdout.write(`linnet agent ready: device ${device} of fleet ${fleet}, ${url}\n`)
+}
+
+/** Asks until the controller answers; what it refuses ends the program. */
+async function join(
+  paths: HomePaths,
+  signer: SyncSigner,
+  options: AgentArguments,
+  log: Log,
+): Promise<Identity> {
+  const token = options.token ?? process.env.LINNET_TOKEN
+  if (token === undefined) {
+    throw new ProblemError({
+      code: 'enrolment.needed',
+      message: 'This device is not a member of a fleet yet.',
+      next: 'linnet device token, then linnet agent --token ...',
+    })
+  }
+  const { controller, device } = options
+  for (let attempt = 1; ; attempt++) {
+    const joined = await enrol(paths, signer, { controller, token, device, facts: facts(options) })
+    if (joined.ok) return joined.value
+    if (!joined.error.code.startsWith('net.')) throw new ProblemError(joined.error)
+    log.warn('the controller cannot be reached', { code: joined.error.code, attempt })
+    await sleep(Math.min(10_000, backoffMs(attempt)) * (0.5 + Math.random() / 2))
+  }
+}
+
+function facts({ profile, labels }: AgentArguments): DeviceFacts {
+  const runtime = createRequire(import.meta.url)('onnxruntime-node/package.json') as {
+    version: string
+  }
+  return {
+    profile,
+    labels,
+    agentVersion: AGENT_VERSION,
+    runtimeVersion: runtime.version,
+    platform: `${platform()}/${arch()}`,
+    cores: Math.max(1, cpus().length),
+    memoryMb: Math.floor(totalmem() / MIB),
+  }
+}
+
+interface Parts {
+  readonly options: AgentArguments
+  readonly profile: FirmwareProfile
+  readonly paths: HomePaths
+  readonly log: Log
+  readonly signer: SyncSigner
+  readonly identity: Identity
+}
+
+async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
+  const { options, profile, log, signer, identity } = parts
+  const home = resolve(options.home)
+  const { fleet, device } = identity
+  const boot = randomId()
+  const repository = createRepository(parts)
+  const artifacts = createArtifactStore({
+    folder: resolve(home, 'artifacts'),
+    bytesMax: profile.limits.diskMb * MIB,
+    retrieval: RETRIEVAL,
+  })
+  const runtime = createNodeRuntime({
+    ...{ device, boot, profile, listen: options.listen, socketPath: options.socket },
+    directory: resolve(home, 'runtime'),
+    artifactPath: artifacts.path,
+  })
+  const startedAtMs = clock.nowMs()
+  let agent: Agent | undefined
+  const transport = createMqttTransport({
+    ...{ url: identity.mqttUrl, fleet, device, signer, clock, log, random: Math.random, randomId },
+    lastWill: () =>
+      sealFrom(identity, signer, 'presence', { status: 'lost', boot, sinceMs: startedAtMs }),
+    cohort: () => agent?.state().durable.desired?.cohort ?? null,
+  })
+  agent = await startAgent(
+    {
+      ...{ clock, log, signer, repository, artifacts, runtime, transport, random: Math.random },
+      trust: repository,
+      states: createFileStateStore(resolve(home, 'state.json'), log),
+      spoolStore: createFileSpoolStore(resolve(home, 'spool.log')),
+    },
+    { fleet, device, boot },
+  )
+  const address = unwrap(await runtime.address())
+  const url = address.port === null ? 'no HTTP' : `http://${options.listen.host}:${address.port}`
+  return { agent, url }
+}
+
+function createRepository({ options, profile, paths, signer, identity }: Parts): TufRepository {
+  const { controller, staging } = options
+  const targetsUrl = `${controller}/tuf/targets`
+  return new TufRepository({
+    tuf: createTufFiles(paths.metadata, `${controller}/tuf/metadata`, nodeVerifier),
+    fetchTarget: (path, bytesMax) =>
+      fetchBounded(`${targetsUrl}/${path}`, { ...RETRIEVAL, bytesMax }),
+    targetsUrl,
+    cache: createSmallFiles(resolve(options.home, 'releases')),
+    ...{ fleet: identity.fleet, device: identity.device, deviceKey: keyId(signer.key) },
+    ...{ profile, staging, nowMs: clock.nowMs },
+  })
+}
+
+function stopOnSignals(agent: Agent, log: Log): void {
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) process.exit(1)
+      stopping = true
+      log.info('stopping', { signal })
+      setTimeout(() => process.exit(1), STOP_MS_MAX).unref()
+      agent.stop().then(
+        () => process.exit(0),
+        () => process.exit(1),
+      )
+    })
+  }
+}
+
+main().catch((cause: unknown) => {
+  const problem = cause instanceof ProblemError ? cause.problem : undefined
+  const text = problem === undefined ? String(cause) : describeProblem(problem)
+  process.stderr.write(`linnet agent: ${text}\n`)
+  process.exit(problem?.code === 'usage' ? 2 : 1)
+})
