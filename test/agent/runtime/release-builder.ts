@@ -32,6 +32,8 @@ export interface ReleaseOptions {
   /** Adds to the score of `high`; 0 decides by the sign of the first element. */
   readonly bias?: number
   readonly description?: ModelDescription
+  /** Name of the input. */
+  readonly input?: string
   /** Golden outputs that the model does not give. */
   readonly wrongGolden?: boolean
   readonly manifest?: Partial<Manifest>
@@ -71,21 +73,21 @@ export function softmax(x0: number, bias = 0): [number, number] {
 /** Writes the files and returns what the repository would resolve. */
 export function writeRelease(folder: string, options: ReleaseOptions = {}): ResolvedRelease {
   mkdirSync(folder, { recursive: true })
-  const { model = 'tiny', version = '1.0.0', bias = 0, wrongGolden = false } = options
+  const { model = 'tiny', version = '1.0.0', bias = 0, wrongGolden = false, input = 'x' } = options
   const artifact = store(
     folder,
     'fp32.onnx',
     encodeModel(options.description ?? tinyClassifier(bias)),
   )
-  const golden = store(folder, 'golden.bin', encodeGolden([goldenVector(bias, wrongGolden)]))
+  const golden = store(folder, 'golden.bin', encodeGolden([goldenVector(input, bias, wrongGolden)]))
   const manifest: Manifest = {
     schema: 'linnet.manifest.v1',
     model,
     version,
     createdAtMs: 0,
-    inputs: [{ name: 'x', datatype: 'FP32', shape: ['batch', 2] }],
+    inputs: [{ name: input, datatype: 'FP32', shape: ['batch', 2] }],
     outputs: [{ name: 'scores', datatype: 'FP32', shape: ['batch', 2] }],
-    finiteInputs: ['x'],
+    finiteInputs: [input],
     variants: [
       {
         name: 'fp32',
@@ -96,7 +98,7 @@ export function writeRelease(folder: string, options: ReleaseOptions = {}): Reso
         tolerance: { absolute: 1e-5, relative: 1e-4 },
       },
     ],
-    features: [{ name: 'x0', tensor: 'x', reduce: 'element', offset: 0, count: 1 }],
+    features: [{ name: 'x0', tensor: input, reduce: 'element', offset: 0, count: 1 }],
     reference: [
       {
         feature: 'x0',
@@ -108,7 +110,7 @@ export function writeRelease(folder: string, options: ReleaseOptions = {}): Reso
         missing: 0,
         invalid: 0,
       },
-    ] as unknown as Manifest['reference'],
+    ],
     classes: { tensor: 'scores', names: CLASSES },
     serviceLevels: {
       latencyMsMax: 1_000,
@@ -136,12 +138,12 @@ export function served(folder: string, resolved: ResolvedRelease): ServedRelease
   return { resolved, provider: 'cpu', modelPath }
 }
 
-function goldenVector(bias: number, wrong: boolean): GoldenVector {
+function goldenVector(input: string, bias: number, wrong: boolean): GoldenVector {
   const x = Float32Array.from([0.5, 0])
   const scores = Float32Array.from(wrong ? [0.5, 0.5] : softmax(0.5, bias))
   const datatype = 'FP32' as const
   return {
-    inputs: [{ name: 'x', datatype, shape: [1, 2], data: bytesOf(x) }],
+    inputs: [{ name: input, datatype, shape: [1, 2], data: bytesOf(x) }],
     outputs: [{ name: 'scores', datatype, shape: [1, 2], data: bytesOf(scores) }],
   }
 }
