@@ -139,7 +139,9 @@ export function runtimeContract(name: string, createBench: () => Promise<Runtime
     it('reports a candidate that cannot be loaded and goes on serving', async () => {
       await serve(planOf(1, slots(bench.good)))
       const candidate = bench.served(bench.unloadable)
-      const outcome = await serve(planOf(2, slots(bench.good, { candidate, trafficShare: 500_000 })))
+      const outcome = await serve(
+        planOf(2, slots(bench.good, { candidate, trafficShare: 500_000 })),
+      )
       const { sha256 } = bench.unloadable.release
       expect(outcome).toMatchObject({ served: false, broken: [{ sha256 }] })
       await bench.traffic()

@@ -2,7 +2,18 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ModelDescription } from '../../../shared/onnx/graph-writer.ts'
 import { tinyClassifier, writeRelease } from './release-builder.ts'
+
+function notANumber(): ModelDescription {
+  const model = tinyClassifier()
+  const nodes = [
+    ...model.graph.nodes.slice(0, 2),
+    { op: 'Sub', inputs: ['logits', 'logits'], outputs: ['zero'] },
+    { op: 'Div', inputs: ['zero', 'zero'], outputs: ['scores'] },
+  ]
+  return { ...model, graph: { ...model.graph, nodes } }
+}
 
 export function createBenchReleases() {
   const folder = mkdtempSync(join(tmpdir(), 'linnet-runtime-'))
@@ -22,6 +33,8 @@ export function createBenchReleases() {
     wrong: writeRelease(folder, { version: '1.2.0', bias: 0.2, wrongGolden: true }),
     incompatible,
     unloadable,
+    /** Loads, and gives NaN for every request. */
+    notANumber: writeRelease(folder, { version: '1.5.0', description: notANumber() }),
     dispose: () => rmSync(folder, { recursive: true, force: true }),
   }
 }

@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest'
+import type { ClosedInterval, RuntimeEvent } from '../../../agent/ports.ts'
 import type { Behaviour } from '../../../agent/runtime/fake-behaviour.ts'
 import { HEALTHY } from '../../../agent/runtime/fake-behaviour.ts'
-import { drawBinomial, drawPoisson, standardNormalTail } from '../../../agent/runtime/fake-counts.ts'
+import {
+  drawBinomial,
+  drawPoisson,
+  standardNormalTail,
+} from '../../../agent/runtime/fake-counts.ts'
 import { createFakeRuntime } from '../../../agent/runtime/fake-runtime.ts'
-import type { ClosedInterval, RuntimeEvent } from '../../../agent/ports.ts'
 import { createPrng } from '../../../shared/kernel/prng.ts'
 import { windowFromJson } from '../../../shared/sketch/window-check.ts'
 import { runtimeContract } from '../../contract/runtime.contract.ts'
@@ -104,7 +108,9 @@ describe('Aggregate draws', () => {
   it('of a Poisson process have its mean', () => {
     const prng = createPrng('poisson')
     for (const mean of [0.5, 10, 500]) {
-      const sum = Array.from({ length: 2_000 }, () => drawPoisson(prng, mean)).reduce((a, b) => a + b)
+      const sum = Array.from({ length: 2_000 }, () => drawPoisson(prng, mean)).reduce(
+        (a, b) => a + b,
+      )
       expect(Math.abs(sum / 2_000 - mean)).toBeLessThan(4 * Math.sqrt(mean / 2_000))
     }
   })
