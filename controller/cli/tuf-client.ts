@@ -1,6 +1,6 @@
 /**
- * `linnet tuf-client`: a plain TUF client over the same code that devices use, with the interface of
- * the public conformance suite. Works against any TUF 1.0 repository. Exit code 0, or 1 with the
+ * `linnet tuf-client`: a plain TUF client over the same code that devices use, with the interface
+ * of the public conformance suite. Works against any TUF 1.0 repository. Exit code 0, or 1 with the
  * reason on standard error.
  */
 import { createHash } from 'node:crypto'

@@ -4,7 +4,7 @@ import { deviceFactsSchema } from './device.ts'
 import { idSchema } from './names.ts'
 
 /** A device key: Ed25519, or P-256 in browsers whose WebCrypto has nothing else. */
-export const devicePublicKeySchema = z.strictObject({
+const devicePublicKeySchema = z.strictObject({
   keytype: z.enum(['ed25519', 'ecdsa']),
   scheme: z.enum(['ed25519', 'ecdsa-sha2-nistp256']),
   keyval: z.strictObject({ public: z.string().min(1).max(1_024) }),

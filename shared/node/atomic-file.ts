@@ -7,7 +7,9 @@ import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { ProblemError } from '../kernel/result.ts'
 
-/** Writes a temporary file beside, fsync, rename, fsync of the folder (which is made if missing). */
+/**
+ * Writes a temporary file beside, fsync, rename, fsync of the folder (which is made if missing).
+ */
 export async function writeFileAtomic(
   path: string,
   bytes: Uint8Array | string,

@@ -12,10 +12,10 @@ import {
   randomBytes,
   scrypt,
 } from 'node:crypto'
-import { z } from 'zod'
 import { assert } from '../kernel/assert.ts'
 import { fromUtf8 } from '../kernel/bytes.ts'
 import { ProblemError } from '../kernel/result.ts'
+import { type KeyFile, keyFileSchema } from '../model/key-file.ts'
 import { keyId, type PublicKey, type SyncSigner } from '../signing/keys.ts'
 import { readFileBounded, writeFileAtomic } from './atomic-file.ts'
 import { nodeSigner } from './signer-node.ts'
@@ -24,29 +24,6 @@ const KEY_FILE_BYTES_MAX = 65_536
 /** 2^17 with r = 8 takes 128 MiB and about 0.4 s; more than 2^20 is refused, less than 2^10 too. */
 const SCRYPT_LOG2_COST = 17
 const SCRYPT_R = 8
-
-const base64 = z.base64().max(16_384)
-const keyFileSchema = z.strictObject({
-  schema: z.literal('linnet.key.v1'),
-  keyid: z.string(),
-  key: z.strictObject({
-    keytype: z.string(),
-    scheme: z.string(),
-    keyval: z.strictObject({ public: z.string() }),
-  }),
-  private: z.discriminatedUnion('protection', [
-    z.strictObject({ protection: z.literal('none'), pkcs8: base64 }),
-    z.strictObject({
-      protection: z.literal('scrypt+aes-256-gcm'),
-      log2Cost: z.int().min(10).max(20),
-      salt: base64,
-      nonce: base64,
-      tag: base64,
-      ciphertext: base64,
-    }),
-  ]),
-})
-type KeyFile = z.infer<typeof keyFileSchema>
 
 export interface KeyFileOptions {
   /** Absent: stored unencrypted, for services that start unattended. */

@@ -1,8 +1,8 @@
 /**
- * Signature schemes with node:crypto: the three that we sign with, and PKCS #1 v1.5 for repositories
- * of others. Invariant: never throws; what cannot be a key or a
- * signature is not valid. Parsed keys are kept (bounded; the oldest goes), since parsing costs more
- * than verifying Ed25519.
+ * Signature schemes with node:crypto: the three that we sign with, and PKCS #1 v1.5 for
+ * repositories of others. Invariant: never throws; what cannot be a key or a signature is not
+ * valid. Parsed keys are kept (bounded; the oldest goes), since parsing costs more than verifying
+ * Ed25519.
  */
 import { constants, createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { fromHex } from '../kernel/bytes.ts'
@@ -55,7 +55,9 @@ function verifyWith(
   }
 }
 
-/** Salt of the digest's length, else the longest: what signers use, and what WebCrypto can check. */
+/**
+ * Salt of the digest's length, else the longest: what signers use, and what WebCrypto can check.
+ */
 function verifyPss(key: KeyObject, message: Uint8Array, signature: Uint8Array): boolean {
   const bits = key.asymmetricKeyDetails?.modulusLength ?? 0
   const saltBytesMax = Math.ceil((bits - 1) / 8) - 34

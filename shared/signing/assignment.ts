@@ -1,8 +1,8 @@
 /**
  * Signing an assignment, and the device's decision whether to take one. Invariant: an assignment is
  * accepted only if signature, device, device key, order, validity and the match with the verified
- * targets all hold; each refusal has its own code. What the device then does is the update machine's
- * matter, and whether a release suits it is `checkReleaseTarget`'s.
+ * targets all hold; each refusal has its own code. What the device then does is the update
+ * machine's matter, and whether a release suits it is `checkReleaseTarget`'s.
  */
 import { ok, type Problem, type Result, refuse } from '../kernel/result.ts'
 import { sha256Hex } from '../kernel/sha256.ts'

@@ -24,53 +24,55 @@ const CANONICAL_DEPTH_MAX = 64
 const CANONICAL_VALUES_MAX = 1_000_000
 const LONE_SURROGATE = /\p{Surrogate}/u
 
-/** The canonical bytes of `value`; code `json.not_canonical` says where and why there are none. */
+/** The canonical bytes of `value`; code `json.not_canonical` says why there are none. */
 export function canonicalBytes(value: unknown): Result<Uint8Array> {
-  const flaw = findFlaw(value)
-  return flaw === undefined ? ok(utf8(canonicalize(value))) : err(flaw)
+  const flaw = findFlaw(value, 1, { left: CANONICAL_VALUES_MAX })
+  if (flaw !== undefined) return notCanonical(flaw)
+  const text = canonicalize(value)
+  // Encoded, every lone half would become the same replacement character.
+  if (LONE_SURROGATE.test(text)) return notCanonical('a string with half a surrogate pair')
+  return ok(utf8(text))
 }
 
-function findFlaw(root: unknown): Problem | undefined {
-  const pending: { value: unknown; depth: number }[] = [{ value: root, depth: 1 }]
-  let seen = 0
-  for (let item = pending.pop(); item !== undefined; item = pending.pop()) {
-    const { value, depth } = item
-    seen += 1
-    const why = seen > CANONICAL_VALUES_MAX ? 'too many values' : whyNotCanonical(value, depth)
-    if (why !== undefined) {
-      return { code: 'json.not_canonical', message: `The value has no canonical form: ${why}.` }
-    }
-    if (typeof value !== 'object' || value === null) continue
-    if (Array.isArray(value)) {
-      for (let i = 0; i < value.length; i++) pending.push({ value: value[i], depth: depth + 1 })
-      continue
-    }
-    for (const [key, member] of Object.entries(value)) {
-      pending.push({ value: key, depth }, { value: member, depth: depth + 1 })
-    }
-  }
-  return undefined
+function notCanonical(why: string): Result<never> {
+  return refuse('json.not_canonical', `The value has no canonical form: ${why}.`)
 }
 
-function whyNotCanonical(value: unknown, depth: number): string | undefined {
+function findFlaw(value: unknown, depth: number, values: { left: number }): string | undefined {
+  values.left -= 1
+  if (values.left < 0) return `more than ${CANONICAL_VALUES_MAX} values`
   switch (typeof value) {
     case 'boolean':
-      return undefined
     case 'string':
-      return LONE_SURROGATE.test(value) ? 'a string with half a surrogate pair' : undefined
+      return undefined
     case 'number':
       if (!Number.isInteger(value)) return `the number ${value}`
       return Number.isSafeInteger(value) ? undefined : `the integer ${value} beyond 2^53`
     case 'object':
-      if (depth > CANONICAL_DEPTH_MAX) return `nesting deeper than ${CANONICAL_DEPTH_MAX}`
-      return isPlain(value) ? undefined : 'an object that is not plain'
+      return value === null ? undefined : findFlawInside(value, depth, values)
     default:
       return `a ${typeof value}`
   }
 }
 
-function isPlain(value: object | null): boolean {
-  if (value === null || Array.isArray(value)) return true
+function findFlawInside(
+  object: object,
+  depth: number,
+  values: { left: number },
+): string | undefined {
+  if (depth > CANONICAL_DEPTH_MAX) return `nesting deeper than ${CANONICAL_DEPTH_MAX}`
+  if (!isPlain(object)) return 'an object that is not plain'
+  // Array.from sees holes, which the values of an array would leave out.
+  const inside: unknown[] = Array.isArray(object) ? Array.from(object) : Object.values(object)
+  for (const value of inside) {
+    const flaw = findFlaw(value, depth + 1, values)
+    if (flaw !== undefined) return flaw
+  }
+  return undefined
+}
+
+function isPlain(value: object): boolean {
+  if (Array.isArray(value)) return true
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null
 }

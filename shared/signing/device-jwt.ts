@@ -1,7 +1,7 @@
 /**
- * The device's MQTT password: a JWT (RFC 7519) made by the device key, for one fleet's broker, short
- * lived, usable once. Keys and algorithm come from what the controller has stored for the device,
- * never from the token. Remembering used `jti`s is left to `createReplayGuard`.
+ * The device's MQTT password: a JWT (RFC 7519) made by the device key, for one fleet's broker,
+ * short lived, usable once. Keys and algorithm come from what the controller has stored for the
+ * device, never from the token. Remembering used `jti`s is left to `createReplayGuard`.
  */
 import { fromUtf8, utf8 } from '../kernel/bytes.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
@@ -19,12 +19,12 @@ import {
 } from './keys.ts'
 
 export const DEVICE_JWT_LIFETIME_MS_MAX = 300_000
-export const DEVICE_JWT_CHARS_MAX = 2_048
+const DEVICE_JWT_CHARS_MAX = 2_048
 const CLOCK_SKEW_MS_MAX = 60_000
 const LIMITS = { bytesMax: DEVICE_JWT_CHARS_MAX, depthMax: 2, valuesMax: 32 }
 
 /** The audience of a fleet's broker. */
-export function brokerAudience(fleet: string): string {
+function brokerAudience(fleet: string): string {
   return `linnet:${fleet}:mqtt`
 }
 

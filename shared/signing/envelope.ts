@@ -82,7 +82,7 @@ function malformed(expected: string, found?: string): Result<never> {
  * How many distinct keys of `set` signed, up to the threshold. The same key under two key ids
  * counts once; key ids that `set` does not know, and signatures that do not hold, count nothing.
  */
-export function* countSigners(envelope: OpenedEnvelope, set: KeySet): Checking<number> {
+function* countSigners(envelope: OpenedEnvelope, set: KeySet): Checking<number> {
   const signers = new Set<string>()
   for (const { keyid, sig } of envelope.signatures) {
     if (signers.size >= set.threshold) break

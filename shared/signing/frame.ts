@@ -1,8 +1,8 @@
 /**
  * Signed frames: every message between device and controller. The signature covers what the message
  * is and where it goes, not the payload alone, so that a broker can neither move it to another
- * topic or device nor pass a report off as telemetry. How a frame is encoded (CBOR, JSON) is left to
- * the protocol.
+ * topic or device nor pass a report off as telemetry. How a frame is encoded (CBOR, JSON) is left
+ * to the protocol.
  */
 import { concatBytes, utf8 } from '../kernel/bytes.ts'
 import { type Checking, type PublicKey, verified } from './keys.ts'

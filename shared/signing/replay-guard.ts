@@ -1,7 +1,7 @@
 /**
  * Remembers used ids until they expire, so that each serves once. Invariant: an id is admitted at
- * most once while it is valid. Bounded in total and for each subject; when full it refuses, since to
- * forget an id would be to admit it again. One subject can fill only its own share.
+ * most once while it is valid. Bounded in total and for each subject; when full it refuses, since
+ * to forget an id would be to admit it again. One subject can fill only its own share.
  */
 import { ok, type Result, refuse } from '../kernel/result.ts'
 

@@ -1,7 +1,7 @@
 /**
- * Ed25519 in plain JavaScript, for browsers without WebCrypto Ed25519 and for plain-HTTP pages. About 5 ms for
- * one verification; other schemes are never valid here. Signing is for tests, tools and browsers
- * that lack WebCrypto keys; random key material comes from the caller.
+ * Ed25519 in plain JavaScript, for browsers without WebCrypto Ed25519 and for plain-HTTP pages.
+ * About 5 ms for one verification; other schemes are never valid here. Signing is for tests, tools
+ * and browsers that lack WebCrypto keys; random key material comes from the caller.
  */
 import nacl from 'tweetnacl'
 import { assert } from '../kernel/assert.ts'

@@ -1,7 +1,7 @@
 /**
- * Delegations (clause 4.5): which roles a role trusts for which paths, in order of priority, and the
- * succinct form for many equal bins (TAP 15). Whether a delegated role keeps what it is trusted for
- * is the search's to see.
+ * Delegations (clause 4.5): which roles a role trusts for which paths, in order of priority, and
+ * the succinct form for many equal bins (TAP 15). Whether a delegated role keeps what it is trusted
+ * for is the search's to see.
  */
 import { utf8 } from '../../kernel/bytes.ts'
 import { sha256, sha256Hex } from '../../kernel/sha256.ts'

@@ -13,7 +13,7 @@ import {
   type VerifyEffect,
 } from '../keys.ts'
 
-export type TufEffect =
+type TufEffect =
   /** Reads the trusted file of a role; answered by `loaded`. */
   | { readonly kind: 'load'; readonly role: string }
   /** `path` is relative to the metadata base URL and URL-encoded; answered by a `FetchReply`. */
@@ -32,7 +32,7 @@ export type FetchReply =
   /** Anything else, for example too many bytes (`tuf.endless_data`) or no connection. */
   | { readonly kind: 'failed'; readonly problem: Problem }
 
-export type TufReply =
+type TufReply =
   | boolean
   | FetchReply
   | { readonly kind: 'loaded'; readonly bytes: Uint8Array | undefined }

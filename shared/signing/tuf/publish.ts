@@ -1,8 +1,8 @@
 /**
  * The publisher's side: metadata as data and files to write, for consistent snapshots (clause 6.2).
- * Invariant: what is published verifies; versions only grow. Offline roles (root, targets) and online
- * ones (snapshot, timestamp) are signed in separate steps, since their keys are on separate machines.
- * Where keys are kept and files are written is left to others.
+ * Invariant: what is published verifies; versions only grow. Offline roles (root, targets) and
+ * online ones (snapshot, timestamp) are signed in separate steps, since their keys are on separate
+ * machines. Where keys are kept and files are written is left to others.
  */
 import { assert } from '../../kernel/assert.ts'
 import { ok, type Result } from '../../kernel/result.ts'

@@ -1,7 +1,8 @@
 /**
  * Finding targets through delegations (clause 5.6.7): a pre-order depth-first search in order of
- * priority. Several paths share what one search has loaded. Invariant: a role counts for a path only
- * under the keys of the role that delegated to it, along a chain that trusts each link for that path.
+ * priority. Several paths share what one search has loaded. Invariant: a role counts for a path
+ * only under the keys of the role that delegated to it, along a chain that trusts each link for
+ * that path.
  */
 import { ok, type Result } from '../../kernel/result.ts'
 import { type TrustedSet, updateTargets } from './client.ts'

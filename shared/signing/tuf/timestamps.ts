@@ -29,7 +29,9 @@ function daysOf(year: number, month: number): number {
   return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
 }
 
-/** `YYYY-MM-DDTHH:MM:SSZ`, the second that has begun. Civil date from days (proleptic Gregorian). */
+/**
+ * `YYYY-MM-DDTHH:MM:SSZ`, the second that has begun. Civil date from days (proleptic Gregorian).
+ */
 export function formatTime(timeMs: number): string {
   const seconds = Math.floor(timeMs / 1000)
   const days = Math.floor(seconds / 86_400)

@@ -46,7 +46,7 @@ describe('key files', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600)
   })
 
-  it('hold no private bytes in the clear when encrypted, and load unattended when not', async () => {
+  it('hold nothing private in the clear when encrypted, and load unattended when not', async () => {
     const path = join(folder, 'device.json')
     const privateKey = generatePrivateKey('ed25519')
     const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64')

@@ -48,7 +48,7 @@ describe('node:crypto with the three schemes', () => {
     expect(nodeVerifier.verify(named, message, signWith(message))).toBe(true)
   })
 
-  it('accepts P-256 keys as points in hex, and RSA PKCS #1 v1.5, from repositories of others', () => {
+  it('accepts P-256 points in hex, and RSA PKCS #1 v1.5, from repositories of others', () => {
     const { key, sign: signWith } = signers.get('ecdsa-sha2-nistp256')!
     const der = createPublicKey(key.keyval.public).export({ format: 'der', type: 'spki' })
     const point = { ...key, keyval: { public: der.subarray(-65).toString('hex') } }

@@ -154,7 +154,7 @@ describe('a device refuses an assignment', () => {
     expect(verdict({ bytes })).toBe('assignment.malformed')
   })
 
-  it('reads nothing of what is not signed: a malformed one without signature says signature', () => {
+  it('reads nothing of what is not signed: a malformed one is first of all not signed', () => {
     expect(verdict({ bytes: utf8('{"signed":{"a":1},"signatures":[]}') })).toBe(
       'assignment.signature',
     )

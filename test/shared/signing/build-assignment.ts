@@ -1,4 +1,6 @@
-/** Builders for the signing tests: keys from numbers, and an assignment that a device would accept. */
+/**
+ * Builders for the signing tests: keys from numbers, and an assignment that a device would accept.
+ */
 import { unwrap } from '../../../shared/kernel/result.ts'
 import type { Assignment } from '../../../shared/model/assignment.ts'
 import { ed25519PrivateKey, nodeSigner } from '../../../shared/node/signer-node.ts'
@@ -16,7 +18,7 @@ export function signerNumber(n: number): SyncSigner {
 }
 
 export const director = signerNumber(1)
-export const deviceSigner = signerNumber(2)
+const deviceSigner = signerNumber(2)
 export const deviceKey = keyId(deviceSigner.key)
 export const nowMs = 1_790_000_000_000
 

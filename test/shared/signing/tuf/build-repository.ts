@@ -191,7 +191,7 @@ export class TestRepository {
 }
 
 /** Signs every delegated role that has no signers of its own. */
-export const delegatedSigner = signerNumber(15)
+const delegatedSigner = signerNumber(15)
 
 export function delegationTo(
   name: string,
@@ -272,4 +272,22 @@ export class TestClient {
     const problem = { code: 'tuf.endless_data', message: `${path} is longer than ${bytesMax}` }
     return { kind: 'failed', problem }
   }
+}
+
+/** A repository and a client that trusts its first root. */
+export function setUp(): { repository: TestRepository; client: TestClient } {
+  const repository = new TestRepository()
+  return { repository, client: new TestClient(repository) }
+}
+
+/** The same after a first refresh. */
+export function updated(): { repository: TestRepository; client: TestClient } {
+  const both = setUp()
+  assert(both.client.verdict() === 'ok', 'a first refresh succeeds')
+  return both
+}
+
+/** Lists a file by version alone, without length and hashes. */
+export function withBareMeta(name: string, version: number): (signed: JsonObject) => JsonObject {
+  return (signed) => ({ ...signed, meta: { ...(signed.meta as JsonObject), [name]: { version } } })
 }

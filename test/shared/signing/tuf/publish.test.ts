@@ -17,6 +17,7 @@ import {
   STAGING_ROLE,
   verifiedTargets,
 } from '../../../../shared/signing/tuf/release-target.ts'
+import { buildRepository } from '../../../../shared/signing/tuf/repository.ts'
 import { type FoundTarget, findTarget, findTargets } from '../../../../shared/signing/tuf/search.ts'
 import { targetFileName, targetUrlPath } from '../../../../shared/signing/tuf/store-layout.ts'
 import { checkFile } from '../../../../shared/signing/tuf/target-file.ts'
@@ -190,6 +191,41 @@ describe('the publisher', () => {
     repository.files.set(timestamp.path, timestamp.bytes)
     expect(client.verdict(startMs + 2 * dayMs)).toBe('ok')
     expect(client.fetched).toEqual(['2.root.json', 'timestamp.json'])
+  })
+
+  it('makes a whole repository from nothing', () => {
+    const client = new TestClient(new TestRepository())
+    const expiresMs = startMs + dayMs
+    const files = buildRepository({
+      signers: {
+        root: publishers,
+        timestamp: [signerNumber(82)],
+        snapshot: [signerNumber(82)],
+        targets: publishers,
+      },
+      expiresMs: {
+        root: expiresMs,
+        timestamp: expiresMs,
+        snapshot: expiresMs,
+        targets: expiresMs,
+      },
+      director: { keys: [director.key], threshold: 1, directorEpoch: 1 },
+      targets: [targetOf('x')],
+      delegations: [delegationTo('production', { signers: publishers, threshold: 2 })],
+    })
+    client.repository.files.clear()
+    for (const { path, bytes } of unwrap(files)) client.repository.files.set(path, bytes)
+    expect([...client.repository.files.keys()]).toEqual([
+      '1.root.json',
+      '1.targets.json',
+      '1.production.json',
+      '1.snapshot.json',
+      'timestamp.json',
+    ])
+    client.trusted.set('root', client.repository.files.get('1.root.json')!)
+    expect(found(client, 'x').roles).toEqual(['targets'])
+    expect(() => found(client, 'y')).toThrow(/tuf.target_unknown/)
+    expect(client.trusted.has('production')).toBe(true)
   })
 
   it('names no director in a root of other people', () => {
