@@ -47,7 +47,7 @@ type Awaitable<T> = T | Promise<T>
 export interface TufPorts {
   readonly verifier: Verifier
   load(role: string): Awaitable<Uint8Array | undefined>
-  fetch(path: string, bytesMax: number): Awaitable<FetchReply>
+  readonly fetch: (path: string, bytesMax: number) => Awaitable<FetchReply>
   persist(role: string, bytes: Uint8Array): Awaitable<void>
   forget(role: string): Awaitable<void>
 }
@@ -56,7 +56,7 @@ export interface TufPorts {
 export interface SyncTufPorts extends TufPorts {
   readonly verifier: SyncVerifier
   load(role: string): Uint8Array | undefined
-  fetch(path: string, bytesMax: number): FetchReply
+  readonly fetch: (path: string, bytesMax: number) => FetchReply
   persist(role: string, bytes: Uint8Array): void
   forget(role: string): void
 }
