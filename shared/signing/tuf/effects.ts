@@ -80,11 +80,12 @@ export function runTufSync<T>(workflow: Tuf<T>, ports: SyncTufPorts): T {
 const DONE: TufReply = { kind: 'done' }
 
 function perform(effect: TufEffect, ports: TufPorts): Awaitable<TufReply> {
+  const { fetch: fetchPath } = ports
   switch (effect.kind) {
     case 'load':
       return after(ports.load(effect.role), (bytes): TufReply => ({ kind: 'loaded', bytes }))
     case 'fetch':
-      return ports.fetch(effect.path, effect.bytesMax)
+      return fetchPath(effect.path, effect.bytesMax)
     case 'persist':
       return after(ports.persist(effect.role, effect.bytes), () => DONE)
     case 'forget':
