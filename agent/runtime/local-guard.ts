@@ -3,7 +3,7 @@
  * not, when its errors, invalid outputs or late answers are over the limits it promised. Pure.
  *
  * Each limit is watched by an e-process against "the bad share is at most the limit": the bet is
- * Laplace's predictive rate, (bad+1)/(n+2), so evidence multiplies by predicted over allowed
+ * Laplace's predictive rate, (bad+1)/(n+2), if above the limit, so evidence multiplies by predicted over allowed
  * probability with each request. It restarts when it falls below 1 (an e-detector: Shin, Ramdas and
  * Rinaldo 2022), so a model that goes bad after a good week is found as fast as one that starts bad;
  * the mean number of requests to a false alarm at the limit is at least the threshold, 10^6.
@@ -32,7 +32,8 @@ export const QUIET: LimitWatch = { n: 0, bad: 0, logEvidence: 0 }
 
 export function watchLimit(watch: LimitWatch, isBad: boolean, shareMax: number): LimitWatch {
   const limit = Math.min(0.99, Math.max(SHARE_LEAST, shareMax))
-  const predicted = (watch.bad + 1) / (watch.n + 2)
+  // Never below the limit: being better than promised is no evidence against a release.
+  const predicted = Math.max(limit, (watch.bad + 1) / (watch.n + 2))
   const factor = isBad ? predicted / limit : (1 - predicted) / (1 - limit)
   const logEvidence = watch.logEvidence + Math.log(factor)
   if (logEvidence <= 0) return QUIET
