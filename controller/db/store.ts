@@ -181,7 +181,7 @@ export interface Rows {
 export type TableName = keyof Rows
 
 /** Tables whose rows may be taken away. */
-export type ForgettableTable = 'seen' | 'tokens'
+export type ForgettableTable = 'seen' | 'tokens' | 'metadata'
 
 export type StoreChange =
   | { [T in TableName]: { readonly put: T; readonly row: Rows[T] } }[TableName]

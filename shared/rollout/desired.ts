@@ -4,7 +4,7 @@
  */
 import { unitHash } from '../kernel/stable-hash.ts'
 import type { DeviceFacts } from '../model/device.ts'
-import { isTargeted } from './spec.ts'
+import { isTargeted, type Targets } from './spec.ts'
 import type { Rollout } from './state.ts'
 
 /** One model's slots on one device, before variants are chosen. */
@@ -39,8 +39,9 @@ export function cohortPosition(rollout: string, device: string): number {
 }
 
 /**
- * The smallest share of devices always holds one: the first device by position belongs to every
- * wave, or a wave of 1 % of 8 devices would wait for ever.
+ * Adding a device never changes whether another is in the cohort, with one exception: a share that
+ * is too small for any device holds the first by position alone, or a wave of 1 % of 8 devices would
+ * wait for ever; a new device can then take its place.
  */
 export function cohortOf(
   rollout: Pick<Rollout, 'id' | 'spec'>,
@@ -55,58 +56,86 @@ export function cohortOf(
   return new Set([first])
 }
 
+/** What a rollout that is over, or has not reached a device, says the device runs. */
+interface Settlement {
+  readonly targets: Targets
+  readonly version: string
+}
+
 /**
- * The release of `model` that a device has outside any open rollout: the candidate of the newest
- * promoted rollout that targets it.
+ * In order of precedence: the candidates of promoted rollouts, newest first; then the baselines that
+ * started rollouts named, newest first, for devices that no promoted rollout targets.
  */
+function settlements(model: string, rollouts: readonly Rollout[]): Settlement[] {
+  const ofModel = rollouts.filter((rollout) => rollout.spec.model === model)
+  const promoted = ofModel
+    .filter((rollout) => rollout.state === 'promoted')
+    .toSorted((a, b) => (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))
+    .map(({ spec }) => ({ targets: spec.targets, version: spec.candidate }))
+  const baselines = ofModel
+    .filter((rollout) => rollout.startedAtMs !== null && rollout.state !== 'promoted')
+    .toSorted((a, b) => (b.startedAtMs ?? 0) - (a.startedAtMs ?? 0))
+    .flatMap(({ spec }) =>
+      spec.baseline === null ? [] : [{ targets: spec.targets, version: spec.baseline }],
+    )
+  return [...promoted, ...baselines]
+}
+
+function settledBy(rows: readonly Settlement[], facts: DeviceFacts): string | null {
+  return rows.find((row) => isTargeted(row.targets, facts))?.version ?? null
+}
+
+/** The release of `model` that a device has outside any open rollout; null where there is none. */
 export function settledVersion(
   model: string,
   facts: DeviceFacts,
   rollouts: readonly Rollout[],
 ): string | null {
-  const promoted = rollouts
-    .filter(
-      (r) => r.spec.model === model && r.state === 'promoted' && isTargeted(r.spec.targets, facts),
-    )
-    .toSorted((a, b) => (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))
-  return promoted[0]?.spec.candidate ?? null
+  return settledBy(settlements(model, rollouts), facts)
 }
 
 const PPM_PER_PERCENT = 10_000
 
 /**
  * Desired state of every device. `cohorts` of open rollouts are computed over the devices they
- * target, so late joiners fall into their wave or get the promoted release.
+ * target, so late joiners fall into their wave or get the promoted release. A paused rollout wants
+ * what it wanted while it ran.
  */
 export function desiredState(
   devices: readonly DesiredDevice[],
   rollouts: readonly Rollout[],
 ): Map<string, DesiredModel[]> {
-  const open = rollouts.filter((r) => r.state === 'running' || r.state === 'paused')
-  const cohorts = new Map(
-    open.map((rollout) => {
-      const targeted = devices.filter((d) => isTargeted(rollout.spec.targets, d.facts))
-      return [
-        rollout.id,
-        cohortOf(
-          rollout,
-          rollout.wave,
-          targeted.map((d) => d.device),
-        ),
-      ] as const
-    }),
-  )
-  const models = [...new Set(rollouts.map((r) => r.spec.model))].toSorted()
-  const wanted = (device: DesiredDevice): DesiredModel[] =>
-    models.flatMap((model) => {
-      const settled = settledVersion(model, device.facts, rollouts)
-      const rollout = open.find(
-        (r) => r.spec.model === model && cohorts.get(r.id)?.has(device.device),
-      )
-      const desired = rollout ? underRollout(rollout, settled) : outsideRollout(model, settled)
+  const models = [...new Set(rollouts.map((rollout) => rollout.spec.model))].toSorted()
+  const plans = models.map((model) => ({
+    model,
+    settled: settlements(model, rollouts),
+    open: rollouts
+      .filter((rollout) => rollout.spec.model === model && isOpen(rollout))
+      .map((rollout) => ({ rollout, cohort: waveCohort(rollout, devices) })),
+  }))
+  const wanted = ({ device, facts }: DesiredDevice): DesiredModel[] =>
+    plans.flatMap(({ model, settled, open }) => {
+      const version = settledBy(settled, facts)
+      const under = open.find(({ cohort }) => cohort.has(device))
+      const desired = under ? underRollout(under.rollout, version) : outsideRollout(model, version)
       return desired === null ? [] : [desired]
     })
   return new Map(devices.map((device) => [device.device, wanted(device)]))
+}
+
+/** Open: devices of its cohort hold the candidate. */
+export function isOpen({ state }: Pick<Rollout, 'state'>): boolean {
+  return state === 'running' || state === 'paused'
+}
+
+/** The cohort of the wave that the rollout is in. */
+export function waveCohort(rollout: Rollout, devices: readonly DesiredDevice[]): Set<string> {
+  const targeted = devices.filter(({ facts }) => isTargeted(rollout.spec.targets, facts))
+  return cohortOf(
+    rollout,
+    rollout.wave,
+    targeted.map(({ device }) => device),
+  )
 }
 
 function outsideRollout(model: string, settled: string | null): DesiredModel | null {

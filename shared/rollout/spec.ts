@@ -15,18 +15,20 @@ export const targetsSchema = z.strictObject({
 })
 export type Targets = z.infer<typeof targetsSchema>
 
-export const waveSchema = z.strictObject({
-  /** Cohort: this share of the targeted devices, in percent, chosen by stable hash. */
-  percent: z.number().gt(0).max(100),
-  /** Requests that draw the candidate on a device of the cohort, in percent. */
-  trafficPercent: z.number().min(0).max(100),
-  /** Requests that the candidate computes as well, without serving, in percent. */
-  shadowPercent: z.number().min(0).max(100).default(0),
-  /** No promotion before. */
-  minSeconds: z.number().min(0).max(2_592_000).default(0),
-  /** What is still undecided then goes by `onHold`. */
-  maxSeconds: z.number().positive().max(2_592_000).default(86_400),
-})
+export const waveSchema = z
+  .strictObject({
+    /** Cohort: this share of the targeted devices, in percent, chosen by stable hash. */
+    percent: z.number().gt(0).max(100),
+    /** Requests that draw the candidate on a device of the cohort, in percent. */
+    trafficPercent: z.number().min(0).max(100),
+    /** Requests that the candidate computes as well, without serving, in percent. */
+    shadowPercent: z.number().min(0).max(100).default(0),
+    /** No promotion before. */
+    minSeconds: z.number().min(0).max(2_592_000).default(0),
+    /** What is still undecided then goes by `onHold`. */
+    maxSeconds: z.number().positive().max(2_592_000).default(86_400),
+  })
+  .refine((wave) => wave.minSeconds <= wave.maxSeconds, 'minSeconds must not exceed maxSeconds')
 export type Wave = z.infer<typeof waveSchema>
 
 export const rolloutSpecSchema = z.strictObject({

@@ -5,8 +5,8 @@
  *   draft -> awaiting_approval -> ready -> running <-> paused
  *   running | paused -> promoted | rolling_back -> rolled_back | aborted
  *
- * Invariants: no wave advances without a `promote` verdict; no data is never success; a device that
- * is offline neither blocks a wave nor counts for it.
+ * Invariants: no wave advances without a `promote` verdict or a person's command; no data is never
+ * success; a device that is offline neither blocks a wave nor counts for it.
  */
 import { unreachable } from '../kernel/assert.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
@@ -43,7 +43,7 @@ function onCommand(rollout: Rollout, event: Command, nowMs: number): Result<Roll
     const reason = { code, sentence: `${sentence} by ${event.actor}${note}.` }
     return ok(decide(rollout, { ...change, reason }, event.actor, event.command, nowMs))
   }
-  if (row.done.includes(rollout.state)) return ok({ rollout, records: [] })
+  if (isDone(rollout, event)) return ok({ rollout, records: [] })
   if (!row.from.includes(rollout.state)) {
     return refuse(
       'rollout.not_allowed',
@@ -92,6 +92,16 @@ function onCommand(rollout: Rollout, event: Command, nowMs: number): Result<Roll
     default:
       return unreachable(event.command)
   }
+}
+
+/** The state already is what the command asks for, or this person has approved before. */
+function isDone(rollout: Rollout, { command, actor }: Command): boolean {
+  if (COMMANDS[command].done.includes(rollout.state)) return true
+  return (
+    command === 'approve' &&
+    rollout.state === 'awaiting_approval' &&
+    rollout.approvedBy.includes(actor)
+  )
 }
 
 function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
@@ -176,16 +186,13 @@ function tooManyInstallFailures(
   devices: readonly TargetedDevice[],
 ): Reason | undefined {
   const failed = devices.filter((device) => device.candidate === 'failed')
-  if (
-    failed.length === 0 ||
-    failed.length <= rollout.spec.installFailureShareMax * devices.length
-  ) {
-    return undefined
-  }
+  const reached = devices.filter((device) => device.online || device.candidate !== 'absent')
+  const failedMax = rollout.spec.installFailureShareMax * reached.length
+  if (failed.length === 0 || failed.length <= failedMax) return undefined
   const codes = [...new Set(failed.map((device) => device.failureCode ?? 'unknown'))].toSorted()
   return {
     code: 'install_failures',
-    sentence: `${failed.length} of ${devices.length} devices of wave ${rollout.wave + 1} refused or failed to install it (${codes.join(', ')}).`,
+    sentence: `${failed.length} of ${reached.length} devices of wave ${rollout.wave + 1} refused or failed to install it (${codes.join(', ')}).`,
   }
 }
 

@@ -1,0 +1,138 @@
+/** The application over the controller's parts: what HTTP calls. Decisions are made in the parts. */
+import type { HealthResource } from '../shared/api/resources.ts'
+import { ok, refuse } from '../shared/kernel/result.ts'
+import { releaseName } from '../shared/model/names.ts'
+import { keyId } from '../shared/signing/keys.ts'
+import type { Application } from './application.ts'
+import type { Broker } from './broker/broker.ts'
+import type { Store, StoredDevice } from './db/store.ts'
+import type { EnrolmentDesk } from './enrolment.ts'
+import type { Evidence } from './evidence.ts'
+import type { Ingest } from './ingest.ts'
+import type { PresenceTracker } from './presence.ts'
+import { createPublishing, type PublishingParts } from './publishing.ts'
+import type { Reconciler } from './reconcile.ts'
+import { deviceResource, releaseResource } from './resources.ts'
+import { createRolloutDesk } from './rollouts.ts'
+import { ONLINE_ROLES, type OnlineSigners } from './signing/online-keys.ts'
+
+/** Notices shown of one device. */
+const NOTICES_MAX = 50
+/** Newest notices of the fleet that a list of all devices looks through. */
+const NOTICES_LISTED_MAX = 2_000
+
+export interface ApplicationParts extends PublishingParts {
+  readonly fleet: string
+  readonly version: string
+  readonly startedAtMs: number
+  readonly store: Store
+  readonly broker: Broker
+  readonly ingest: Ingest
+  readonly enrolment: EnrolmentDesk
+  readonly evidence: Evidence
+  readonly presence: PresenceTracker
+  readonly reconciler: Reconciler
+  readonly signers: OnlineSigners
+  readonly urls: { readonly mqttUrl: string; readonly wsUrl: string }
+}
+
+export function createApplication(parts: ApplicationParts): Application {
+  const { ledger, changes, signers } = parts
+  return {
+    health: async () => health(parts),
+    ...devices(parts),
+    ...createPublishing(parts),
+    onlineKeys: async () =>
+      ONLINE_ROLES.map((role) => {
+        const { key } = signers[role]
+        return { role, keyId: keyId(key), key }
+      }),
+    async listReleases(model) {
+      const rows = [...ledger.rows.releases.values()]
+      return rows
+        .filter((row) => model === undefined || row.model === model)
+        .toSorted((a, b) => b.publishedAtMs - a.publishedAtMs)
+        .map((row) => releaseResource(ledger, row))
+    },
+    async getRelease(model, version) {
+      const row = ledger.rows.releases.get(releaseName({ model, version }))
+      if (row !== undefined) return ok(releaseResource(ledger, row))
+      return refuse('release.not_found', `There is no release ${model}@${version}.`, {
+        next: `linnet release list ${model}`,
+      })
+    },
+    ...createRolloutDesk(parts),
+    subscribe: (sinceId, onChange) => changes.subscribe(sinceId, onChange),
+  }
+}
+
+function health(parts: ApplicationParts): HealthResource {
+  const { ledger, ingest, broker, presence, repository, turns } = parts
+  const { received, merged, duplicates, refused } = ingest.counts()
+  const { clients, refused: refusedByBroker } = broker.stats()
+  return {
+    status: turns.failing() ? 'degraded' : 'ok',
+    fleet: parts.fleet,
+    version: parts.version,
+    startedAtMs: parts.startedAtMs,
+    devices: { enrolled: ledger.rows.devices.size, online: presence.online() },
+    messages: { received, merged, duplicates, refused: { ...refused } },
+    broker: { clients, refused: { ...refusedByBroker } },
+    rootVersion: repository.root()?.version ?? null,
+  }
+}
+
+type DeviceOperations = Pick<
+  Application,
+  'createEnrolmentToken' | 'enrol' | 'listDevices' | 'getDevice' | 'assignmentOf'
+>
+
+function devices(parts: ApplicationParts): DeviceOperations {
+  const { ledger, enrolment, turns, clock, changes, store, fleet, reconciler } = parts
+  const shown = (row: StoredDevice, notices: Awaited<ReturnType<Store['noticesOf']>>) =>
+    deviceResource(ledger, row, {
+      fleet,
+      desired: reconciler.desired().get(row.device) ?? [],
+      notices: notices.slice(0, NOTICES_MAX).map(({ notice }) => notice),
+    })
+  const unknown = (device: string) =>
+    refuse('device.not_found', `There is no device ${device.slice(0, 64)}.`, {
+      next: 'linnet device list',
+    })
+
+  return {
+    async createEnrolmentToken(options, actor) {
+      const created = enrolment.createToken(options, actor, clock.nowMs())
+      if (created.ok) await turns.committed()
+      return created
+    },
+    async enrol(body) {
+      const enrolled = enrolment.enrol(body, clock.nowMs())
+      await turns.committed()
+      if (!enrolled.ok) return enrolled
+      const { device } = enrolled.value
+      changes.note('device', device)
+      return ok({ fleet, device, ...parts.urls })
+    },
+    async listDevices() {
+      const newest = await store.noticesOf(undefined, NOTICES_LISTED_MAX)
+      return [...ledger.rows.devices.values()].map((row) =>
+        shown(
+          row,
+          newest.filter(({ device }) => device === row.device),
+        ),
+      )
+    },
+    async getDevice(device) {
+      const row = ledger.rows.devices.get(device)
+      if (row === undefined) return unknown(device)
+      return ok(shown(row, await store.noticesOf(device, NOTICES_MAX)))
+    },
+    async assignmentOf(device) {
+      const assignment = ledger.rows.assignments.get(device)
+      if (assignment !== undefined) return ok(assignment.envelope)
+      if (!ledger.rows.devices.has(device)) return unknown(device)
+      return refuse('assignment.none', 'Nothing is assigned to this device yet.')
+    },
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * How devices join: tokens with bounded uses and life, and signed requests that spend them.
+ *
+ * Invariants: a secret is never stored, only its digest; a device id belongs to one key for ever;
+ * the same device with the same key may ask again and spends nothing; a token's use and the device
+ * it admits are stored in one batch. At most 10,000 tokens; expired ones leave first.
+ */
+import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import { sha256Hex } from '../shared/kernel/sha256.ts'
+import type { Enrolment } from '../shared/model/enrolment.ts'
+import type { FirmwareProfile } from '../shared/model/profile.ts'
+import { checkEnrolment } from '../shared/signing/enrolment.ts'
+import { parseEnrolmentToken } from '../shared/signing/enrolment-token.ts'
+import { checkSync, type SyncVerifier } from '../shared/signing/keys.ts'
+import type { Actor } from './application.ts'
+import type { Audit } from './audit.ts'
+import type { StoredToken } from './db/store.ts'
+import type { Ledger } from './ledger.ts'
+
+const TOKENS_MAX = 10_000
+
+export interface EnrolmentDesk {
+  /** Errors: `enrolment.too_many_tokens`. */
+  createToken(
+    options: { uses: number; expiresInSeconds: number; labels: Record<string, string> },
+    actor: Actor,
+    nowMs: number,
+  ): Result<{ token: string; expiresAtMs: number }>
+  /**
+   * Errors: those of `checkEnrolment`; `enrolment.fleet`, `.profile_unknown`, `.device_taken`,
+   * `.revoked`, `.token_unknown`, `.token_expired`, `.token_used`.
+   */
+  enrol(body: Uint8Array, nowMs: number): Result<{ device: string }>
+}
+
+export function createEnrolmentDesk(parts: {
+  readonly fleet: string
+  readonly ledger: Ledger
+  readonly audit: Audit
+  readonly verifier: SyncVerifier
+  readonly profiles: ReadonlyMap<string, FirmwareProfile>
+  /** A secret that nobody can guess. */
+  readonly randomSecret: () => string
+}): EnrolmentDesk {
+  const { fleet, ledger, audit, verifier, profiles, randomSecret } = parts
+
+  function admit(enrolment: Enrolment, fingerprint: string, nowMs: number): Result<StoredToken> {
+    if (enrolment.fleet !== fleet) {
+      return refuse('enrolment.fleet', 'The request is for another fleet.', {
+        expected: fleet,
+        found: enrolment.fleet,
+      })
+    }
+    if (!profiles.has(enrolment.facts.profile)) {
+      return refuse('enrolment.profile_unknown', 'There is no such firmware profile.', {
+        expected: [...profiles.keys()].join(', '),
+        found: enrolment.facts.profile,
+      })
+    }
+    if (ledger.rows.devices.has(enrolment.device)) {
+      return refuse('enrolment.device_taken', 'Another key holds this device id.', {
+        expected: 'an id that is free, or its own key',
+        found: fingerprint,
+        next: 'enrol under another id',
+      })
+    }
+    return spendable(ledger.rows.tokens.get(sha256Hex(secretOf(enrolment.token))), nowMs)
+  }
+
+  return {
+    createToken({ uses, expiresInSeconds, labels }, actor, nowMs) {
+      for (const token of ledger.rows.tokens.values()) {
+        if (token.expiresAtMs <= nowMs) ledger.remove('tokens', token)
+      }
+      if (ledger.rows.tokens.size >= TOKENS_MAX) {
+        return refuse('enrolment.too_many_tokens', 'Too many enrolment tokens are open.', {
+          expected: `at most ${TOKENS_MAX}`,
+        })
+      }
+      const token = `lne_${randomSecret()}`
+      const hash = sha256Hex(token)
+      const expiresAtMs = nowMs + expiresInSeconds * 1_000
+      const row = { hash, usesLeft: uses, expiresAtMs, labels, createdBy: actor.name }
+      ledger.put('tokens', { ...row, createdAtMs: nowMs })
+      const metadata = { uses: String(uses), expiresAtMs: String(expiresAtMs) }
+      const resource = `enrolment-token/${hash.slice(0, 12)}`
+      audit.append(
+        { actor: actor.name, action: 'create', resource, outcome: 'done', metadata },
+        nowMs,
+      )
+      return ok({ token, expiresAtMs })
+    },
+    enrol(body, nowMs) {
+      const checked = checkSync(checkEnrolment(body), verifier)
+      if (!checked.ok) return checked
+      const { enrolment, fingerprint } = checked.value
+      const known = ledger.rows.devices.get(enrolment.device)
+      if (known?.deviceKey === fingerprint && enrolment.fleet === fleet) {
+        if (known.revokedAtMs === null) return ok({ device: enrolment.device })
+        return refuse('enrolment.revoked', 'This device was revoked.')
+      }
+      const token = admit(enrolment, fingerprint, nowMs)
+      const entry = { actor: enrolment.device, action: 'enrol', resource: enrolment.device }
+      if (!token.ok) {
+        audit.append({ ...entry, outcome: token.error.code }, nowMs)
+        return token
+      }
+      const { facts } = enrolment
+      ledger.put('tokens', { ...token.value, usesLeft: token.value.usesLeft - 1 })
+      ledger.put('devices', {
+        device: enrolment.device,
+        deviceKey: fingerprint,
+        publicKey: enrolment.publicKey,
+        facts: { ...facts, labels: { ...facts.labels, ...token.value.labels } },
+        enrolledAtMs: nowMs,
+        revokedAtMs: null,
+      })
+      audit.append({ ...entry, outcome: 'done', metadata: { key: fingerprint } }, nowMs)
+      return ok({ device: enrolment.device })
+    },
+  }
+}
+
+/** A token that names the root carries our secret as one part; the rest is the device's business. */
+function secretOf(token: string): string {
+  const parsed = parseEnrolmentToken(token)
+  return parsed.ok ? parsed.value.secret : token
+}
+
+function spendable(token: StoredToken | undefined, nowMs: number): Result<StoredToken> {
+  const next = 'ask an operator: linnet device token'
+  if (token === undefined) {
+    return refuse('enrolment.token_unknown', 'There is no such enrolment token.', { next })
+  }
+  if (token.expiresAtMs <= nowMs) {
+    return refuse('enrolment.token_expired', 'The enrolment token has expired.', { next })
+  }
+  if (token.usesLeft > 0) return ok(token)
+  return refuse('enrolment.token_used', 'The enrolment token is used up.', { next })
+}

@@ -1,0 +1,166 @@
+/**
+ * What a verified message does to the fleet: presence, report, notice, telemetry window. Queue,
+ * signatures and duplicates are ingest.ts.
+ *
+ * Invariant: telemetry is never thrown away for being unexpected: windows of a rollout that we do not
+ * know, or that the device is not part of, are kept without one, and count for no verdict.
+ */
+import { ok, type Result } from '../shared/kernel/result.ts'
+import { releaseName } from '../shared/model/names.ts'
+import type { MessageOf } from '../shared/protocol/codec.ts'
+import { formatTopic } from '../shared/protocol/topics.ts'
+import { inCohort } from '../shared/rollout/desired.ts'
+import { isTargeted } from '../shared/rollout/spec.ts'
+import type { Rollout } from '../shared/rollout/state.ts'
+import { type WindowShape, windowShape } from '../shared/sketch/window.ts'
+import { checkWindowShape } from '../shared/sketch/window-check.ts'
+import type { Changes } from './changes.ts'
+import type { StoredDevice, StoredRelease } from './db/store.ts'
+import type { Evidence } from './evidence.ts'
+import type { Ledger } from './ledger.ts'
+import { deviceStateOf, type PresenceTracker } from './presence.ts'
+import type { Turns } from './turns.ts'
+import type { Placed, WindowCells } from './window-cells.ts'
+
+const MINUTE_MS = 60_000
+/** A device's clock further off than this is not followed: its window counts for now. */
+const PAST_MS_MAX = 30 * 86_400_000
+const FUTURE_MS_MAX = 5 * MINUTE_MS
+
+/** A message that is stored once and acknowledged. */
+export type Taken = {
+  [K in 'report' | 'telemetry' | 'notice']: { readonly kind: K; readonly message: MessageOf[K] }
+}['report' | 'telemetry' | 'notice']
+
+export interface IngestHandlers {
+  presence(row: StoredDevice, message: MessageOf['presence'], nowMs: number): void
+  /** Errors: `window.shape_mismatch`, `window.overflow`: it can never be taken over. */
+  take(row: StoredDevice, taken: Taken, nowMs: number): Promise<Result<undefined>>
+}
+
+export interface HandlerParts {
+  readonly fleet: string
+  readonly ledger: Ledger
+  readonly presence: PresenceTracker
+  readonly cells: WindowCells
+  readonly evidence: Evidence
+  readonly changes: Changes
+  readonly turns: Turns
+  /** Tells consumers of a notice. */
+  readonly onNotice: (device: string, notice: MessageOf['notice']['notice']) => void
+}
+
+export function createIngestHandlers(parts: HandlerParts): IngestHandlers {
+  const { presence, changes, turns } = parts
+  const shapes = createShapes()
+  return {
+    presence(row, message, nowMs) {
+      presence.said(row.device, message, nowMs)
+      turns.afterCommit(() => changes.note('device', row.device))
+    },
+    async take(row, taken, nowMs) {
+      presence.heard(row.device, nowMs)
+      if (taken.kind === 'telemetry') return telemetry(parts, shapes, row, taken.message, nowMs)
+      if (taken.kind === 'report') report(parts, row, taken.message)
+      else notice(parts, row, taken.message, nowMs)
+      return ok()
+    },
+  }
+}
+
+/** A report that was overtaken by a newer one changes nothing. */
+function report(parts: HandlerParts, row: StoredDevice, message: MessageOf['report']): void {
+  const { ledger, turns, changes, fleet } = parts
+  const { device } = row
+  const state = deviceStateOf(ledger, device)
+  const isOlder =
+    message.boot === state.reportBoot
+      ? message.seq < state.reportSeq
+      : message.boot !== state.presence?.boot && message.atMs < state.reportAtMs
+  if (isOlder) return
+  ledger.put('deviceStates', {
+    ...state,
+    report: message.report,
+    reportBoot: message.boot,
+    reportSeq: message.seq,
+    reportAtMs: message.atMs,
+    qualifications: message.qualifications,
+  })
+  turns.afterCommit(() => changes.note('device', device))
+  const issued = ledger.rows.assignments.get(device)
+  if (issued === undefined || message.report.generation >= issued.generation) return
+  // It follows an older assignment: the retained message may be lost, so it is said again.
+  const topic = formatTopic('dn/desired', { fleet, device })
+  turns.send({ topic, payload: issued.envelope, qos: 1, retain: true })
+}
+
+function notice(
+  { ledger, turns, changes, onNotice }: HandlerParts,
+  { device }: StoredDevice,
+  { notice: said }: MessageOf['notice'],
+  nowMs: number,
+): void {
+  ledger.put('notices', { id: ledger.nextId('notice'), device, receivedAtMs: nowMs, notice: said })
+  onNotice(device, said)
+  turns.afterCommit(() => changes.note('notice', device))
+}
+
+async function telemetry(
+  parts: HandlerParts,
+  shapes: Shapes,
+  row: StoredDevice,
+  message: MessageOf['telemetry'],
+  nowMs: number,
+): Promise<Result<undefined>> {
+  const { ledger, cells, evidence } = parts
+  const { model, share, startedAtMs } = message
+  const rollout = rolloutOf(ledger, row, message)
+  const known = startedAtMs >= nowMs - PAST_MS_MAX && startedAtMs <= nowMs + FUTURE_MS_MAX
+  const minute = Math.floor((known ? startedAtMs : nowMs) / MINUTE_MS)
+  const wave = rollout === undefined ? 0 : (message.rollout?.wave ?? 0)
+  const { profile } = row.facts
+  const placed: Placed[] = []
+  for (const { arm, version, window } of message.arms) {
+    const release = ledger.rows.releases.get(releaseName({ model, version }))
+    const checked = release === undefined ? ok(window) : shapes.check(window, release)
+    if (!checked.ok) return checked
+    const where = { rollout: rollout?.id ?? null, wave, share, model, version, arm, profile }
+    placed.push({ key: { ...where, shape: window.shape, minute }, window })
+  }
+  const merged = await cells.merge(placed)
+  if (!merged.ok || rollout === undefined) return merged
+  for (const { key, window } of placed) {
+    evidence.add({ rollout, wave, profile, version: key.version, window, atMs: nowMs })
+  }
+  return merged
+}
+
+/** The rollout that the window belongs to, if the device has a part in it. */
+function rolloutOf(
+  ledger: Ledger,
+  { device, facts }: StoredDevice,
+  { model, rollout: ref }: MessageOf['telemetry'],
+): Rollout | undefined {
+  const rollout = ref === null ? undefined : ledger.rows.rollouts.get(ref.id)
+  if (ref === null || rollout === undefined || rollout.spec.model !== model) return undefined
+  if (ref.wave > rollout.wave || !isTargeted(rollout.spec.targets, facts)) return undefined
+  const cohort = ledger.rows.assignments.get(device)?.cohort
+  const assigned = cohort?.startsWith(`${rollout.id}-`) === true
+  return assigned || inCohort(rollout, ref.wave, device) ? rollout : undefined
+}
+
+interface Shapes {
+  check(window: Placed['window'], release: StoredRelease): Result<Placed['window']>
+}
+
+/** Shapes are hashes over whole reference profiles: one computation per release. */
+function createShapes(): Shapes {
+  const shapes = new WeakMap<StoredRelease['manifest'], WindowShape>()
+  return {
+    check(window, { manifest }) {
+      const shape = shapes.get(manifest) ?? windowShape(manifest)
+      shapes.set(manifest, shape)
+      return checkWindowShape(window, shape)
+    },
+  }
+}

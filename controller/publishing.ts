@@ -1,0 +1,147 @@
+/**
+ * What publishers bring: root, artifacts, targets. One upload of metadata at a time, since each is
+ * checked against the one before.
+ */
+import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import { releaseName } from '../shared/model/names.ts'
+import type { Actor, Application } from './application.ts'
+import type { Audit } from './audit.ts'
+import type { Changes } from './changes.ts'
+import type { Ledger } from './ledger.ts'
+import type { Clock } from './ports.ts'
+import { type FoundRelease, readReleases } from './releases.ts'
+import type { Blobs } from './signing/blobs.ts'
+import type { Repository } from './signing/repository.ts'
+import type { CheckedTargets } from './signing/uploads.ts'
+import type { Turns } from './turns.ts'
+
+export interface PublishingParts {
+  readonly ledger: Ledger
+  readonly repository: Repository
+  readonly blobs: Blobs
+  readonly audit: Audit
+  readonly changes: Changes
+  readonly turns: Turns
+  readonly clock: Clock
+}
+
+type Publishing = Pick<
+  Application,
+  'putRoot' | 'putArtifact' | 'putTargets' | 'tufMetadata' | 'tufTarget' | 'artifact'
+>
+
+export function createPublishing(parts: PublishingParts): Publishing {
+  const { repository, blobs, audit, turns, clock, ledger } = parts
+  let last: Promise<unknown> = Promise.resolve()
+  const oneAtATime = <T>(task: () => Promise<T>): Promise<T> => {
+    const next = last.then(task)
+    last = next.catch(() => undefined)
+    return next
+  }
+  const audited = async <T>(
+    actor: Actor,
+    action: string,
+    resource: string,
+    result: Result<T>,
+  ): Promise<Result<T>> => {
+    const outcome = result.ok ? 'done' : result.error.code
+    audit.append({ actor: actor.name, action, resource, outcome }, clock.nowMs())
+    await turns.committed()
+    return result
+  }
+
+  return {
+    putRoot: (bytes, actor) =>
+      oneAtATime(() => audited(actor, 'publish', 'root', repository.putRoot(bytes, clock.nowMs()))),
+    async putArtifact(sha256, body) {
+      const stored = await blobs.put(sha256, body)
+      if (!stored.ok) return stored
+      const { length } = stored.value
+      ledger.put('artifacts', { sha256, length, storedAtMs: clock.nowMs() })
+      await turns.committed()
+      return ok()
+    },
+    putTargets: (bytes, actor) =>
+      oneAtATime(async () =>
+        audited(actor, 'publish', 'targets', await putTargets(parts, bytes, actor)),
+      ),
+    async tufMetadata(file) {
+      const bytes = repository.file(file)
+      if (bytes !== undefined) return ok(bytes)
+      return refuse('tuf.not_found', `There is no metadata file ${file.slice(0, 80)}.`)
+    },
+    async tufTarget(path) {
+      const found = targetByUrl(repository, path)
+      return found === undefined
+        ? refuse('tuf.not_found', `There is no target ${path.slice(0, 120)}.`)
+        : ok(found)
+    },
+    async artifact(sha256) {
+      const length = await blobs.length(sha256)
+      if (length === undefined) return refuse('artifact.not_found', 'There is no such artifact.')
+      return ok({ length, open: (start, end) => blobs.open(sha256, start, end) })
+    },
+  }
+}
+
+/** `<model>/<version>/<sha256>.<file>`, as consistent snapshots name targets (clause 6.2). */
+function targetByUrl(
+  repository: Repository,
+  path: string,
+): { sha256: string; length: number } | undefined {
+  const match = /^(.*\/)([0-9a-f]{64})\.([^/]+)$/.exec(path)
+  if (match === null) return undefined
+  const [, folder, sha256, file] = match
+  const target = repository.targets()?.targets.get(`${folder}${file}`)
+  if (sha256 === undefined || target?.hashes.get('sha256') !== sha256) return undefined
+  return { sha256, length: target.length }
+}
+
+/** The same targets again are accepted and change nothing. */
+async function putTargets(
+  parts: PublishingParts,
+  bytes: Uint8Array,
+  actor: Actor,
+): Promise<Result<{ releases: string[] }>> {
+  const { repository, blobs, clock, ledger } = parts
+  if (repository.root() === undefined) {
+    return refuse('tuf.no_trusted_root', 'There is no root yet.', { next: 'linnet key publish' })
+  }
+  if (repository.isCurrentTargets(bytes)) return ok({ releases: [] })
+  const checked = repository.checkTargets(bytes, clock.nowMs())
+  if (!checked.ok) return checked
+  const found = await readReleases(checked.value.targets, ledger.rows.releases, blobs)
+  if (!found.ok) return found
+  const nowMs = clock.nowMs()
+  repository.putTargets(bytes, checked.value.targets, nowMs)
+  return ok({ releases: recordReleases(parts, found.value, checked.value, actor, nowMs) })
+}
+
+/** @returns the names of the new ones */
+function recordReleases(
+  { ledger, changes, turns }: PublishingParts,
+  found: readonly FoundRelease[],
+  { signedBy }: CheckedTargets,
+  actor: Actor,
+  nowMs: number,
+): string[] {
+  const listed = new Set(found.map(({ manifest }) => releaseName(manifest)))
+  for (const row of ledger.rows.releases.values()) {
+    if (listed.has(releaseName(row)) || row.stage === 'archived') continue
+    ledger.put('releases', { ...row, stage: 'archived' })
+    turns.afterCommit(() => changes.note('release', releaseName(row)))
+  }
+  const fresh: string[] = []
+  for (const { manifest, manifestSha256 } of found) {
+    const name = releaseName(manifest)
+    const known = ledger.rows.releases.get(name)
+    if (known !== undefined && known.stage !== 'archived') continue
+    const { model, version } = manifest
+    const published = { publishedAtMs: nowMs, publishedBy: actor.name, signedBy }
+    const row = { model, version, stage: 'registered' as const, manifestSha256, manifest }
+    ledger.put('releases', { ...row, ...published })
+    fresh.push(name)
+    turns.afterCommit(() => changes.note('release', name))
+  }
+  return fresh
+}

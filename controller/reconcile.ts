@@ -1,0 +1,189 @@
+/**
+ * The only writer of rollout state. It gathers the world, lets the pure `reconcile` decide, and
+ * carries the decisions into the ledger: rollouts, records, signed assignments, and the messages that
+ * go out once they are stored.
+ */
+
+import { utf8 } from '../shared/kernel/bytes.ts'
+import type { Result } from '../shared/kernel/result.ts'
+import { releaseName } from '../shared/model/names.ts'
+import type { FirmwareProfile } from '../shared/model/profile.ts'
+import { formatTopic } from '../shared/protocol/topics.ts'
+import type { DesiredModel } from '../shared/rollout/desired.ts'
+import { type Decision, decisionsOf, reconcile } from '../shared/rollout/reconcile.ts'
+import { isFinal, type Rollout, type RolloutEvent } from '../shared/rollout/state.ts'
+import { type RolloutStep, step } from '../shared/rollout/step.ts'
+import type { Issue, Issuing, World, WorldDevice } from '../shared/rollout/world.ts'
+import type { Audit } from './audit.ts'
+import type { Changes } from './changes.ts'
+import type { StoredRelease } from './db/store.ts'
+import type { Evidence } from './evidence.ts'
+import type { Ledger } from './ledger.ts'
+import type { PresenceTracker } from './presence.ts'
+import type { Director } from './signing/director.ts'
+import type { Repository } from './signing/repository.ts'
+import type { Turns } from './turns.ts'
+
+export interface ReconcilerOptions {
+  /** An assignment is renewed at half of its life. */
+  readonly assignmentLifetimeMs: number
+  readonly windowMs: number
+  readonly issuesPerTurnMax: number
+  /** A pulse asks devices to look again within this time. */
+  readonly pulseJitterMs: number
+}
+
+export interface Reconciler {
+  /** One pass. @returns true when more assignments wait than one pass issues. */
+  run(nowMs: number): boolean
+  /** A person's command, decided at once. Errors: `rollout.not_allowed`. */
+  command(
+    rollout: Rollout,
+    event: Extract<RolloutEvent, { kind: 'command' }>,
+    nowMs: number,
+  ): Result<RolloutStep>
+  /** What every device should run, as of the last pass. */
+  desired(): ReadonlyMap<string, readonly DesiredModel[]>
+  world(): World
+  /** Every assignment as the database has it, for a broker that may have lost them. */
+  publishAll(): void
+}
+
+export interface ReconcilerParts {
+  readonly fleet: string
+  readonly ledger: Ledger
+  readonly evidence: Evidence
+  readonly presence: PresenceTracker
+  readonly profiles: ReadonlyMap<string, FirmwareProfile>
+  readonly repository: Repository
+  readonly director: Director
+  readonly turns: Turns
+  readonly changes: Changes
+  readonly audit: Audit
+  readonly options: ReconcilerOptions
+  /** Tells consumers of a decision. */
+  readonly onDecision: (rollout: Rollout, decision: Decision) => void
+}
+
+export function createReconciler(parts: ReconcilerParts): Reconciler {
+  const { ledger, evidence, audit, changes, turns, fleet } = parts
+  let desired: ReadonlyMap<string, readonly DesiredModel[]> = new Map()
+
+  function record(rollout: Rollout, decisions: readonly Decision[]): void {
+    ledger.put('rollouts', rollout)
+    moveStage(ledger, rollout)
+    turns.afterCommit(() => changes.note('rollout', rollout.id))
+    for (const decision of decisions) {
+      const { actor, action, atMs, reason } = decision.record
+      ledger.put('decisions', { id: ledger.nextId('decision'), ...decision })
+      const metadata = { sentence: reason.sentence.slice(0, 500), inputs: decision.inputsDigest }
+      const resource = `rollout/${rollout.id}`
+      audit.append({ actor, action, resource, outcome: reason.code, metadata }, atMs)
+      parts.onDecision(rollout, decision)
+      turns.afterCommit(() => changes.note('decision', rollout.id))
+    }
+  }
+
+  function issue(issued: readonly Issue[]): void {
+    const cohorts = new Set<string>()
+    for (const one of issued) {
+      const row = parts.director.sign(one)
+      ledger.put('assignments', row)
+      publish(row)
+      turns.afterCommit(() => changes.note('device', row.device))
+      for (const cohort of [one.formerCohort, row.cohort]) if (cohort !== null) cohorts.add(cohort)
+    }
+    for (const cohort of cohorts) {
+      const payload = utf8(JSON.stringify({ jitterMs: parts.options.pulseJitterMs }))
+      const topic = formatTopic('dn/pulse', { fleet, cohort })
+      turns.send({ topic, payload, qos: 0, retain: false })
+    }
+  }
+
+  function publish({ device, envelope }: { device: string; envelope: string }): void {
+    const topic = formatTopic('dn/desired', { fleet, device })
+    turns.send({ topic, payload: envelope, qos: 1, retain: true })
+  }
+
+  return {
+    run(nowMs) {
+      const result = reconcile(gather(parts), nowMs)
+      desired = result.desired
+      for (const rollout of result.rollouts) {
+        const decisions = result.decisions.filter(
+          ({ record: { rollout: id } }) => id === rollout.id,
+        )
+        record(rollout, decisions)
+      }
+      issue(result.issues)
+      return result.more
+    },
+    command(rollout, event, nowMs) {
+      const stepped = step(rollout, event, nowMs)
+      if (!stepped.ok || stepped.value.records.length === 0) return stepped
+      const { counts } = evidence.ofWave(rollout.id, rollout.wave)
+      record(stepped.value.rollout, decisionsOf(stepped.value.records, counts))
+      return stepped
+    },
+    desired: () => desired,
+    world: () => gather(parts),
+    publishAll() {
+      for (const row of ledger.rows.assignments.values()) publish(row)
+    },
+  }
+}
+
+function gather({ fleet, ledger, evidence, presence, profiles, ...parts }: ReconcilerParts): World {
+  const rollouts = [...ledger.rows.rollouts.values()]
+  const running = rollouts.filter((rollout) => !isFinal(rollout))
+  const releases = [...ledger.rows.releases.values()].filter(({ stage }) => stage !== 'archived')
+  const devices = [...ledger.rows.devices.values()]
+    .filter(({ revokedAtMs }) => revokedAtMs === null)
+    .map(
+      ({ device, deviceKey, facts }): WorldDevice => ({
+        device,
+        deviceKey,
+        facts,
+        online: presence.isOnline(device),
+        report: ledger.rows.deviceStates.get(device)?.report ?? null,
+        issued: ledger.rows.assignments.get(device) ?? null,
+      }),
+    )
+  return {
+    fleet,
+    devices,
+    rollouts,
+    releases: new Map(releases.map((row) => [releaseName(row), row.manifest])),
+    profiles,
+    evidence: new Map(running.map(({ id, wave }) => [id, evidence.ofWave(id, wave)])),
+    staleAfterMs: Math.max(60_000, 5 * parts.options.windowMs),
+    issuing: issuingOf(parts.repository, parts.options),
+  }
+}
+
+function issuingOf(repository: Repository, options: ReconcilerOptions): Issuing | null {
+  const director = repository.director()
+  if (director === undefined) return null
+  return {
+    directorEpoch: director.directorEpoch,
+    minSnapshot: repository.snapshotVersion(),
+    lifetimeMs: options.assignmentLifetimeMs,
+    windowMs: options.windowMs,
+    issuesMax: options.issuesPerTurnMax,
+  }
+}
+
+/** Stages are moved by rollouts: staging once one has started, production once one was promoted. */
+function moveStage(ledger: Ledger, { spec, state }: Rollout): void {
+  const { model, candidate: version } = spec
+  const row = ledger.rows.releases.get(releaseName({ model, version }))
+  if (row === undefined || row.stage === 'archived') return
+  const stage = stageAfter(row.stage, state)
+  if (stage !== row.stage) ledger.put('releases', { ...row, stage })
+}
+
+function stageAfter(stage: StoredRelease['stage'], state: Rollout['state']) {
+  if (state === 'promoted') return 'production'
+  if (state === 'rolled_back' || state === 'aborted') return 'registered'
+  return stage === 'registered' && state === 'running' ? 'staging' : stage
+}

@@ -1,0 +1,113 @@
+/** What the application answers, made from what the ledger holds. Nothing is decided here. */
+import type {
+  DecisionResource,
+  DeviceResource,
+  ReleaseResource,
+  RolloutResource,
+} from '../shared/api/resources.ts'
+import { addArms } from '../shared/judge/arm-counts.ts'
+import type { ProfileCounts } from '../shared/judge/judge.ts'
+import type { DeviceNotice } from '../shared/model/device.ts'
+import type { Role } from '../shared/model/role.ts'
+import { allowedCommands } from '../shared/rollout/commands.ts'
+import { type DesiredModel, isOpen, waveCohort } from '../shared/rollout/desired.ts'
+import { targetedDevice } from '../shared/rollout/observe.ts'
+import { isTargeted } from '../shared/rollout/spec.ts'
+import type { Rollout } from '../shared/rollout/state.ts'
+import type { World } from '../shared/rollout/world.ts'
+import type { StoredDecision, StoredDevice, StoredRelease } from './db/store.ts'
+import type { Evidence } from './evidence.ts'
+import type { Ledger } from './ledger.ts'
+import { deviceStateOf } from './presence.ts'
+
+export function deviceResource(
+  ledger: Ledger,
+  row: StoredDevice,
+  more: {
+    readonly fleet: string
+    readonly desired: readonly DesiredModel[]
+    readonly notices: readonly DeviceNotice[]
+  },
+): DeviceResource {
+  const { device, deviceKey, facts, enrolledAtMs } = row
+  const { presence, lastSeenMs, report, qualifications } = deviceStateOf(ledger, device)
+  const assignment = ledger.rows.assignments.get(device)
+  const generation = assignment?.generation ?? 0
+  const follows =
+    report !== null &&
+    report.directorEpoch === assignment?.directorEpoch &&
+    report.generation === generation &&
+    report.status === 'applied'
+  return {
+    device,
+    fleet: more.fleet,
+    deviceKey,
+    facts,
+    enrolledAtMs,
+    presence,
+    lastSeenMs,
+    generation,
+    desired: [...more.desired],
+    report,
+    qualifications: [...qualifications],
+    notices: [...more.notices],
+    converged: assignment === undefined ? more.desired.length === 0 : follows,
+  }
+}
+
+export function releaseResource(ledger: Ledger, row: StoredRelease): ReleaseResource {
+  const { model, version } = row
+  const serves = [...ledger.rows.deviceStates.values()].filter(({ report }) =>
+    report?.slots.some(
+      (slot) => slot.slot !== 'previous' && slot.model === model && slot.version === version,
+    ),
+  )
+  return { ...row, signedBy: [...row.signedBy], devices: serves.length }
+}
+
+export function rolloutResource(
+  rollout: Rollout,
+  world: World,
+  evidence: Evidence,
+  role: Role,
+): RolloutResource {
+  const targeted = world.devices.filter(({ facts }) => isTargeted(rollout.spec.targets, facts))
+  const isShown = isOpen(rollout) || rollout.state === 'rolling_back'
+  const cohort = isShown ? waveCohort(rollout, world.devices) : new Set<string>()
+  return {
+    ...rollout,
+    approvedBy: [...rollout.approvedBy],
+    evidence: pooledFirst(evidence.ofWave(rollout.id, rollout.wave).counts, rollout),
+    totals: evidence.totals(rollout.id),
+    devices: targeted.map((device) => ({
+      ...targetedDevice(rollout, device, world),
+      inCohort: cohort.has(device.device),
+    })),
+    allowed: allowedCommands(rollout.state, role),
+  }
+}
+
+/** All profiles together, then each. */
+function pooledFirst(counts: readonly ProfileCounts[], rollout: Rollout): ProfileCounts[] {
+  if (counts.length === 0) return []
+  const compares = rollout.spec.baseline !== null
+  const shown = counts
+    .map((entry) => ({ ...entry, baseline: compares ? entry.baseline : null }))
+    .toSorted((a, b) => (a.profile < b.profile ? -1 : 1))
+  const baselines = shown.flatMap(({ baseline }) => (baseline === null ? [] : [baseline]))
+  const pooled: ProfileCounts = {
+    profile: '*',
+    baseline: compares ? addArms(baselines) : null,
+    canary: addArms(shown.map(({ canary }) => canary)),
+  }
+  return [pooled, ...shown]
+}
+
+export function decisionResource({
+  id,
+  record,
+  inputs,
+  inputsDigest,
+}: StoredDecision): DecisionResource {
+  return { id, ...record, inputs: [...inputs], inputsDigest }
+}

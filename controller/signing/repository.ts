@@ -1,0 +1,117 @@
+/**
+ * The TUF repository that the controller serves: root and targets as publishers signed them, snapshot
+ * and timestamp signed here, on every publish and long before they expire.
+ *
+ * Invariants: what is served verifies with any TUF client; versions only grow; files with a version
+ * in their name never change.
+ */
+import { assert } from '../../shared/kernel/assert.ts'
+import { equalBytes } from '../../shared/kernel/bytes.ts'
+import { ok, type Result, unwrap } from '../../shared/kernel/result.ts'
+import type { TrustedDirector } from '../../shared/signing/assignment.ts'
+import { openEnvelope } from '../../shared/signing/envelope.ts'
+import type { SyncVerifier } from '../../shared/signing/keys.ts'
+import { directorOf } from '../../shared/signing/tuf/director.ts'
+import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
+import {
+  type Root,
+  readRoot,
+  readTargets,
+  type Targets,
+} from '../../shared/signing/tuf/metadata.ts'
+import { rolePath } from '../../shared/signing/tuf/store-layout.ts'
+import type { Ledger } from '../ledger.ts'
+import type { OnlineSigners } from './online-keys.ts'
+import { createOnlineMetadata, createVersions } from './online-metadata.ts'
+import { type CheckedTargets, checkRoot, checkTargets } from './uploads.ts'
+
+export interface Repository {
+  root(): Root | undefined
+  targets(): Targets | undefined
+  director(): TrustedDirector | undefined
+  /** 0 before the first publish. */
+  snapshotVersion(): number
+  file(name: string): Uint8Array | undefined
+  /** Errors: those of `checkRoot`. The same root again is accepted and changes nothing. */
+  putRoot(bytes: Uint8Array, nowMs: number): Result<{ version: number }>
+  /** The checks alone: the caller looks at the releases before it calls `putTargets`. */
+  checkTargets(bytes: Uint8Array, nowMs: number): Result<CheckedTargets>
+  isCurrentTargets(bytes: Uint8Array): boolean
+  putTargets(bytes: Uint8Array, targets: Targets, nowMs: number): void
+  /** Signs what is past half of its life again. */
+  refresh(nowMs: number): void
+}
+
+export function openRepository(parts: {
+  readonly ledger: Ledger
+  readonly signers: OnlineSigners
+  readonly verifier: SyncVerifier
+}): Repository {
+  const { ledger, signers, verifier } = parts
+  const versions = createVersions(ledger)
+  const file = (name: string) => ledger.rows.metadata.get(name)?.bytes
+  const currentFile = (role: 'root' | 'targets' | 'snapshot') =>
+    versions.get(role) === 0 ? undefined : file(rolePath(role, versions.get(role)))
+
+  let root = storedRoot(currentFile('root'))
+  let targets = storedTargets(currentFile('targets'))
+
+  const online = createOnlineMetadata({
+    ledger,
+    signers,
+    versions,
+    targetsFile: () => currentFile('targets'),
+    snapshotFile: () => currentFile('snapshot'),
+  })
+
+  const putFile = (path: string, bytes: Uint8Array, nowMs: number): void =>
+    ledger.put('metadata', { file: path, bytes, storedAtMs: nowMs })
+  const isCurrent = (role: 'root' | 'targets', bytes: Uint8Array): boolean => {
+    const current = currentFile(role)
+    return current !== undefined && equalBytes(current, bytes)
+  }
+
+  return {
+    root: () => root,
+    targets: () => targets,
+    director: () => (root === undefined ? undefined : unwrap(directorOf(root))),
+    snapshotVersion: () => versions.get('snapshot'),
+    file,
+    putRoot(bytes, nowMs) {
+      if (root !== undefined && isCurrent('root', bytes)) return ok({ version: root.version })
+      const checked = checkRoot(bytes, root, { verifier, signers, nowMs })
+      if (!checked.ok) return checked
+      root = checked.value
+      putFile(rolePath('root', root.version), bytes, nowMs)
+      versions.set('root', root.version)
+      // The new root may ask for other online keys than the ones that signed last.
+      online.signAll(nowMs)
+      return ok({ version: root.version })
+    },
+    checkTargets(bytes, nowMs) {
+      assert(root !== undefined, 'targets are checked against a root')
+      return checkTargets(bytes, root, versions.get('targets'), { verifier, nowMs })
+    },
+    isCurrentTargets: (bytes) => isCurrent('targets', bytes),
+    putTargets(bytes, next, nowMs) {
+      targets = next
+      putFile(rolePath('targets', next.version), bytes, nowMs)
+      versions.set('targets', next.version)
+      online.signAll(nowMs)
+    },
+    refresh: online.refresh,
+  }
+}
+
+/** We checked them when they came: files that do not read mean that the database is damaged. */
+function storedRoot(bytes: Uint8Array | undefined): Root | undefined {
+  if (bytes === undefined) return undefined
+  const { signed } = unwrap(openEnvelope(bytes, jsonLimits(defaultTufLimits.rootBytesMax)))
+  return unwrap(readRoot(signed))
+}
+
+function storedTargets(bytes: Uint8Array | undefined): Targets | undefined {
+  if (bytes === undefined) return undefined
+  const { signed } = unwrap(openEnvelope(bytes, jsonLimits(defaultTufLimits.targetsBytesMax)))
+  return unwrap(readTargets(signed))
+}

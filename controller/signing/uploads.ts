@@ -1,0 +1,125 @@
+/**
+ * Whether uploaded root or targets metadata may be served: what a TUF client would check before it
+ * trusts them (specification 1.0, clauses 5.3 and 5.6), and that root names this controller's keys,
+ * since nothing could be signed online otherwise. Storing and serving is repository.ts.
+ */
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { isSignedBy, type OpenedEnvelope, openEnvelope } from '../../shared/signing/envelope.ts'
+import { checkSync, keyIdentity, type SyncVerifier } from '../../shared/signing/keys.ts'
+import { directorOf } from '../../shared/signing/tuf/director.ts'
+import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
+import {
+  type Root,
+  readRoot,
+  readTargets,
+  type Targets,
+} from '../../shared/signing/tuf/metadata.ts'
+import { refuseTuf } from '../../shared/signing/tuf/problems.ts'
+import { requireFresh } from '../../shared/signing/tuf/requirements.ts'
+import { ONLINE_ROLES, type OnlineRole, type OnlineSigners } from './online-keys.ts'
+
+interface Checks {
+  readonly verifier: SyncVerifier
+  readonly signers: OnlineSigners
+  readonly nowMs: number
+}
+
+/**
+ * Clause 5.3: signed by a threshold of its own keys and of those of the root before, and exactly the
+ * next version. Errors: `tuf.*`, `json.*`, `envelope.malformed`, `root.online_keys`.
+ */
+export function checkRoot(
+  bytes: Uint8Array,
+  current: Root | undefined,
+  checks: Checks,
+): Result<Root> {
+  const opened = openEnvelope(bytes, jsonLimits(defaultTufLimits.rootBytesMax))
+  if (!opened.ok) return opened
+  const root = readRoot(opened.value.signed)
+  if (!root.ok) return root
+  for (const keySet of [current?.roles.root, root.value.roles.root]) {
+    if (keySet === undefined) continue
+    if (!checkSync(isSignedBy(opened.value, keySet), checks.verifier)) {
+      return refuseTuf('tuf.signature', 'The root is not signed by enough of its keys.', {
+        expected: `${keySet.threshold} of ${keySet.keys.size} root keys, of both versions`,
+        next: 'linnet release sign',
+      })
+    }
+  }
+  const expected = (current?.version ?? 0) + 1
+  if (root.value.version !== expected) {
+    return refuseTuf('tuf.rollback', 'The root is not the one that follows.', {
+      expected: `version ${expected}`,
+      found: `version ${root.value.version}`,
+    })
+  }
+  if (!root.value.consistentSnapshot) {
+    return refuseTuf('tuf.malformed', 'The repository needs consistent snapshots.', {
+      expected: 'consistent_snapshot: true',
+    })
+  }
+  const fresh = requireFresh(root.value, checks.nowMs, 'root')
+  return fresh.ok ? checkOnlineKeys(root.value, checks.signers) : fresh
+}
+
+function checkOnlineKeys(root: Root, signers: OnlineSigners): Result<Root> {
+  const director = directorOf(root)
+  if (!director.ok) return director
+  const sets = { ...root.roles, director: director.value }
+  const identity = (role: OnlineRole) => keyIdentity(signers[role].key)
+  const missing = ONLINE_ROLES.filter((role) => {
+    const { keys, threshold } = sets[role]
+    const isNamed = [...keys.values()].some((key) => keyIdentity(key) === identity(role))
+    return !isNamed || threshold > 1
+  })
+  if (missing.length === 0) return ok(root)
+  return refuse('root.online_keys', 'The root does not name the keys of this controller.', {
+    expected: `its ${missing.join(', ')} key, with threshold 1`,
+    next: 'make a root with the keys that the controller shows: linnet key root --controller URL',
+  })
+}
+
+export interface CheckedTargets {
+  readonly targets: Targets
+  /** Key ids whose signatures hold. */
+  readonly signedBy: readonly string[]
+}
+
+/** Clause 5.6: a threshold of the targets keys, the next version, not expired. Errors: `tuf.*`. */
+export function checkTargets(
+  bytes: Uint8Array,
+  root: Root,
+  currentVersion: number,
+  checks: Pick<Checks, 'verifier' | 'nowMs'>,
+): Result<CheckedTargets> {
+  const opened = openEnvelope(bytes, jsonLimits(defaultTufLimits.targetsBytesMax))
+  if (!opened.ok) return opened
+  const keySet = root.roles.targets
+  if (!checkSync(isSignedBy(opened.value, keySet), checks.verifier)) {
+    return refuseTuf('tuf.signature', 'The targets are not signed by enough publishers.', {
+      expected: `${keySet.threshold} of ${keySet.keys.size} targets keys`,
+      found: `${opened.value.signatures.length} signatures`,
+      next: 'linnet release sign',
+    })
+  }
+  const targets = readTargets(opened.value.signed)
+  if (!targets.ok) return targets
+  if (targets.value.version !== currentVersion + 1) {
+    return refuseTuf('tuf.rollback', 'The targets are not made from the newest ones.', {
+      expected: `version ${currentVersion + 1}`,
+      found: `version ${targets.value.version}`,
+      next: 'fetch the newest targets, add the release again and sign',
+    })
+  }
+  const fresh = requireFresh(targets.value, checks.nowMs, 'targets')
+  if (!fresh.ok) return fresh
+  return ok({ targets: targets.value, signedBy: signersOf(opened.value, root, checks.verifier) })
+}
+
+function signersOf(opened: OpenedEnvelope, root: Root, verifier: SyncVerifier): string[] {
+  return [...root.roles.targets.keys]
+    .filter(([keyid, key]) =>
+      checkSync(isSignedBy(opened, { keys: new Map([[keyid, key]]), threshold: 1 }), verifier),
+    )
+    .map(([keyid]) => keyid)
+}
