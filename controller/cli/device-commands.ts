@@ -1,0 +1,125 @@
+/** `linnet device`: the devices of the fleet, and tokens that admit new ones. */
+import { Command } from 'commander'
+import type { DeviceResource } from '../../shared/api/resources.ts'
+import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import { deviceDetail, deviceTable, slotTable } from '../../shared/view/device-view.ts'
+import { type Table, textFacts, textTable } from '../../shared/view/text-table.ts'
+import { type CommonOptions, type Context, openContext, withCommonOptions } from './context.ts'
+import { createEnrolmentToken } from './enrolment-token.ts'
+import { watch } from './watch.ts'
+
+const NO_DEVICES = `No devices yet. A device joins with:
+  linnet device token
+  linnet agent --controller URL --token TOKEN --profile PROFILE`
+
+export function deviceCommands(): Command {
+  const device = new Command('device').description('devices of the fleet')
+  withCommonOptions(device.command('list'))
+    .description('one line each, worst first')
+    .option('--watch', 'repaint on every change')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  linnet device list
+  linnet device list --json | jq '.devices[] | select(.converged | not) | .device'
+`,
+    )
+    .action(async (options: CommonOptions & { watch?: boolean }) => {
+      const context = openContext(options)
+      const load = async () => unwrap(await context.client.call('deviceList', {}))
+      const text = ({ devices }: { devices: DeviceResource[] }) =>
+        fitted(context, deviceTable(devices, Date.now()), NO_DEVICES)
+      if (options.watch) await watch(context, load, text)
+      else context.show(await load(), text)
+    })
+  withCommonOptions(device.command('show <device>'))
+    .description('desired beside reported, provider choices, failures, notices')
+    .option('--watch', 'repaint on every change')
+    .addHelpText('after', '\nExamples:\n  linnet device show press-1\n')
+    .action(async (name: string, options: CommonOptions & { watch?: boolean }) => {
+      const context = openContext(options)
+      const params = { device: name }
+      const load = async () => unwrap(await context.client.call('deviceShow', { params }))
+      const text = (resource: DeviceResource) => deviceText(context, resource)
+      if (options.watch) await watch(context, load, text)
+      else context.show(await load(), text)
+    })
+  withCommonOptions(device.command('token'))
+    .description('a token that admits devices; shown once')
+    .option('--uses <n>', 'devices that it admits', whole, 1)
+    .option('--expires-in <seconds>', 'until it admits nobody', whole, 3_600)
+    .option('--label <name=value...>', 'labels of the devices that it admits', [])
+    .addHelpText(
+      'after',
+      `
+Examples:
+  linnet device token
+  linnet device token --uses 50 --label site=hall-2
+`,
+    )
+    .action(async (options: TokenOptions) => {
+      const context = openContext(options)
+      const labels = Object.fromEntries(options.label.map(labelOf))
+      const body = { uses: options.uses, expiresInSeconds: options.expiresIn, labels }
+      const made = await createEnrolmentToken(context, body)
+      context.show(made, () => made.token)
+    })
+  return device
+}
+
+interface TokenOptions extends CommonOptions {
+  readonly uses: number
+  readonly expiresIn: number
+  readonly label: readonly string[]
+}
+
+function deviceText(context: Context, device: DeviceResource): string {
+  const detail = deviceDetail(device, Date.now())
+  const section = (title: string, table: Table): string[] =>
+    table.rows.length === 0 ? [] : ['', title, fitted(context, table, '')]
+  return [
+    textFacts(
+      [
+        ['device', detail.line.device],
+        ['state', detail.line.status],
+        ...detail.facts,
+        ...(detail.job === null ? [] : [['now', detail.job] as const]),
+        ['labels', detail.line.labels],
+      ],
+      context.terminal.paint,
+    ),
+    ...section('Slots', slotTable(detail.slots)),
+    ...section('Execution providers', detail.providers),
+    ...section('Failed here', detail.failures),
+    ...section('Notices', detail.notices),
+  ].join('\n')
+}
+
+/** A table that fits the terminal. */
+export function fitted({ terminal }: Context, table: Table, empty: string): string {
+  const { paint, widthMax } = terminal
+  return textTable(table, { empty, paint, ...(widthMax === undefined ? {} : { widthMax }) })
+}
+
+function labelOf(text: string): [string, string] {
+  const [, name, value] = /^([^=]+)=(.*)$/.exec(text) ?? []
+  if (name !== undefined && value !== undefined) return [name, value]
+  throw new ProblemError({
+    code: 'cli.usage',
+    message: 'A label has a name and a value.',
+    expected: '--label site=hall-2',
+    found: text,
+  })
+}
+
+/** A positive whole number from the command line. */
+export function whole(text: string): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new ProblemError({
+    code: 'cli.usage',
+    message: 'This must be a positive whole number.',
+    found: text,
+  })
+}

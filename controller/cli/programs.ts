@@ -1,0 +1,30 @@
+/**
+ * Commands that are programs of their own: started by path with the terminal handed over, so that
+ * the command line loads neither the agent's nor the controller's libraries.
+ */
+import { spawn } from 'node:child_process'
+import { programAt } from '../../shared/node/program.ts'
+
+const PROGRAMS: Readonly<Record<string, string>> = {
+  controller: '../main',
+  agent: '../../agent/main',
+  demo: '../demo/main',
+}
+
+export function isProgram(name: string | undefined): name is string {
+  return name !== undefined && name in PROGRAMS
+}
+
+/** Runs to its end; signals go on to it. @returns its exit code, 128 + n after signal n. */
+export function runProgram(name: string, args: readonly string[]): Promise<number> {
+  const { file, execArgv } = programAt(import.meta.url, PROGRAMS[name] ?? '')
+  const child = spawn(process.execPath, [...execArgv, file, ...args], { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    // From a terminal Ctrl-C reaches both; the second one only repeats what it knows.
+    process.on(signal, () => child.kill(signal))
+  }
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => resolve(code ?? (signal === 'SIGKILL' ? 137 : 143)))
+  })
+}

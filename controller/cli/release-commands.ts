@@ -1,0 +1,123 @@
+/** `linnet release`: from a model file to something that devices may be given. */
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import { unwrap } from '../../shared/kernel/result.ts'
+import { releaseDetail, releaseTable } from '../../shared/view/release-view.ts'
+import { textFacts } from '../../shared/view/text-table.ts'
+import { type CommonOptions, type Context, openContext, withCommonOptions } from './context.ts'
+import { fitted, whole } from './device-commands.ts'
+import { parseReleaseName, publisherFolder } from './publisher-folder.ts'
+import { createRelease } from './release-create.ts'
+import { publishRelease } from './release-publish.ts'
+import { signRelease } from './release-sign.ts'
+import type { ReleaseFlags } from './release-spec.ts'
+
+const NO_RELEASES = `No releases. One is made with:
+  linnet release create --model FILE.onnx --name NAME --version 1.0.0`
+
+export function releaseCommands(): Command {
+  const release = new Command('release').description('signed versions of a model')
+  addCreate(release)
+  addSign(release)
+  withCommonOptions(release.command('list'))
+    .description('published releases')
+    .argument('[model]', 'of one model')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  linnet release list\n  linnet release list motor --json\n',
+    )
+    .action(async (model: string | undefined, options: CommonOptions) => {
+      const context = openContext(options)
+      const query = model === undefined ? {} : { model }
+      const data = unwrap(await context.client.call('releaseList', { query }))
+      context.show(data, ({ releases }) =>
+        fitted(context, releaseTable(releases, Date.now()), NO_RELEASES),
+      )
+    })
+  withCommonOptions(release.command('show <release>'))
+    .description('tensors, variants, service levels, signatures')
+    .addHelpText('after', '\nExamples:\n  linnet release show motor-vibration@1.1.0\n')
+    .action((name: string, options: CommonOptions) => showRelease(openContext(options), name))
+  return release
+}
+
+interface KeysOption extends CommonOptions {
+  readonly keys?: string
+}
+
+function addCreate(release: Command): void {
+  const variant = (text: string, before: readonly string[]) => [...before, text]
+  withCommonOptions(release.command('create'))
+    .description('reads the model, proves that it is one, and writes the release folder')
+    .option('--model <file>', 'the ONNX file')
+    .option('--name <model>', 'name of the model')
+    .option('--version <version>', 'MAJOR.MINOR.PATCH')
+    .option('--variant <name=file:profiles>', 'a further variant; may be repeated', variant, [])
+    .option('--reference <file>', 'CSV of the features that it was validated on')
+    .option('--golden <path>', 'golden vectors: JSON, or a folder of ONNX test data')
+    .option('--input-spec <json>', 'how to make inputs, where golden vectors are derived')
+    .option('--spec <file>', 'release.json with all of this; flags win')
+    .option('--description <text>', 'one sentence for people')
+    .addHelpText(
+      'after',
+      `
+Without --golden eight seeded vectors are derived by running the model.
+
+Examples:
+  linnet release create --model m.onnx --name motor --version 1.1.0 --reference rows.csv
+  linnet release create --model m.onnx --variant int8=q.onnx:raspberry-pi-zero-2w --name motor --version 1.1.0
+  linnet release create --spec release.json
+`,
+    )
+    .action((options: CommonOptions & ReleaseFlags) => createRelease(openContext(options), options))
+}
+
+function addSign(release: Command): void {
+  withCommonOptions(release.command('sign <release>'))
+    .description('signs a created release with the publisher key')
+    .option('--keys <folder>', 'where the keys are (default: keys under --home)')
+    .option('--min-counter <n>', 'supersede releases with a lower counter', whole, 0)
+    .option('--offline', 'do not ask the controller what it publishes')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  linnet release sign motor-vibration@1.1.0
+  linnet release sign motor-vibration@1.1.0 --keys /media/stick/linnet-keys --offline
+`,
+    )
+    .action((name: string, options: KeysOption & { minCounter: number; offline?: boolean }) => {
+      const context = openContext(options)
+      const { minCounter, offline = false } = options
+      return signRelease(context, folderOf(context, options), parseReleaseName(name), {
+        minCounter,
+        offline,
+      })
+    })
+  withCommonOptions(release.command('publish <release>'))
+    .description('uploads a signed release; run again to resume')
+    .addHelpText('after', '\nExamples:\n  linnet release publish motor-vibration@1.1.0\n')
+    .action((name: string, options: CommonOptions) => {
+      const context = openContext(options)
+      return publishRelease(context, publisherFolder(context.home), parseReleaseName(name))
+    })
+}
+
+function folderOf(context: Context, { keys }: KeysOption) {
+  return publisherFolder(context.home, keys === undefined ? undefined : resolve(keys))
+}
+
+async function showRelease(context: Context, name: string): Promise<void> {
+  const params = parseReleaseName(name)
+  const release = unwrap(await context.client.call('releaseShow', { params }))
+  context.show(release, () => {
+    const detail = releaseDetail(release, Date.now())
+    return [
+      textFacts(detail.facts, context.terminal.paint),
+      ...['', fitted(context, detail.tensors, '')],
+      ...['', fitted(context, detail.variants, '')],
+      ...['', 'Promises', textFacts(detail.serviceLevels)],
+      ...(detail.evaluation.length === 0 ? [] : ['', 'Evaluated', textFacts(detail.evaluation)]),
+    ].join('\n')
+  })
+}

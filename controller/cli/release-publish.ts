@@ -1,0 +1,120 @@
+/**
+ * `linnet release publish`: uploads the files that the controller lacks, then the signed targets
+ * metadata that name them. Idempotent: what is there already is not sent again, so an interrupted
+ * upload is resumed by running it again.
+ */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { endpointPath } from '../../shared/api/endpoints.ts'
+import { errorResourceSchema } from '../../shared/api/resources.ts'
+import { type Problem, ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import { MANIFEST_FILE } from '../../shared/model/manifest.ts'
+import { bytes as byteWords } from '../../shared/view/words.ts'
+import type { Context } from './context.ts'
+import { type PublisherFolder, readSignedTargets, type SignedTargets } from './publisher-folder.ts'
+
+const UPLOAD_TIMEOUT_MS = 3_600_000
+
+/** Errors (thrown): `release.not_signed`, `release.missing_file`, and the controller's. */
+export async function publishRelease(
+  context: Context,
+  folder: PublisherFolder,
+  { model, version }: { model: string; version: string },
+): Promise<void> {
+  const release = `${model}@${version}`
+  const signed = await readSignedTargets(folder.targets)
+  if (!signed?.targets.targets.has(`${model}/${version}/${MANIFEST_FILE}`)) {
+    throw new ProblemError({
+      code: 'release.not_signed',
+      message: `${release} is not signed yet.`,
+      next: `linnet release sign ${release}`,
+    })
+  }
+  const uploaded = await uploadMissing(context, folder, signed)
+  const { releases } = unwrap(await context.client.call('targetsPut', {}, signed.bytes))
+  const data = { release, targetsVersion: signed.targets.version, uploaded, releases }
+  context.show(data, () =>
+    releases.length === 0
+      ? `${release} was published already.`
+      : `Published ${releases.join(', ')}; ${uploaded} files uploaded.`,
+  )
+}
+
+/** All files that the metadata name must be there before the metadata are. @returns how many went. */
+async function uploadMissing(
+  context: Context,
+  folder: PublisherFolder,
+  signed: SignedTargets,
+): Promise<number> {
+  let uploaded = 0
+  for (const [path, { hashes, length }] of signed.targets.targets) {
+    const sha256 = hashes.get('sha256') ?? ''
+    if (await isThere(context, sha256)) continue
+    const [model = '', version = '', file = ''] = path.split('/')
+    const local = join(folder.release(model, version), file)
+    const about = await stat(local).catch(() => undefined)
+    if (about?.size !== length) {
+      throw new ProblemError({
+        code: 'release.missing_file',
+        message: `The controller lacks ${path}, and it is not here either.`,
+        expected: `${local} with ${length} bytes`,
+        found: about === undefined ? 'no file' : `${about.size} bytes`,
+      })
+    }
+    context.terminal.say(`uploading ${path}, ${byteWords(length)}`)
+    await upload(context, sha256, local, length)
+    uploaded++
+  }
+  return uploaded
+}
+
+async function isThere(context: Context, sha256: string): Promise<boolean> {
+  const url = context.baseUrl + endpointPath('artifactGet', { sha256 })
+  const answer = await reach(context, fetch(url, { method: 'HEAD' }))
+  return answer.ok
+}
+
+async function upload(
+  context: Context,
+  sha256: string,
+  path: string,
+  length: number,
+): Promise<void> {
+  const url = context.baseUrl + endpointPath('artifactPut', { sha256 })
+  const request = {
+    method: 'PUT',
+    headers: {
+      'content-type': 'application/octet-stream',
+      'content-length': String(length),
+      ...(context.token === undefined ? {} : { authorization: `Bearer ${context.token}` }),
+    },
+    body: createReadStream(path),
+    // A stream as body has no other way in Node's fetch.
+    duplex: 'half',
+    signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
+  }
+  const answer = await reach(context, fetch(url, request as unknown as RequestInit))
+  if (answer.ok) return
+  const refusal = errorResourceSchema.safeParse(await answer.json().catch(() => undefined))
+  throw new ProblemError(
+    refusal.success
+      ? (refusal.data.error as Problem)
+      : { code: 'controller.answer', message: `The upload ended with status ${answer.status}.` },
+  )
+}
+
+async function reach({ baseUrl }: Context, answer: Promise<Response>): Promise<Response> {
+  try {
+    return await answer
+  } catch (cause) {
+    throw new ProblemError(
+      {
+        code: 'controller.unreachable',
+        message: `No answer from ${baseUrl}.`,
+        next: 'linnet controller; then run this again, it goes on where it stopped',
+      },
+      { cause },
+    )
+  }
+}
