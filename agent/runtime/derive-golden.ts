@@ -14,7 +14,7 @@ import {
   type TensorValue,
   toHalf,
 } from '../../shared/model/tensor-value.ts'
-import type { ModelSession } from './onnx-session.ts'
+import type { ModelSession } from './model-session.ts'
 
 /** How to make one input; what is absent has a default. */
 export interface InputSpec {

@@ -9,7 +9,7 @@ import { createInferenceApi } from '../serve/inference-api.ts'
 import { type Listening, listen } from '../serve/listen.ts'
 import { createHostPlane, type HostPlane } from './host-plane.ts'
 import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
-import { loadRelease } from './live-release.ts'
+import { loadRelease } from './load-release.ts'
 import { createPlanLoader } from './plan-loader.ts'
 import { openRunMark } from './run-mark.ts'
 

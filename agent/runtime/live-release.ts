@@ -1,10 +1,7 @@
 /**
- * A release whose session is loaded. Invariants: the bytes that were hashed are the bytes that ONNX
- * Runtime parses (one buffer, no path); the session is released only when no request holds it.
+ * A release whose session is loaded and warm, the same for every engine. Invariant: the session is
+ * released only when no request holds it. Reading and checking its files is left to the loaders.
  */
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ProblemError } from '../../shared/kernel/result.ts'
 import { decodeGolden } from '../../shared/model/golden.ts'
 import { goldenValue } from '../../shared/model/golden-compare.ts'
@@ -12,7 +9,7 @@ import type { Feature, Manifest, Variant } from '../../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import { type WindowShape, windowShape } from '../../shared/sketch/window.ts'
 import type { HostRelease } from './host-protocol.ts'
-import { loadSession, type ModelSession } from './onnx-session.ts'
+import type { ModelSession } from './model-session.ts'
 
 export interface LiveRelease {
   readonly sha256: string
@@ -32,26 +29,13 @@ export interface LiveRelease {
 
 const WARM_UP_RUNS = 2
 
-/** Errors (thrown): `artifact.missing`, `artifact.digest`, `runtime.load_failed`. */
-export async function loadRelease(release: HostRelease): Promise<LiveRelease> {
+/** @param defer runs a task in a later turn of the event loop. */
+export function liveRelease(
+  release: HostRelease,
+  session: ModelSession,
+  defer: (task: () => void) => void,
+): LiveRelease {
   const { manifest, variant, release: ref } = release.resolved
-  const bytes = await readVerified(release.modelPath, variant.artifact.sha256)
-  const session = await loadSession(bytes, {
-    provider: release.provider,
-    threads: release.threads,
-    layout: release.layout ?? undefined,
-  }).catch((cause: unknown) => {
-    throw new ProblemError(
-      {
-        code: 'runtime.load_failed',
-        message: 'ONNX Runtime cannot load this model.',
-        found: (cause instanceof Error ? cause.message : String(cause)).slice(0, 400),
-      },
-      { cause },
-    )
-  })
-  await nextTurn()
-  await warmUp(session, release.goldenPath, variant.golden.sha256)
   const features = manifest.reference.flatMap(({ feature }) =>
     manifest.features.filter(({ name }) => name === feature),
   )
@@ -65,32 +49,32 @@ export async function loadRelease(release: HostRelease): Promise<LiveRelease> {
     session,
     shape: windowShape(manifest),
     features,
-    ...holding(session),
+    ...holding(session, defer),
   }
 }
 
-async function readVerified(path: string, sha256: string): Promise<Uint8Array> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new ProblemError(
-      { code: 'artifact.missing', message: 'An artifact cannot be read.', found: path },
-      { cause },
-    )
-  })
-  const found = createHash('sha256').update(bytes).digest('hex')
-  if (found === sha256) return bytes
-  throw new ProblemError({
-    code: 'artifact.digest',
-    message: 'An artifact on this device is not the one that was signed.',
-    expected: sha256,
-    found,
-    next: 'the agent fetches it again',
-  })
+/** Whoever loads a release tells what failed in these words. */
+export function loadFailed(cause: unknown): ProblemError {
+  return new ProblemError(
+    {
+      code: 'runtime.load_failed',
+      message: 'ONNX Runtime cannot load this model.',
+      found: (cause instanceof Error ? cause.message : String(cause)).slice(0, 400),
+    },
+    { cause },
+  )
 }
 
-/** The first runs allocate and choose kernels; no request should pay for that. */
-async function warmUp(session: ModelSession, path: string | null, sha256: string): Promise<void> {
-  if (path === null) return
-  const vectors = decodeGolden(await readVerified(path, sha256))
+/**
+ * The first runs allocate and choose kernels; no request should pay for that.
+ * @param golden the bytes of the golden vectors. Errors (thrown): `golden.malformed`.
+ */
+export async function warmUp(
+  session: ModelSession,
+  golden: Uint8Array,
+  nextTurn: () => Promise<unknown>,
+): Promise<void> {
+  const vectors = decodeGolden(golden)
   if (!vectors.ok) throw new ProblemError(vectors.error)
   const inputs = vectors.value[0]?.inputs.map(goldenValue) ?? []
   for (let i = 0; i < WARM_UP_RUNS; i++) {
@@ -100,7 +84,10 @@ async function warmUp(session: ModelSession, path: string | null, sha256: string
 }
 
 /** Starts held once, by whoever loaded it. */
-function holding(session: ModelSession): Pick<LiveRelease, 'hold' | 'letGo'> {
+function holding(
+  session: ModelSession,
+  defer: (task: () => void) => void,
+): Pick<LiveRelease, 'hold' | 'letGo'> {
   let holders = 1
   return {
     hold: () => {
@@ -109,7 +96,7 @@ function holding(session: ModelSession): Pick<LiveRelease, 'hold' | 'letGo'> {
     letGo: () => {
       holders -= 1
       // In a turn of its own: a run that was issued just before would be rejected.
-      if (holders === 0) setImmediate(() => void session.release().catch(() => undefined))
+      if (holders === 0) defer(() => void session.release().catch(() => undefined))
     },
   }
 }

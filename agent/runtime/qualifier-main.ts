@@ -25,7 +25,8 @@ import { bytesOf, type NumericElements } from '../../shared/model/tensor-value.t
 import { readModelSignature } from '../../shared/onnx/model-signature.ts'
 import { checkCarried } from './admission.ts'
 import { deriveGolden, runOrRefuse, VECTORS_DEFAULT } from './derive-golden.ts'
-import { loadSession, type ModelSession } from './onnx-session.ts'
+import type { ModelSession } from './model-session.ts'
+import { loadSession } from './onnx-session.ts'
 import { proveRelease } from './prove-release.ts'
 import type { QualifierTask } from './qualifier-protocol.ts'
 

@@ -1,150 +1,27 @@
-/**
- * Qualification of one release on this device: each execution provider of the profile, in its order,
- * is tried in a process of its own until one passes; the record tells what was tried and why not.
- */
-import { err, ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
-import type { Qualification } from '../../shared/model/device.ts'
-import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/profile.ts'
+/** Qualification on Node: each attempt in a process of its own, the first provider that passes wins. */
+import type { Result } from '../../shared/kernel/result.ts'
 import type { ResolvedRelease } from '../ports.ts'
-import { shortReason } from './admission.ts'
-import type { RunSettings } from './host-plan.ts'
 import { runQualifier } from './qualifier-process.ts'
-import type { Measured, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import { type Qualified, type QualifyOptions, qualifyRelease } from './qualify-release.ts'
 
-export interface QualifyOptions {
-  readonly profile: FirmwareProfile
-  readonly artifactPath: (sha256: string) => string | undefined
+export interface QualifyInProcessOptions extends Pick<QualifyOptions, 'profile' | 'artifactPath'> {
   readonly timeMsMax: number
   readonly signal: AbortSignal
 }
 
-export interface Qualified {
-  readonly qualification: Qualification
-  readonly settings: RunSettings
-}
-
-type Attempt = Qualification['attempts'][number]
-interface Configuration {
-  readonly provider: ExecutionProvider
-  readonly layout: 'NCHW' | 'NHWC' | null
-}
-
 /** What Node and ONNX Runtime need before any session, beside the profile's session memory. */
 const PROCESS_MB = 256
-const ATTEMPTS_MAX = 16
 
-/**
- * Errors: `artifact.*`, `admission.*`, `golden.malformed`, `qualify.crashed`, `qualify.timeout`,
- * `qualify.memory`, `qualify.cancelled`, `qualify.load_failed`, `qualify.run_failed`,
- * `qualify.golden_mismatch`, `qualify.no_provider`.
- */
-export async function qualifyInProcess(
+/** Errors: those of `qualifyRelease`. */
+export function qualifyInProcess(
   release: ResolvedRelease,
-  options: QualifyOptions,
+  { profile, artifactPath, timeMsMax, signal }: QualifyInProcessOptions,
 ): Promise<Result<Qualified>> {
-  const task = taskFor(release, options)
-  if (!task.ok) return task
-  const attempts: Attempt[] = []
-  let last: Problem | undefined
-  for (const configuration of configurations(options.profile)) {
-    const { provider, layout } = configuration
-    const answer = await answerTo({ ...task.value, ...configuration }, options)
-    if (answer.outcome === 'inadmissible') return err(answer.problem)
-    if (answer.outcome === 'passed') {
-      const { measured } = answer
-      attempts.push(attemptOf(configuration, answer))
-      const qualification = recordOf(release, provider, attempts, measured)
-      return ok({ qualification, settings: { threads: measured.threads, layout } })
-    }
-    attempts.push(attemptOf(configuration, answer))
-    if (answer.outcome === 'refused') last = answer.problem
-    if (last?.code === 'qualify.cancelled') break
-  }
-  return refused(attempts, last)
-}
-
-function taskFor(
-  { manifest, variant }: ResolvedRelease,
-  { artifactPath, profile }: QualifyOptions,
-): Result<Omit<QualifierTask, keyof Configuration>> {
-  const modelPath = artifactPath(variant.artifact.sha256)
-  const goldenPath = artifactPath(variant.golden.sha256)
-  if (modelPath === undefined || goldenPath === undefined) {
-    return refuse('artifact.missing', 'A file of this release is not on the device.', {
-      expected: 'model and golden vectors',
-    })
-  }
-  return ok({ manifest, variant, modelPath, goldenPath, limits: profile.limits })
-}
-
-/** The default layout of webgpu is wrong for some models; its alternative is tried second. */
-function configurations({ executionProviders }: FirmwareProfile): Configuration[] {
-  const plain = { layout: null }
-  return executionProviders
-    .flatMap((provider): Configuration[] =>
-      provider === 'webgpu'
-        ? [
-            { provider, ...plain },
-            { provider, layout: 'NCHW' },
-          ]
-        : [{ provider, ...plain }],
-    )
-    .slice(0, ATTEMPTS_MAX)
-}
-
-/** A process that died is an answer as well. */
-async function answerTo(task: QualifierTask, options: QualifyOptions): Promise<QualifierAnswer> {
-  const answer = await runQualifier(task, {
-    timeMsMax: options.timeMsMax,
-    memoryMbMax: PROCESS_MB + options.profile.limits.sessionMemoryMb,
-    signal: options.signal,
+  const memoryMbMax = PROCESS_MB + profile.limits.sessionMemoryMb
+  return qualifyRelease(release, {
+    profile,
+    artifactPath,
+    prove: (task) => runQualifier(task, { timeMsMax, memoryMbMax, signal }),
+    choose: 'first',
   })
-  if (answer.ok) return answer.value
-  return { outcome: 'refused', problem: answer.error, goldenDifferenceMax: null }
-}
-
-function attemptOf({ provider, layout }: Configuration, answer: QualifierAnswer): Attempt {
-  const options = layout === null ? '' : `preferredLayout=${layout}`
-  const base = { provider, options, goldenDifferenceMax: null }
-  switch (answer.outcome) {
-    case 'passed': {
-      const { goldenDifferenceMax, threads } = answer.measured
-      const named = [options, `threads=${threads}`].filter((text) => text !== '').join(' ')
-      return { ...base, options: named, outcome: 'chosen', reason: '', goldenDifferenceMax }
-    }
-    case 'unavailable':
-      return { ...base, outcome: 'unavailable', reason: answer.reason.slice(0, 300) }
-    case 'inadmissible':
-      return { ...base, outcome: 'refused', reason: shortReason(answer.problem) }
-    case 'refused': {
-      const { problem, goldenDifferenceMax } = answer
-      return { ...base, outcome: 'refused', reason: shortReason(problem), goldenDifferenceMax }
-    }
-  }
-}
-
-function recordOf(
-  { release }: ResolvedRelease,
-  chosen: ExecutionProvider,
-  attempts: Attempt[],
-  measured: Measured,
-): Qualification {
-  const { goldenDifferenceMax: _, ...figures } = measured
-  return { sha256: release.sha256, chosen, attempts, ...figures }
-}
-
-/** The problem of the provider that came nearest; the others are named beside it. */
-function refused(attempts: readonly Attempt[], last: Problem | undefined): Result<never> {
-  const tried = attempts.map(({ provider, options, outcome, reason }) =>
-    [provider, options, outcome, reason].filter((text) => text !== '').join(' '),
-  )
-  if (last !== undefined && attempts.length === 1) return err(last)
-  return refuse(
-    last?.code ?? 'qualify.no_provider',
-    last?.message ?? 'No execution provider of the profile is available on this device.',
-    {
-      expected: last?.expected ?? 'a provider that reproduces the golden outputs',
-      found: tried.join('; ').slice(0, 500),
-    },
-  )
 }

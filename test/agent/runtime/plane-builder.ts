@@ -75,6 +75,8 @@ export function buildLive(compute: Compute, options: LiveOptions = {}): BuiltLiv
     inputs,
     outputs,
     run: async (tensors, wanted) => {
+      // ONNX Runtime's binding computes in a later turn of the loop as well.
+      await new Promise((resolve) => setImmediate(resolve))
       const computed = await compute(tensors)
       return computed.filter(({ name }) => wanted === undefined || wanted.includes(name))
     },
