@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { programAt } from '../../shared/node/program.ts'
+import { createBeatWatch } from './beat-watch.ts'
 import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
 import { readRunMark } from './run-mark.ts'
 
@@ -49,32 +50,26 @@ export function startHostProcess(options: HostProcessOptions): HostProcess {
     env: { ...process.env, ...MEMORY_ENV },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
-  let loading: string | undefined
-  let lastBeatMs = performance.now()
-  let lastCheckMs = lastBeatMs
+  const { hangMs, loadMsMax } = options
+  const watch = createBeatWatch({ hangMs, loadMsMax, checkMs: CHECK_MS }, performance.now())
   let hung = false
 
-  const watch = setInterval(() => {
-    const nowMs = performance.now()
-    // If this process itself stood still (suspended machine), the host gets its time again.
-    if (nowMs - lastCheckMs > 4 * CHECK_MS) lastBeatMs = nowMs
-    lastCheckMs = nowMs
-    const patienceMs = loading === undefined ? options.hangMs : options.loadMsMax
-    if (hung || nowMs - lastBeatMs <= patienceMs) return
+  const timer = setInterval(() => {
+    if (!watch.isStill(performance.now())) return
     hung = true
     child.kill('SIGKILL')
   }, CHECK_MS)
-  watch.unref()
+  timer.unref()
 
   child.on('message', (message: FromHost) => {
-    lastBeatMs = performance.now()
-    if (message.kind === 'loading') loading = message.sha256 ?? undefined
+    watch.beat(performance.now())
+    if (message.kind === 'loading') watch.loading(message.sha256)
     options.onMessage(message)
   })
   onEnd(child, (code, signal) => {
-    clearInterval(watch)
+    clearInterval(timer)
     const running = readRunMark(options.host.markPath)
-    options.onExit({ code, signal, hung, running, loading })
+    options.onExit({ code, signal, hung, running, loading: watch.loadingNow() })
   })
 
   return {

@@ -6,6 +6,7 @@
  * model_repository.
  */
 import { type Context, Hono } from 'hono'
+import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { refuse } from '../../shared/kernel/result.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
 import { decodeInfer, isArm } from './infer-decode.ts'
@@ -114,7 +115,7 @@ async function feedback(plane: DataPlane, context: Context): Promise<Response> {
 
 function parseJson(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   try {
-    const parsed: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'))
+    const parsed: unknown = JSON.parse(fromUtf8(bytes) ?? '')
     return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}
   } catch {
     return {}
