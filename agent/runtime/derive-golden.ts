@@ -6,6 +6,7 @@
 import { createPrng, type Prng } from '../../shared/kernel/prng.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { GoldenTensor, GoldenVector } from '../../shared/model/golden.ts'
+import type { InputMaking, InputSpec } from '../../shared/model/input-spec.ts'
 import { elementCount, type TensorSpec } from '../../shared/model/tensor.ts'
 import {
   bytesOf,
@@ -16,24 +17,13 @@ import {
 } from '../../shared/model/tensor-value.ts'
 import type { ModelSession } from './model-session.ts'
 
-/** How to make one input; what is absent has a default. */
-export interface InputSpec {
-  /** Sizes for all dimensions; free ones default to 1. */
-  readonly shape?: readonly number[]
-  /** Range of the values: integers inclusive (default 0 to 1), floats uniform (default normal). */
-  readonly min?: number
-  readonly max?: number
-  /** All elements have this value, for example a sample rate. */
-  readonly value?: number
-}
-
 export const VECTORS_DEFAULT = 8
 const ELEMENTS_MAX = 2 ** 24
 
 /** Errors: `golden.input_spec`, `golden.unsupported_input`, `golden.run_failed`. */
 export async function deriveGolden(
   session: ModelSession,
-  specs: Readonly<Record<string, InputSpec>>,
+  specs: InputSpec,
   options: { readonly seed: string; readonly count: number },
 ): Promise<Result<GoldenVector[]>> {
   const unknown = Object.keys(specs).find(
@@ -81,7 +71,7 @@ export async function runOrRefuse(
   }
 }
 
-function drawInput(input: TensorSpec, spec: InputSpec, prng: Prng): Result<TensorValue> {
+function drawInput(input: TensorSpec, spec: InputMaking, prng: Prng): Result<TensorValue> {
   const { name, datatype } = input
   if (datatype === 'BYTES') {
     return refuse('golden.unsupported_input', 'Text inputs cannot be made up.', {
@@ -113,7 +103,7 @@ function drawInput(input: TensorSpec, spec: InputSpec, prng: Prng): Result<Tenso
 function fill(
   data: NumericElements,
   datatype: TensorSpec['datatype'],
-  { min, max, value }: InputSpec,
+  { min, max, value }: InputMaking,
   prng: Prng,
 ): void {
   const isFloat = datatype === 'FP16' || datatype === 'FP32' || datatype === 'FP64'

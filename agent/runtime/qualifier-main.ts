@@ -10,7 +10,6 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { z } from 'zod'
 import {
   err,
   ok,
@@ -21,6 +20,7 @@ import {
 } from '../../shared/kernel/result.ts'
 import { decodeGolden, encodeGolden, type GoldenVector } from '../../shared/model/golden.ts'
 import { goldenValue } from '../../shared/model/golden-compare.ts'
+import { inputSpecSchema } from '../../shared/model/input-spec.ts'
 import { bytesOf, type NumericElements } from '../../shared/model/tensor-value.ts'
 import { readModelSignature } from '../../shared/onnx/model-signature.ts'
 import { checkCarried } from './admission.ts'
@@ -31,16 +31,6 @@ import { proveRelease } from './prove-release.ts'
 import type { QualifierTask } from './qualifier-protocol.ts'
 
 const VECTORS_MAX = 64
-
-const inputSpecSchema = z.record(
-  z.string().max(256),
-  z.strictObject({
-    shape: z.array(z.int().min(0)).max(16).optional(),
-    min: z.number().optional(),
-    max: z.number().optional(),
-    value: z.number().optional(),
-  }),
-)
 
 async function derive(argv: string[]): Promise<Result<object>> {
   const arguments_ = readArguments(argv)
@@ -121,25 +111,10 @@ function readArguments(argv: string[]) {
   if (!spec.success) {
     return refuse('golden.input_spec', 'The input specification cannot be read.', {
       expected: '{ "input": { "shape": [1, 512], "min": 0, "max": 9 } }',
-      found: z.prettifyError(spec.error).slice(0, 300),
+      found: spec.error.message.replaceAll(/\s+/g, ' ').slice(0, 300),
     })
   }
-  return ok({ model, out, inputs, seed, vectors, spec: definedOnly(spec.data) })
-}
-
-/** zod gives absent fields as possibly undefined; the exact types want them gone. */
-function definedOnly(spec: z.infer<typeof inputSpecSchema>) {
-  return Object.fromEntries(
-    Object.entries(spec).map(([name, { shape, min, max, value }]) => [
-      name,
-      {
-        ...(shape === undefined ? {} : { shape }),
-        ...(min === undefined ? {} : { min }),
-        ...(max === undefined ? {} : { max }),
-        ...(value === undefined ? {} : { value }),
-      },
-    ]),
-  )
+  return ok({ model, out, inputs, seed, vectors, spec: spec.data })
 }
 
 function parseJson(text: string): unknown {

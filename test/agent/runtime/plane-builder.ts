@@ -7,7 +7,7 @@ import { createHostPlane, type HostPlane } from '../../../agent/runtime/host-pla
 import type { HostModel } from '../../../agent/runtime/host-protocol.ts'
 import type { LiveRelease } from '../../../agent/runtime/live-release.ts'
 import { createModelRoute } from '../../../agent/runtime/model-route.ts'
-import type { ModelSession } from '../../../agent/runtime/onnx-session.ts'
+import type { ModelSession } from '../../../agent/runtime/model-session.ts'
 import type { Problem } from '../../../shared/kernel/result.ts'
 import type { Manifest } from '../../../shared/model/manifest.ts'
 import type { TensorSpec } from '../../../shared/model/tensor.ts'

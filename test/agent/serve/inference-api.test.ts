@@ -105,7 +105,7 @@ describe('Inference with JSON', () => {
   it('lets the header or the parameter force an arm', async () => {
     plane.put(current(), { candidate: buildLive(() => SCORES(0, 1), { version: '1.1.0' }) })
     const byHeader = await infer({ inputs: [x([1, 1])] }, undefined, { 'linnet-arm': 'canary' })
-    expect(byHeader.body['model_version']).toBe('1.1.0')
+    expect(byHeader.body.model_version).toBe('1.1.0')
     const parameters = { 'linnet-arm': 'canary' }
     const byParameter = await infer({ parameters, inputs: [x([1, 1])] })
     expect(byParameter.headers.get('linnet-arm')).toBe('canary')
@@ -234,7 +234,7 @@ describe.each(TYPES)('A tensor of %s', (datatype, json, bytes) => {
 
   it('goes in and out as JSON', async () => {
     const { body } = await infer({ inputs: [{ name: 'x', datatype, shape: [2], data: json }] })
-    expect(body['outputs']).toEqual([{ name: 'y', datatype, shape: [2], data: json }])
+    expect(body.outputs).toEqual([{ name: 'y', datatype, shape: [2], data: json }])
   })
 
   it('goes in and out as binary data, wherever the header ends', async () => {
