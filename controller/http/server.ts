@@ -13,6 +13,7 @@ const REQUEST_TIMEOUT_MS = 3_600_000
 const SOCKET_IDLE_MS = 120_000
 const CONNECTIONS_MAX = 10_000
 const DRAIN_MS = 5_000
+const DRAIN_POLL_MS = 20
 
 export interface HttpServer {
   readonly server: Server
@@ -27,7 +28,12 @@ export async function startHttpServer(
   address: { host: string; port: number },
 ): Promise<HttpServer> {
   const listener = getRequestListener(hono.fetch, { overrideGlobalObjects: false })
-  const server = createServer((incoming, outgoing) => void listener(incoming, outgoing))
+  const inFlight = new Set<object>()
+  const server = createServer((incoming, outgoing) => {
+    inFlight.add(outgoing)
+    outgoing.once('close', () => inFlight.delete(outgoing))
+    void listener(incoming, outgoing)
+  })
   server.headersTimeout = HEADERS_TIMEOUT_MS
   server.requestTimeout = REQUEST_TIMEOUT_MS
   server.maxConnections = CONNECTIONS_MAX
@@ -35,7 +41,7 @@ export async function startHttpServer(
   await listen(server, address)
   const bound = server.address()
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
-  return { server, port, close: () => closeServer(server) }
+  return { server, port, close: () => closeServer(server, inFlight) }
 }
 
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
@@ -57,13 +63,13 @@ function listen(server: Server, { host, port }: { host: string; port: number }):
   })
 }
 
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
-    server.close(() => {
-      clearTimeout(cut)
-      resolve()
-    })
-    server.closeIdleConnections()
-  })
+/** Upgraded connections (MQTT over WebSocket) are the broker's to end; they are not waited for. */
+async function closeServer(server: Server, inFlight: ReadonlySet<object>): Promise<void> {
+  server.close()
+  server.closeIdleConnections()
+  const deadlineMs = Date.now() + DRAIN_MS
+  while (inFlight.size > 0 && Date.now() < deadlineMs) {
+    await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))
+  }
+  server.closeAllConnections()
 }

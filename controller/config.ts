@@ -1,0 +1,125 @@
+/**
+ * What the controller is told at its start: flags, then environment, then defaults. Invariant: without
+ * `--insecure-listen` it listens on loopback only, because nothing here speaks TLS yet.
+ */
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { z } from 'zod'
+import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import { idSchema } from '../shared/model/names.ts'
+
+export const USAGE = `linnet controller [options]
+  --home DIR            everything it keeps (LINNET_HOME, ./.linnet)
+  --fleet NAME          the fleet of a new database (LINNET_FLEET, main)
+  --http-port PORT      console, API, artifacts, MQTT over WebSocket (LINNET_HTTP_PORT, 7420)
+  --mqtt-port PORT      MQTT over TCP (LINNET_MQTT_PORT, 7421)
+  --listen HOST         address to listen on (127.0.0.1)
+  --insecure-listen     allow an address that is not loopback, without TLS
+  --host-name NAME      a further name under which it is reached; may be repeated
+  --window-seconds N    length of a telemetry window (60)
+  --database-url URL    libsql server instead of a file (DATABASE_URL, DATABASE_TOKEN)
+  --broker-url URL      an MQTT broker elsewhere instead of the embedded one (LINNET_BROKER_URL)
+  --allow-unsigned      take unsigned messages of devices: development only
+  --log-level LEVEL     debug, info, warn or error (info)
+  --json-logs           logs as JSON lines, even on a terminal
+
+Examples:
+  linnet controller
+  linnet controller --listen 0.0.0.0 --insecure-listen --host-name plant.example`
+
+const portSchema = z.coerce.number().int().min(0).max(65_535)
+
+const configSchema = z.strictObject({
+  home: z.string().min(1),
+  fleet: idSchema,
+  httpPort: portSchema,
+  mqttPort: portSchema,
+  listen: z.string().regex(/^[A-Za-z0-9.:-]{1,255}$/),
+  insecureListen: z.boolean(),
+  hostNames: z.array(z.string().regex(/^[A-Za-z0-9.[\]:-]{1,255}$/)).max(32),
+  windowSeconds: z.coerce.number().int().min(1).max(86_400),
+  databaseUrl: z.string().nullable(),
+  databaseToken: z.string().nullable(),
+  brokerUrl: z
+    .string()
+    .regex(/^(mqtt|ws)s?:\/\//)
+    .nullable(),
+  allowUnsigned: z.boolean(),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']),
+  jsonLogs: z.boolean(),
+})
+export type Config = z.infer<typeof configSchema>
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Errors: `config.usage`, `config.insecure_listen`. */
+export function readConfig(args: readonly string[], env: Environment): Result<Config> {
+  const flags = readFlags(args)
+  if (typeof flags === 'string') return usage(flags)
+  const parsed = configSchema.safeParse({
+    home: resolve(flags.home ?? env.LINNET_HOME ?? '.linnet'),
+    fleet: flags.fleet ?? env.LINNET_FLEET ?? 'main',
+    httpPort: flags['http-port'] ?? env.LINNET_HTTP_PORT ?? 7420,
+    mqttPort: flags['mqtt-port'] ?? env.LINNET_MQTT_PORT ?? 7421,
+    listen: flags.listen,
+    insecureListen: flags['insecure-listen'],
+    hostNames: flags['host-name'],
+    windowSeconds: flags['window-seconds'],
+    databaseUrl: flags['database-url'] ?? env.DATABASE_URL ?? null,
+    databaseToken: env.DATABASE_TOKEN ?? null,
+    brokerUrl: flags['broker-url'] ?? env.LINNET_BROKER_URL ?? null,
+    allowUnsigned: flags['allow-unsigned'],
+    logLevel: flags['log-level'],
+    jsonLogs: flags['json-logs'],
+  })
+  if (!parsed.success) return usage(z.prettifyError(parsed.error))
+  const config = parsed.data
+  if (isLoopback(config.listen) || config.insecureListen) return ok(config)
+  return refuse(
+    'config.insecure_listen',
+    'This address is not loopback, and nothing is encrypted.',
+    {
+      expected: '127.0.0.1, ::1 or localhost',
+      found: config.listen,
+      next: 'put a TLS proxy before it; or give --insecure-listen as well, on a network you trust',
+    },
+  )
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+function readFlags(args: readonly string[]) {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean', default: false } as const
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        home: text,
+        fleet: text,
+        'http-port': text,
+        'mqtt-port': text,
+        listen: { ...text, default: '127.0.0.1' },
+        'insecure-listen': flag,
+        'host-name': { ...text, multiple: true, default: [] },
+        'window-seconds': { ...text, default: '60' },
+        'database-url': text,
+        'broker-url': text,
+        'allow-unsigned': flag,
+        'log-level': { ...text, default: 'info' },
+        'json-logs': flag,
+      },
+    }).values
+  } catch (cause) {
+    return cause instanceof Error ? cause.message : String(cause)
+  }
+}
+
+function usage(found: string): Result<never> {
+  return refuse('config.usage', 'The controller cannot be started like this.', {
+    found,
+    next: 'linnet controller --help',
+  })
+}

@@ -1,0 +1,192 @@
+/**
+ * The controller program. Composition root: store, keys, broker, controller and HTTP are opened in
+ * this order and closed in the other. It may be killed at any point: what was answered is stored.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Logger } from 'pino'
+import { describeProblem, ok, ProblemError, toProblem, unwrap } from '../shared/kernel/result.ts'
+import { nodeVerifier } from '../shared/node/verifier-node.ts'
+import { type Credentials, createAccessPolicy } from './broker/admission.ts'
+import type { Broker } from './broker/broker.ts'
+import { createEmbeddedBroker, type EmbeddedBroker } from './broker/embedded-broker.ts'
+import { connectExternalBroker } from './broker/external-broker.ts'
+import { type Config, readConfig, USAGE } from './config.ts'
+import { type Controller, createController } from './controller.ts'
+import { openLibsqlStore } from './db/libsql-store.ts'
+import type { DeviceAccess } from './device-access.ts'
+import { readFirmwareProfiles } from './firmware-profiles.ts'
+import { type AccessStore, LOCAL_TOKEN_NAME, openAccessStore } from './http/access-store.ts'
+import { createHttpApp } from './http/app.ts'
+import { startHttpServer } from './http/server.ts'
+import { createLog } from './log.ts'
+import type { Clock } from './ports.ts'
+import { openFileBlobs } from './signing/file-blobs.ts'
+import { openOnlineSigners } from './signing/online-keys.ts'
+import { CONTROLLER_VERSION } from './version.ts'
+
+const STOP_MS_MAX = 20_000
+
+const clock: Clock = {
+  nowMs: () => Date.now(),
+  after(delayMs, task) {
+    const timer = setTimeout(task, delayMs)
+    return () => clearTimeout(timer)
+  },
+}
+
+interface Running {
+  readonly controller: Controller
+  readonly url: string
+  readonly mqttUrl: string
+  readonly loginUrl: string
+  stop(): Promise<void>
+}
+
+async function run(config: Config, log: Logger): Promise<Running> {
+  await mkdir(config.home, { recursive: true, mode: 0o700 })
+  const access = await openAccessStore(config.home, clock.nowMs)
+  const store = await openLibsqlStore({
+    url: config.databaseUrl ?? `file:${join(config.home, 'linnet.db')}`,
+    authToken: config.databaseToken ?? undefined,
+  })
+  const urls = { mqttUrl: '', wsUrl: '' }
+  let embedded: EmbeddedBroker | undefined
+  const controller = await createController({
+    fleet: config.fleet,
+    version: CONTROLLER_VERSION,
+    store,
+    blobs: await openFileBlobs(join(config.home, 'artifacts')),
+    signers: await openOnlineSigners(config.home),
+    verifier: nodeVerifier,
+    profiles: await readFirmwareProfiles(),
+    clock,
+    log,
+    urls,
+    allowUnsigned: config.allowUnsigned,
+    reconcile: { windowMs: config.windowSeconds * 1_000 },
+    openBroker: async (devices) => {
+      if (config.brokerUrl !== null) return connectBroker(config, config.brokerUrl, log)
+      embedded = await openEmbeddedBroker({ config, access, devices, log })
+      return embedded
+    },
+  })
+  const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+  const http = createHttpApp({
+    application: controller.application,
+    access,
+    version: CONTROLLER_VERSION,
+    hostNames: [...config.hostNames, config.listen],
+    consoleFolder: folder('./console/public'),
+    demoFolder: folder('../agent/browser/public'),
+    nowMs: clock.nowMs,
+    onFailure: (problem, cause) => log.error({ problem, err: cause }, 'request failed'),
+  })
+  const { listen } = config
+  const server = await startHttpServer(http.hono, { host: listen, port: config.httpPort })
+  embedded?.attach(server.server)
+  const host = hostOf(config)
+  const url = `http://${host}:${server.port}`
+  urls.mqttUrl = config.brokerUrl ?? `mqtt://${host}:${embedded?.tcpPort ?? config.mqttPort}`
+  urls.wsUrl = `ws://${host}:${server.port}/mqtt`
+  await controller.start()
+  return {
+    controller,
+    url,
+    mqttUrl: urls.mqttUrl,
+    loginUrl: url + http.loginPath({ name: LOCAL_TOKEN_NAME, role: 'admin' }),
+    async stop() {
+      http.close()
+      await server.close()
+      await controller.stop()
+      await store.close()
+    },
+  }
+}
+
+/** The name that devices are told: the first given one, else what is listened on. */
+function hostOf({ hostNames, listen }: Config): string {
+  const name = hostNames[0] ?? (listen === '0.0.0.0' || listen === '::' ? '127.0.0.1' : listen)
+  return name.includes(':') && !name.startsWith('[') ? `[${name}]` : name
+}
+
+interface BrokerParts {
+  readonly config: Config
+  readonly access: AccessStore
+  readonly devices: DeviceAccess
+  readonly log: Logger
+}
+
+async function openEmbeddedBroker(parts: BrokerParts): Promise<EmbeddedBroker> {
+  const { config, log } = parts
+  const { listen: host, mqttPort: port } = config
+  try {
+    const policy = createAccessPolicy(async (credentials) => identify(parts, credentials))
+    return await createEmbeddedBroker({ access: policy, tcp: { host, port }, log })
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
+    const problem = {
+      code: 'mqtt.port_in_use',
+      message: `Port ${port} is in use: another controller may be running.`,
+      expected: `a free port on ${host}`,
+      next: `linnet controller --mqtt-port ${port + 10}`,
+    }
+    throw new ProblemError(problem, { cause })
+  }
+}
+
+/** Telemetry consumers use a bearer token as their password, devices a token of their own making. */
+function identify({ config, access, devices }: BrokerParts, credentials: Credentials) {
+  const password = Buffer.from(credentials.password ?? []).toString('utf8')
+  if (password.startsWith('lnt_') && access.admit(password) !== undefined) {
+    return ok({ kind: 'consumer' as const, fleet: config.fleet })
+  }
+  return devices(credentials, clock.nowMs())
+}
+
+function connectBroker(config: Config, url: string, log: Logger): Promise<Broker> {
+  return connectExternalBroker({ url, clientId: `linnet-${config.fleet}`, log })
+}
+
+async function main(): Promise<void> {
+  const args = process.argv.slice(2)
+  if (args.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`)
+    return
+  }
+  const config = unwrap(readConfig(args, process.env))
+  const readable = process.stderr.isTTY === true && !config.jsonLogs
+  const log = createLog({ level: config.logLevel, readable })
+  const running = await run(config, log)
+  stopOnSignals(running, log)
+  log.info({ url: running.url, mqtt: running.mqttUrl, home: config.home }, 'ready')
+  process.stdout.write(`linnet controller ready: ${running.url}, ${running.mqttUrl}\n`)
+  process.stdout.write(`console, once: ${running.loginUrl}\n`)
+}
+
+function stopOnSignals(running: Running, log: Logger): void {
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) return
+      stopping = true
+      log.info({ signal }, 'stopping')
+      setTimeout(() => process.exit(1), STOP_MS_MAX).unref()
+      running.stop().then(
+        () => process.exit(0),
+        (cause: unknown) => {
+          log.error({ err: cause }, 'could not stop cleanly')
+          process.exit(1)
+        },
+      )
+    })
+  }
+}
+
+main().catch((cause: unknown) => {
+  process.stderr.write(
+    `linnet controller: ${describeProblem(toProblem(cause, 'controller.failed'))}\n`,
+  )
+  process.exit(cause instanceof ProblemError && cause.problem.code === 'config.usage' ? 1 : 2)
+})
