@@ -68,7 +68,9 @@ describe('a download', () => {
     const store = aStore()
     unwrap(await store.fetch(ARTIFACT, url(), signal))
     expect(await readdir(folder)).toEqual([ARTIFACT.sha256])
-    expect(unwrap(await store.read(ARTIFACT.sha256, ARTIFACT.length))).toEqual(MODEL)
+    expect(sha256Hex(unwrap(await store.read(ARTIFACT.sha256, ARTIFACT.length)))).toBe(
+      ARTIFACT.sha256,
+    )
   })
 
   it('of a file that is here already asks nobody', async () => {
@@ -81,17 +83,19 @@ describe('a download', () => {
   it('that broke goes on where it stopped, in another store too', async () => {
     faults = [breakAfter(120_000)]
     expect(codeOf(await aStore().fetch(ARTIFACT, url(), signal))).toBe('net.interrupted')
-    expect(await readdir(folder)).toEqual([`${ARTIFACT.sha256}.part`])
+    const part = await readFile(join(folder, `${ARTIFACT.sha256}.part`))
+    expect(part.length).toBeGreaterThan(0)
+    expect(part.length).toBeLessThanOrEqual(120_000)
     unwrap(await aStore().fetch(ARTIFACT, url(), signal))
-    expect(ranges).toEqual(['bytes=0-', 'bytes=120000-'])
-    expect(new Uint8Array(await readFile(join(folder, ARTIFACT.sha256)))).toEqual(MODEL)
+    expect(ranges).toEqual(['bytes=0-', `bytes=${part.length}-`])
+    expect(sha256Hex(await readFile(join(folder, ARTIFACT.sha256)))).toBe(ARTIFACT.sha256)
   })
 
   it('starts anew when the server knows no ranges', async () => {
     faults = [breakAfter(120_000), (_, response) => response.writeHead(200).end(MODEL)]
     await aStore().fetch(ARTIFACT, url(), signal)
     unwrap(await aStore().fetch(ARTIFACT, url(), signal))
-    expect(new Uint8Array(await readFile(join(folder, ARTIFACT.sha256)))).toEqual(MODEL)
+    expect(sha256Hex(await readFile(join(folder, ARTIFACT.sha256)))).toBe(ARTIFACT.sha256)
   })
 
   it('whose beginning was spoilt on disk is fetched once more from the beginning', async () => {
@@ -111,7 +115,9 @@ describe('a download', () => {
     const store = aStore()
     expect(codeOf(await store.read(ARTIFACT.sha256, ARTIFACT.length))).toBe('artifact.digest')
     unwrap(await store.fetch(ARTIFACT, url(), signal))
-    expect(unwrap(await store.read(ARTIFACT.sha256, ARTIFACT.length))).toEqual(MODEL)
+    expect(sha256Hex(unwrap(await store.read(ARTIFACT.sha256, ARTIFACT.length)))).toBe(
+      ARTIFACT.sha256,
+    )
   })
 })
 
