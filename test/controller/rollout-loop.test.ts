@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest'
+import { unwrap } from '../../shared/kernel/result.ts'
+import type { RolloutSpec } from '../../shared/rollout/spec.ts'
+import { ada, buildFleet, type TestDevice, type TestFleet } from '../fixtures/controller-builder.ts'
+import { buildRelease } from '../fixtures/release-builders.ts'
+import { buildSpec } from '../fixtures/rollout-builders.ts'
+
+const first: RolloutSpec = buildSpec({
+  candidate: '1.0.0',
+  baseline: null,
+  waves: [{ percent: 100, trafficPercent: 100, shadowPercent: 0, minSeconds: 0, maxSeconds: 600 }],
+})
+
+/** Four devices that all serve 1.0.0, with 1.1.0 published. */
+async function fleetOnFirstRelease(): Promise<{ fleet: TestFleet; devices: TestDevice[] }> {
+  const fleet = await buildFleet()
+  await fleet.publish([buildRelease('1.0.0'), buildRelease('1.1.0')], 1)
+  const devices: TestDevice[] = []
+  for (const name of ['d1', 'd2', 'd3', 'd4']) devices.push(await fleet.enrol(name))
+  for (const device of devices) device.online()
+  const { application } = fleet.controller
+  const { id } = unwrap(await application.createRollout(first, ada))
+  unwrap(await application.commandRollout(id, 'start', { full: false, note: '' }, ada))
+  await fleet.after(1_000)
+  for (const device of devices) {
+    device.obey()
+    device.count({ '1.0.0': [300, 0] })
+  }
+  await fleet.after(1_000)
+  expect(unwrap(await application.getRollout(id, ada)).state).toBe('promoted')
+  await fleet.after(1_000)
+  for (const device of devices) device.obey()
+  await fleet.after(1_000)
+  return { fleet, devices }
+}
+
+async function startSecond(fleet: TestFleet): Promise<string> {
+  const { application } = fleet.controller
+  const { id } = unwrap(await application.createRollout(buildSpec(), ada))
+  unwrap(await application.commandRollout(id, 'start', { full: false, note: '' }, ada))
+  await fleet.after(1_000)
+  return id
+}
+
+const underRollout = (devices: readonly TestDevice[], id: string): TestDevice[] =>
+  devices.filter((device) => device.assignment()?.rollout.some(({ ref }) => ref.id === id))
+
+describe('a rollout, from the targets to the devices and back', () => {
+  it('promotes a first release once its wave has served without a fault', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const [resource] = await fleet.controller.application.listRollouts(ada)
+    expect(resource?.reason.code).toBe('promoted')
+    expect(resource?.totals).toEqual({ canaryRequests: 1_200, canaryBad: 0 })
+    for (const device of devices) {
+      expect(device.assignment()?.slots.map(({ target }) => target)).toEqual([
+        'motor/1.0.0/fp32.onnx',
+      ])
+    }
+    const shown = await fleet.controller.application.listDevices()
+    expect(shown.map(({ converged }) => converged)).toEqual([true, true, true, true])
+  })
+
+  it('advances wave by wave on evidence and leaves one generation per change', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const id = await startSecond(fleet)
+    const cohort = underRollout(devices, id)
+    expect(cohort.length).toBeGreaterThan(0)
+    expect(cohort.length).toBeLessThan(4)
+    for (const device of cohort) {
+      const { slots } = device.obey()
+      expect(slots.map(({ slot, trafficShare }) => [slot, trafficShare])).toEqual([
+        ['current', 0],
+        ['candidate', 100_000],
+      ])
+      device.count({ '1.0.0': [900, 1], '1.1.0': [600, 1] })
+    }
+    await fleet.after(1_000)
+    const { application } = fleet.controller
+    expect(unwrap(await application.getRollout(id, ada)).wave).toBe(1)
+    await fleet.after(1_000)
+    expect(underRollout(devices, id)).toHaveLength(4)
+    for (const device of devices) {
+      device.obey()
+      device.count({ '1.0.0': [400, 1], '1.1.0': [400, 1] })
+    }
+    await fleet.after(1_000)
+    expect(unwrap(await application.getRollout(id, ada)).state).toBe('promoted')
+    const decisions = await application.decisions(id)
+    expect(decisions.map(({ action }) => action)).toEqual(['promote', 'promote', 'start'])
+    expect(decisions[0]?.inputs[0]?.canary.requests).toBe(1_600)
+    expect(decisions[0]?.inputsDigest).toMatch(/^[0-9a-f]{64}$/)
+  })
+
+  it('rolls back on errors, gives every device the baseline again, and tells consumers', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const id = await startSecond(fleet)
+    const cohort = underRollout(devices, id)
+    for (const device of cohort) {
+      device.obey()
+      device.count({ '1.0.0': [180, 0], '1.1.0': [40, 10] })
+    }
+    await fleet.after(1_000)
+    const { application } = fleet.controller
+    const rolling = unwrap(await application.getRollout(id, ada))
+    expect(rolling.state).toBe('rolling_back')
+    expect(rolling.reason.sentence).toContain(
+      `${10 * cohort.length} of ${40 * cohort.length} canary`,
+    )
+    await fleet.after(1_000)
+    for (const device of cohort) expect(device.obey().rollout).toEqual([])
+    await fleet.after(1_000)
+    const done = unwrap(await application.getRollout(id, ada))
+    expect(done.state).toBe('rolled_back')
+    expect(done.totals).toEqual({
+      canaryRequests: 40 * cohort.length,
+      canaryBad: 10 * cohort.length,
+    })
+    const alerts = fleet.broker.published.filter(({ topic }) => topic.endsWith('/c/alert/critical'))
+    expect(alerts).toHaveLength(1)
+  })
+
+  it('publishes to a new broker what the database says after a restart', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const id = await startSecond(fleet)
+    const before = devices.map((device) => device.assignment())
+    const again = await fleet.restart()
+    await again.controller.start()
+    await again.controller.tick()
+    const topics = [...again.broker.retained.keys()]
+    expect(topics.filter((topic) => topic.endsWith('/dn/desired'))).toHaveLength(4)
+    for (const [topic, { payload }] of again.broker.retained) {
+      if (!topic.endsWith('/dn/desired') || typeof payload !== 'string') continue
+      expect(before).toContainEqual(JSON.parse(payload).signed)
+    }
+    expect(unwrap(await again.controller.application.getRollout(id, ada)).state).toBe('running')
+  })
+
+  it('gives a device that failed to install it the baseline alone', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const id = await startSecond(fleet)
+    for (const device of underRollout(devices, id)) device.obey(['1.1.0'])
+    await fleet.after(1_000)
+    await fleet.after(1_000)
+    for (const device of devices) {
+      expect(device.assignment()?.slots.map(({ target }) => target)).toEqual([
+        'motor/1.0.0/fp32.onnx',
+      ])
+    }
+    const { state, reason } = unwrap(await fleet.controller.application.getRollout(id, ada))
+    expect([state, reason.code]).toEqual(['rolled_back', 'install_failures'])
+    expect(reason.sentence).toContain('golden.mismatch')
+  })
+})
