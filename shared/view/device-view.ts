@@ -130,7 +130,7 @@ function slotViews(device: DeviceResource): SlotView[] {
       slot,
       desired: want ? withShare(want.version, want.share) : '-',
       reported: have
-        ? `${withShare(have.version, have.trafficShare)} (${have.variant} on ${have.provider})`
+        ? `${withShare(have.version, slot === 'candidate' ? have.trafficShare : 0)} (${have.variant} on ${have.provider})`
         : '-',
       status: slotStatus(slot, want?.version, have?.version),
     }

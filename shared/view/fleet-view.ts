@@ -1,16 +1,8 @@
 /** The home page: what needs a person first, then devices by state and releases in use. */
 import type { DeviceResource, HealthResource, RolloutResource } from '../api/resources.ts'
-import { needsPerson, rolloutLine } from './rollout-view.ts'
+import { type AttentionItem, attentionOf } from './attention.ts'
 import { deviceStatus, type Status } from './status.ts'
 import { count, grouped } from './words.ts'
-
-export interface AttentionItem {
-  readonly status: Status
-  readonly subject: string
-  readonly sentence: string
-  /** What to type. */
-  readonly cli: string
-}
 
 export interface FleetView {
   readonly headline: string
@@ -33,12 +25,8 @@ export function fleetView(
   },
   nowMs: number,
 ): FleetView {
-  const { devices, rollouts, health } = fleet
-  const attention = [
-    ...rootItem(health),
-    ...rollouts.filter(needsPerson).map((rollout) => rolloutItem(rollout, nowMs)),
-    ...devices.filter((device) => device.report?.status === 'degraded').map(deviceItem),
-  ]
+  const { devices, health } = fleet
+  const attention = attentionOf(fleet, nowMs)
   const waiting = attention.length
   return {
     headline:
@@ -50,40 +38,6 @@ export function fleetView(
     devicesByState: devicesByState(devices),
     releasesInUse: releasesInUse(devices),
     health: healthFacts(health),
-  }
-}
-
-function rootItem(health: HealthResource): AttentionItem[] {
-  if (health.rootVersion !== null) return []
-  return [
-    {
-      status: { word: 'no keys', glyph: '?', tone: 'warn' },
-      subject: 'trust',
-      sentence: 'No root of trust was uploaded, so nothing can be assigned.',
-      cli: 'linnet key new',
-    },
-  ]
-}
-
-function rolloutItem(rollout: RolloutResource, nowMs: number): AttentionItem {
-  const line = rolloutLine(rollout, nowMs)
-  return {
-    status: line.status,
-    subject: `${line.model} ${line.change}`,
-    sentence: line.reason,
-    cli: `linnet rollout why ${line.id}`,
-  }
-}
-
-function deviceItem(device: DeviceResource): AttentionItem {
-  const failure = device.report?.failures[0]
-  return {
-    status: deviceStatus(device),
-    subject: device.device,
-    sentence: failure
-      ? `${failure.model}@${failure.version}: ${failure.problem.message}`
-      : 'It serves less than it was assigned.',
-    cli: `linnet device show ${device.device}`,
   }
 }
 

@@ -19,10 +19,13 @@ export function rolloutPlan(spec: RolloutSpec, devices: readonly DeviceResource[
   const already = runs(spec.candidate).length
   const profiles = new Set(targeted.map((device) => device.facts.profile)).size
   const away = offline === 0 ? '' : `, ${offline} of them offline`
-  const from = spec.baseline === null ? 'its first release' : `from ${spec.baseline}`
+  const change =
+    spec.baseline === null
+      ? `first release ${spec.candidate}`
+      : `${spec.baseline} to ${spec.candidate}`
   const done = already === 0 ? '' : `; ${already} already run it`
   return {
-    sentence: `${spec.model} ${from} to ${spec.candidate} on ${count(targeted.length, 'device')} of ${count(profiles, 'profile')}${away}${done}.`,
+    sentence: `${spec.model}: ${change} on ${count(targeted.length, 'device')} of ${count(profiles, 'profile')}${away}${done}.`,
     warnings: warningsOf(spec, targeted.length),
     waves: {
       columns: ['WAVE', 'DEVICES', 'REQUESTS', 'TIME', 'EVIDENCE'],

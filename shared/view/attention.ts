@@ -1,0 +1,162 @@
+/**
+ * What needs a person, worst first: what Linnet will not resolve alone, and what it undid within a
+ * day, which somebody should know. Devices with the same trouble share a line.
+ */
+import type { DeviceResource, HealthResource, RolloutResource } from '../api/resources.ts'
+import { groupBy } from './group-by.ts'
+import { needsPerson, rolloutLine } from './rollout-view.ts'
+import { deviceStatus, type Status } from './status.ts'
+import { count } from './words.ts'
+
+export interface AttentionItem {
+  readonly status: Status
+  readonly subject: string
+  readonly sentence: string
+  /** What to type. */
+  readonly cli: string
+  /** What it is about; several devices are named by the state that they share. */
+  readonly about:
+    | { readonly kind: 'trust' }
+    | { readonly kind: 'rollout'; readonly id: string }
+    | { readonly kind: 'devices'; readonly ids: readonly string[]; readonly state: string }
+  /** Since when, where that is known. */
+  readonly atMs: number | null
+}
+
+const UNDONE_MS_MAX = 86_400_000
+const NOTICE_MS_MAX = 3_600_000
+const RANK: Readonly<Record<Status['tone'], number>> = {
+  bad: 0,
+  warn: 1,
+  busy: 2,
+  idle: 3,
+  good: 4,
+}
+
+export function attentionOf(
+  fleet: {
+    readonly devices: readonly DeviceResource[]
+    readonly rollouts: readonly RolloutResource[]
+    readonly health: HealthResource | null
+  },
+  nowMs: number,
+): AttentionItem[] {
+  return [
+    ...ofRoot(fleet.health),
+    ...fleet.rollouts.flatMap((rollout) => ofRollout(rollout, nowMs)),
+    ...ofDegraded(fleet.devices),
+    ...ofLost(fleet.devices),
+    ...ofNotices(fleet.devices, nowMs),
+  ].toSorted((a, b) => RANK[a.status.tone] - RANK[b.status.tone])
+}
+
+function ofRoot(health: HealthResource | null): AttentionItem[] {
+  if (health === null || health.rootVersion !== null) return []
+  return [
+    {
+      status: { word: 'no keys', glyph: '?', tone: 'warn' },
+      subject: 'trust',
+      sentence: 'No root of trust was uploaded, so nothing can be assigned.',
+      cli: 'linnet key new',
+      about: { kind: 'trust' },
+      atMs: null,
+    },
+  ]
+}
+
+const VERBS: Partial<Record<RolloutResource['state'], string>> = {
+  awaiting_approval: 'approve',
+  ready: 'start',
+  paused: 'resume',
+}
+
+function ofRollout(rollout: RolloutResource, nowMs: number): AttentionItem[] {
+  const { id, state, endedAtMs } = rollout
+  const isUndone = ['rolling_back', 'rolled_back', 'failed'].includes(state)
+  const isOld = nowMs - (endedAtMs ?? nowMs) > UNDONE_MS_MAX
+  if (isUndone ? isOld : !needsPerson(rollout)) return []
+  const line = rolloutLine(rollout, nowMs)
+  return [
+    {
+      status: line.status,
+      subject: `${line.model} ${rollout.spec.candidate}`,
+      sentence: line.reason,
+      cli: `linnet rollout ${VERBS[state] ?? 'why'} ${id}`,
+      about: { kind: 'rollout', id },
+      atMs: endedAtMs ?? rollout.waveStartedAtMs ?? rollout.createdAtMs,
+    },
+  ]
+}
+
+/** Devices that refused a release: a line for each release and code. */
+function ofDegraded(devices: readonly DeviceResource[]): AttentionItem[] {
+  const degraded = devices.filter(({ report }) => report?.status === 'degraded')
+  const groups = groupBy(degraded, ({ report }) => {
+    const failure = report?.failures[0]
+    return failure ? `${failure.model}@${failure.version} ${failure.problem.code}` : ''
+  })
+  return [...groups.values()].map((group) => {
+    const failure = group[0]?.report?.failures[0]
+    const why = failure
+      ? `${failure.model}@${failure.version}: ${failure.problem.message}`
+      : 'It serves less than it was assigned.'
+    return ofDevices(group, 'degraded', why)
+  })
+}
+
+function ofLost(devices: readonly DeviceResource[]): AttentionItem[] {
+  const lost = devices.filter(({ presence }) => presence?.status === 'lost')
+  if (lost.length === 0) return []
+  const why = 'The connection broke without a goodbye; what it serves locally goes on.'
+  const sinceMs = lost.map(({ presence }) => presence?.sinceMs ?? 0)
+  return [
+    ofDevices(
+      lost,
+      'lost',
+      why,
+      sinceMs.reduce((a, b) => Math.max(a, b), 0),
+    ),
+  ]
+}
+
+function ofDevices(
+  group: readonly DeviceResource[],
+  state: string,
+  sentence: string,
+  atMs: number | null = null,
+): AttentionItem {
+  const ids = group.map(({ device }) => device)
+  return {
+    status: { ...deviceStatus(group[0]!), word: state },
+    subject: ids.length === 1 ? ids[0]! : count(ids.length, 'device'),
+    sentence,
+    cli: `linnet device show ${ids[0]}`,
+    about: { kind: 'devices', ids, state },
+    atMs,
+  }
+}
+
+/** Kinds of notices that no other line tells. */
+const NOTICE_WORDS: Readonly<Record<string, string>> = {
+  assignment_refused: 'assignment refused',
+  host_restarted: 'host restarted',
+  spool_overflow: 'telemetry lost',
+  drift_alarm: 'drift',
+}
+
+/** Notices of the last hour: a line for each kind, with the newest message. */
+function ofNotices(devices: readonly DeviceResource[], nowMs: number): AttentionItem[] {
+  const recent = devices.flatMap((device) =>
+    device.notices
+      .filter(({ kind, atMs }) => kind in NOTICE_WORDS && nowMs - atMs <= NOTICE_MS_MAX)
+      .map((notice) => ({ device, notice })),
+  )
+  return [...groupBy(recent, ({ notice }) => notice.kind)].map(([kind, found]) => {
+    const newest = found.reduce((a, b) => (b.notice.atMs > a.notice.atMs ? b : a))
+    const group = [...new Set(found.map(({ device }) => device))]
+    return {
+      ...ofDevices(group, kind, newest.notice.problem.message, newest.notice.atMs),
+      status: { word: NOTICE_WORDS[kind]!, glyph: '!', tone: 'warn' },
+    }
+  })
+}
