@@ -64,7 +64,7 @@ async function main(): Promise<void> {
 async function openApi(plane: HostPlane): Promise<Listening> {
   const { listen: tcp, socketPath, requestBytesMax } = options
   const api = createInferenceApi(plane, { requestBytesMax, loopbackOnly: true })
-  const listening = await listen((request) => api.fetch(request), { tcp, socketPath })
+  const listening = await listen(api, { tcp, socketPath })
   send({ kind: 'listening', port: listening.port ?? null, socketPath })
   return listening
 }

@@ -107,6 +107,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       routes = next
       isReady = true
       isMarking = [...next.values()].flatMap(statusOf).length > 1
+      queue.oneAtATime(isMarking)
       for (const route of replaced) route.retire()
       draining.push(...replaced)
     },

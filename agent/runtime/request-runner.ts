@@ -2,7 +2,7 @@
  * The part of a request's life that an arm answers for: waiting, running, checking, encoding, each
  * timed at the same points for both arms. Whatever happens here, there is exactly one outcome.
  */
-import { type Problem, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
+import { ok, type Problem, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
 import { featureValue } from '../../shared/model/feature-value.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { ErrorKind } from '../../shared/sketch/window.ts'
@@ -37,32 +37,27 @@ export async function runRequest<T>(
   const drawnAtMs = nowMs()
   const input = drawnAtMs - arrivedAtMs
   const deadlineMs = Math.min(request.deadlineMs ?? deadlineMsMax, deadlineMsMax)
-  let startMs = drawnAtMs
-  let endMs = drawnAtMs
-  const task = async (): Promise<readonly TensorValue[]> => {
-    startMs = nowMs()
+  const task = async (): Promise<Result<readonly TensorValue[]>> => {
     mark(live)
     try {
-      return await live.session.run(request.inputs, request.outputs)
+      return ok(await live.session.run(request.inputs, request.outputs))
+    } catch (cause) {
+      return runFailed(live, cause)
     } finally {
       mark(null)
-      endMs = nowMs()
     }
   }
-  const ran = await queue
-    .run(task, arrivedAtMs + deadlineMs)
-    .catch((cause: unknown) => runFailed(live, cause))
+  const ran = await queue.run(task, arrivedAtMs + deadlineMs)
+  if (!ran.ok) return { result: ran, sample: { error: errorKind(ran.error), latencyMs: { input } } }
+  const { value: computed, startMs, endMs } = ran.value
   const reached = { input, queue: startMs - drawnAtMs, compute: endMs - startMs }
-  if (!ran.ok) {
-    const latencyMs = endMs > startMs ? reached : { input }
-    return { result: ran, sample: { error: errorKind(ran.error), latencyMs } }
-  }
+  if (!computed.ok) return { result: computed, sample: { error: 'internal', latencyMs: reached } }
   const features = live.features.map((feature) => featureValue(feature, request.inputs))
   if (endMs > arrivedAtMs + deadlineMs) {
     const latencyMs = { ...reached, total: nowMs() - arrivedAtMs }
     return { result: refuseLate(deadlineMs), sample: { error: 'timeout', latencyMs, features } }
   }
-  const outputs = ran.value
+  const outputs = computed.value
   const { model, version, variant, provider } = live
   const result = encode({ model, version, variant: variant.name, arm, provider, outputs })
   const doneMs = nowMs()
@@ -80,9 +75,9 @@ function runFailed(live: LiveRelease, cause: unknown): Result<never> {
   })
 }
 
+/** Why the line gave a request back. */
 function errorKind({ code }: Problem): ErrorKind {
-  if (code === 'infer.overloaded') return 'overloaded'
-  return code === 'infer.deadline' ? 'timeout' : 'internal'
+  return code === 'infer.overloaded' ? 'overloaded' : 'timeout'
 }
 
 function refuseLate(deadlineMs: number): Result<never> {

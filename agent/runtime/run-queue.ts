@@ -1,23 +1,31 @@
 /**
- * The line in front of the processor: native runs block the host's thread anyway, so they go one at
- * a time, in order of arrival, with a turn of the event loop between two (that is when health checks
- * are answered, new requests are read, and candidates load).
+ * The line in front of the processor. Native runs block the host's thread, so they go one after the
+ * other, in order of arrival, with turns of the event loop in between: there health checks are
+ * answered, requests are read and candidates load. Short runs share a turn, up to `TURN_MS`.
+ *
  * Invariants: at most `lengthMax` wait; every entry is settled exactly once; an entry whose deadline
- * passed while it waited is never run.
+ * passed while it waited is never run; a task never rejects (it settles its own failures).
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+
+/** What a task gave, and when its own run began and ended: runs that share a turn are told apart. */
+export interface Ran<T> {
+  readonly value: T
+  readonly startMs: number
+  readonly endMs: number
+}
 
 export interface RunQueue {
   /**
    * Runs `task` when its turn comes. Errors: `infer.overloaded` at once when the line is full or too
    * long for the deadline, `infer.deadline` when the deadline passed before the run.
    */
-  run<T>(task: () => Promise<T>, deadlineAtMs: number): Promise<Result<T>>
-  /** Runs `task` only when nobody waits; @returns false, without running it, otherwise. */
-  runIdle(task: () => Promise<void>): boolean
+  run<T>(task: () => Promise<T>, deadlineAtMs: number): Promise<Result<Ran<T>>>
+  /** Runs `task` only when nobody waits or runs; otherwise it is dropped. */
+  runIdle(task: () => Promise<void>): void
   length(): number
-  /** Expected wait of a request that comes now. */
-  waitMs(): number
+  /** One run per turn from now on, or as many as fit: whoever notes what runs needs one. */
+  oneAtATime(only: boolean): void
 }
 
 interface Entry {
@@ -26,65 +34,85 @@ interface Entry {
   readonly expire: () => void
 }
 
+/** Runs that start in one turn of the loop take no longer than this together. */
+const TURN_MS = 2
+const RUNS_PER_TURN_MAX = 8
+
 export function createRunQueue(lengthMax: number, nowMs: () => number): RunQueue {
   const waiting: Entry[] = []
-  let busy = false
-  /** Smoothed time of a run, from completed ones. */
+  let isBusy = false
+  let onlyOne = false
+  /** Smoothed time of a run. */
   let runMs = 0
+  let lastEndMs = 0
 
-  async function drain(): Promise<void> {
-    busy = true
-    for (let entry = waiting.shift(); entry !== undefined; entry = waiting.shift()) {
-      const startMs = nowMs()
-      if (startMs > entry.deadlineAtMs) {
-        entry.expire()
-        continue
-      }
-      await entry.start()
-      const tookMs = nowMs() - startMs
-      runMs = runMs === 0 ? tookMs : runMs + 0.1 * (tookMs - runMs)
-    }
-    busy = false
+  async function measure<T>(task: () => Promise<T>): Promise<Ran<T>> {
+    const begunMs = nowMs()
+    const value = await task()
+    const endMs = nowMs()
+    const startMs = Math.max(begunMs, lastEndMs)
+    lastEndMs = endMs
+    runMs = runMs === 0 ? endMs - startMs : runMs + 0.1 * (endMs - startMs - runMs)
+    return { value, startMs, endMs }
   }
 
-  const waitMs = (): number => (waiting.length + (busy ? 1 : 0)) * runMs
+  function takeTurn(): Promise<void>[] {
+    const fitting = onlyOne || runMs === 0 ? 1 : Math.floor(TURN_MS / runMs)
+    const started: Promise<void>[] = []
+    while (waiting.length > 0 && started.length < Math.max(1, fitting)) {
+      const entry = waiting.shift()!
+      if (nowMs() > entry.deadlineAtMs) entry.expire()
+      else started.push(entry.start())
+      if (started.length === RUNS_PER_TURN_MAX) break
+    }
+    return started
+  }
+
+  async function drain(): Promise<void> {
+    isBusy = true
+    while (waiting.length > 0) await Promise.all(takeTurn())
+    isBusy = false
+  }
 
   function refusal(deadlineAtMs: number): Result<never> | undefined {
-    const full = waiting.length >= lengthMax
-    const late = waiting.length > 0 && nowMs() + waitMs() + runMs > deadlineAtMs
-    if (!full && !late) return undefined
+    const waitMs = (waiting.length + (isBusy ? 1 : 0)) * runMs
+    const isFull = waiting.length >= lengthMax
+    const isLate = waiting.length > 0 && nowMs() + waitMs + runMs > deadlineAtMs
+    if (!isFull && !isLate) return undefined
     return refuse('infer.overloaded', 'The model host has more requests than it can answer.', {
-      expected: full ? `at most ${lengthMax} waiting requests` : 'a wait within the deadline',
-      found: full ? `${waiting.length}` : `about ${Math.ceil(waitMs() + runMs)} ms`,
-      next: `try again in ${Math.max(1, Math.ceil(waitMs() / 1000))} s`,
+      expected: isFull ? `at most ${lengthMax} waiting requests` : 'a wait within the deadline',
+      found: isFull ? `${waiting.length}` : `about ${Math.ceil(waitMs + runMs)} ms`,
+      next: `try again in ${Math.max(1, Math.ceil(waitMs / 1000))} s`,
     })
   }
 
   return {
-    run(task, deadlineAtMs) {
+    run<T>(task: () => Promise<T>, deadlineAtMs: number) {
       const refused = refusal(deadlineAtMs)
       if (refused !== undefined) return Promise.resolve(refused)
-      return new Promise((resolve, reject) => {
+      return new Promise<Result<Ran<T>>>((resolve) => {
         waiting.push({
           deadlineAtMs,
-          start: () => task().then((value) => resolve(ok(value)), reject),
-          expire: () =>
-            resolve(
-              refuse('infer.deadline', 'The deadline passed before the request could run.', {
-                next: 'send less at a time, or give a longer timeout',
-              }),
-            ),
+          start: async () => resolve(ok(await measure(task))),
+          expire: () => resolve(refuseExpired()),
         })
-        if (!busy) void drain()
+        if (!isBusy) void drain()
       })
     },
     runIdle(task) {
-      if (busy || waiting.length > 0) return false
+      if (isBusy || waiting.length > 0) return
       waiting.push({ deadlineAtMs: Infinity, start: task, expire: () => undefined })
       void drain()
-      return true
     },
     length: () => waiting.length,
-    waitMs,
+    oneAtATime: (only) => {
+      onlyOne = only
+    },
   }
+}
+
+function refuseExpired(): Result<never> {
+  return refuse('infer.deadline', 'The deadline passed before the request could run.', {
+    next: 'send less at a time, or give a longer timeout',
+  })
 }

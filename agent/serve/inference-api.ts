@@ -24,14 +24,16 @@ export interface InferenceApiOptions {
 
 const FEEDBACK_BYTES_MAX = 65_536
 
-export function createInferenceApi(plane: DataPlane, options: InferenceApiOptions): Hono {
+export type InferenceApi = (request: Request) => Response | Promise<Response>
+
+export function createInferenceApi(plane: DataPlane, options: InferenceApiOptions): InferenceApi {
+  const api = createRoutes(plane, options.requestBytesMax)
+  // Not a middleware: composing one costs a tenth of a small request.
+  return (request) => (options.loopbackOnly && foreign(request.headers)) || api.fetch(request)
+}
+
+function createRoutes(plane: DataPlane, requestBytesMax: number): Hono {
   const api = new Hono()
-  if (options.loopbackOnly) {
-    api.use(async (context, next) => {
-      const refused = foreign(context.req.raw.headers)
-      return refused === undefined ? next() : refused
-    })
-  }
   api.get('/v2', (context) => context.json(serverMetadata()))
   api.get('/v2/health/live', (context) => context.json({ live: true }))
   api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
@@ -52,7 +54,7 @@ export function createInferenceApi(plane: DataPlane, options: InferenceApiOption
       const rows = plane.statistics().filter((r) => r.model === model && versions.has(r.version))
       return context.json(modelStatistics(rows))
     })
-    api.post(`${path}/infer`, (context) => infer(plane, options.requestBytesMax, context))
+    api.post(`${path}/infer`, (context) => infer(plane, requestBytesMax, context))
   }
   api.post('/v2/models/:model/feedback', (context) => feedback(plane, context))
   api.notFound((context) =>

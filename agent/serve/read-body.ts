@@ -2,6 +2,7 @@
  * A request's body, whole, up to a limit. With a declared length the server's own fast path is used;
  * a chunked body is counted while it is read, so no sender can fill the memory.
  */
+import { concatBytes } from '../../shared/kernel/bytes.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 
 /** Errors: `request.too_large`, `request.encoding`. */
@@ -14,23 +15,25 @@ export async function readBody(request: Request, bytesMax: number): Promise<Resu
     })
   }
   const declared = request.headers.get('content-length')
-  if (declared === null) return readCounted(request.body, bytesMax)
-  if (Number(declared) > bytesMax) return tooLarge(bytesMax, declared)
-  return ok(new Uint8Array(await request.arrayBuffer()))
+  // Some browsers have no stream in a request; there it comes from the page's own thread, whole.
+  if (declared === null && request.body) return readCounted(request.body, bytesMax)
+  if (declared !== null && Number(declared) > bytesMax) return tooLarge(bytesMax, declared)
+  const body = new Uint8Array(await request.arrayBuffer())
+  return body.length > bytesMax ? tooLarge(bytesMax, `${body.length}`) : ok(body)
 }
 
 async function readCounted(
-  body: ReadableStream<Uint8Array> | null,
+  body: ReadableStream<Uint8Array>,
   bytesMax: number,
 ): Promise<Result<Uint8Array>> {
   const chunks: Uint8Array[] = []
   let total = 0
-  for await (const chunk of body ?? []) {
+  for await (const chunk of body) {
     total += chunk.length
     if (total > bytesMax) return tooLarge(bytesMax, `more than ${bytesMax}`)
     chunks.push(chunk)
   }
-  return ok(new Uint8Array(Buffer.concat(chunks, total)))
+  return ok(concatBytes(...chunks))
 }
 
 function tooLarge(bytesMax: number, found: string): Result<never> {

@@ -134,7 +134,7 @@ describe('the spool store', () => {
 })
 
 describe('kill -9 of a process that writes', () => {
-  const program = fileURLToPath(new URL('./store-writer.ts', import.meta.url))
+  const program = fileURLToPath(new URL('./store-writer-main.ts', import.meta.url))
   const prng = createPrng('kill -9')
 
   /** The last number the process said was safe, and the first it had not begun with. */

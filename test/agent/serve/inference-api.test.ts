@@ -14,15 +14,19 @@ beforeEach(() => {
 })
 
 const get = async (path: string) => {
-  const answer = await api.request(`${URL_BASE}${path}`)
+  const answer = await api(new Request(`${URL_BASE}${path}`))
   return { status: answer.status, body: await answer.json() }
 }
 const post = (path: string, body: string | Uint8Array, headers: Record<string, string> = {}) =>
-  api.request(`${URL_BASE}${path}`, {
-    method: 'POST',
-    body: body as BodyInit,
-    headers: { 'content-length': String(body.length), ...headers },
-  })
+  Promise.resolve(
+    api(
+      new Request(`${URL_BASE}${path}`, {
+        method: 'POST',
+        body: body as BodyInit,
+        headers: { 'content-length': String(body.length), ...headers },
+      }),
+    ),
+  )
 const x = (data: unknown, more: object = {}) => ({
   ...{ name: 'x', datatype: 'FP32', shape: [1, 2], data },
   ...more,
@@ -80,7 +84,7 @@ describe('Health and metadata', () => {
         inference_stats: { fail: { count: 0 } },
       },
     ])
-    const metrics = await (await api.request(`${URL_BASE}/metrics`)).text()
+    const metrics = await (await api(new Request(`${URL_BASE}/metrics`))).text()
     expect(metrics).toContain('nv_inference_request_success{model="tiny",version="1.0.0"} 1\n')
   })
 })
@@ -158,9 +162,11 @@ describe('Inference with JSON', () => {
     const endless = new ReadableStream<Uint8Array>({
       pull: (controller) => controller.enqueue(new Uint8Array(16_384)),
     })
-    const answer = await api.request(`${URL_BASE}/v2/models/tiny/infer`, {
-      ...{ method: 'POST', body: endless, duplex: 'half' },
-    } as RequestInit)
+    const answer = await api(
+      new Request(`${URL_BASE}/v2/models/tiny/infer`, {
+        ...{ method: 'POST', body: endless, duplex: 'half' },
+      } as RequestInit),
+    )
     expect(answer.status).toBe(413)
   })
 
@@ -174,7 +180,9 @@ describe('Inference with JSON', () => {
   it('refuses pages of other sites', async () => {
     const page = { origin: 'https://evil.example' }
     expect((await infer({}, '/v2/models/tiny/infer', page)).status).toBe(403)
-    const rebound = await api.request('http://localhost/v2', { headers: { host: 'evil.example' } })
+    const rebound = await api(
+      new Request('http://localhost/v2', { headers: { host: 'evil.example' } }),
+    )
     expect(rebound.status).toBe(403)
   })
 
@@ -183,7 +191,9 @@ describe('Inference with JSON', () => {
     busy.put(current())
     const full = createInferenceApi(busy, { requestBytesMax: 65_536, loopbackOnly: true })
     const body = JSON.stringify({ inputs: [x([1, 2])] })
-    const answer = await full.request(`${URL_BASE}/v2/models/tiny/infer`, { method: 'POST', body })
+    const answer = await full(
+      new Request(`${URL_BASE}/v2/models/tiny/infer`, { method: 'POST', body }),
+    )
     expect(answer.status).toBe(503)
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
     expect(answer.headers.get('linnet-code')).toBe('infer.overloaded')
