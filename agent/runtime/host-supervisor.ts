@@ -33,10 +33,13 @@ export interface SupervisorOptions extends Pick<HostProcessOptions, 'hangMs' | '
   readonly onExit: (exit: HostExit) => number
 }
 
+const PORT_RETRY_MS = 2_000
+
 export function createHostSupervisor(options: SupervisorOptions): HostSupervisor {
   let incarnation = 0
   let isListening = false
   let isClosing = false
+  let isPortTaken = false
   let port = options.host.listen?.port ?? 0
   let tellAddress: (address: Result<HostAddress>) => void = () => undefined
   const address = new Promise<Result<HostAddress>>((resolve) => {
@@ -50,12 +53,14 @@ export function createHostSupervisor(options: SupervisorOptions): HostSupervisor
         return
       case 'listening':
         isListening = true
+        isPortTaken = false
         // A port that the system chose is kept for the next life.
         port = message.port ?? port
         tellAddress(ok({ port: message.port, socketPath: message.socketPath }))
         options.onListening()
         return
       case 'cannotListen':
+        isPortTaken = true
         tellAddress(err(message.problem))
         options.onCannotListen(message.problem)
         return
@@ -75,7 +80,8 @@ export function createHostSupervisor(options: SupervisorOptions): HostSupervisor
       onExit: (exit) => {
         isListening = false
         if (isClosing) return
-        const delayMs = options.onExit(exit)
+        // No release is to blame for a port that another program holds.
+        const delayMs = isPortTaken ? PORT_RETRY_MS : options.onExit(exit)
         setTimeout(() => {
           if (!isClosing) host = start()
         }, delayMs)
