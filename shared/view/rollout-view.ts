@@ -130,7 +130,10 @@ export function rolloutDetail(rollout: RolloutResource, nowMs: number): RolloutD
     next: nextOf(rollout, nowMs),
     waves: rollout.spec.waves.map((_, i) => waveView(rollout, i)),
     metrics: (rollout.verdict?.reasons ?? []).map(metricView),
-    strip: rollout.devices.map((cell) => ({ device: cell.device, status: cellStatus(cell) })),
+    strip: rollout.devices.map((cell) => ({
+      device: cell.device,
+      status: cellStatus(cell, isEnded(rollout)),
+    })),
     failures: failuresOf(rollout),
     actions: rollout.allowed.map((command) => ({
       command,
@@ -271,7 +274,7 @@ function effectOf(rollout: RolloutResource, command: string): string {
     case 'abort':
       return back
     case 'pause':
-      return `nothing advances; ${count(holding.length, 'device')} keep serving ${spec.candidate}`
+      return `nothing advances; ${count(holding.length, 'device keeps', 'devices keep')} serving ${spec.candidate}`
     case 'resume':
       return `wave ${wave + 1} goes on`
     default:

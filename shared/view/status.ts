@@ -67,10 +67,11 @@ export function deviceStatus(device: DeviceResource): Status {
 
 type Cell = RolloutResource['devices'][number]
 
-/** A device's place in a rollout. */
-export function cellStatus(cell: Cell): Status {
+/** A device's place in a rollout; an ended one has no wave any more. */
+export function cellStatus(cell: Cell, hasEnded = false): Status {
   if (cell.candidate === 'failed') return status('failed', '✗', 'bad')
   if (cell.candidate === 'serving') return status('serves it', '✓', 'good')
+  if (hasEnded) return status('does not serve it', '·', 'idle')
   if (!cell.inCohort) return status('not in this wave', '·', 'idle')
   if (!cell.online) return status('awaiting, offline', '○', 'warn')
   return cell.candidate === 'installing'

@@ -169,7 +169,7 @@ describe('rollouts', () => {
     ]
     const plan = rolloutPlan(rolloutResource().spec, devices)
     expect(plan.sentence).toBe(
-      'motor from 1.0.0 to 1.1.0 on 3 devices of 1 profile, 1 of them offline.',
+      'motor: 1.0.0 to 1.1.0 on 3 devices of 1 profile, 1 of them offline.',
     )
     expect(show(plan.waves)).toMatchInlineSnapshot(`
       "
@@ -216,7 +216,7 @@ describe('devices', () => {
     ],
     report: {
       ...deviceResource().report!,
-      slots: [slot('current', '1.0.0'), slot('previous', '0.9.0')],
+      slots: [slot('current', '1.0.0', 1_000_000), slot('previous', '0.9.0')],
     },
   })
   test('one line each, worst first', () => {
@@ -253,10 +253,11 @@ describe('devices', () => {
     const fleet = { devices: [degraded, canary, deviceResource()], health: healthResource() }
     const rollouts = [rolloutResource({ state: 'paused' }), judged]
     const view = fleetView({ ...fleet, rollouts }, NOW_MS)
-    expect(view.headline).toBe('2 things wait for you.')
+    expect(view.headline).toBe('3 things wait for you.')
     expect(view.attention.map(({ cli }) => cli)).toEqual([
-      'linnet rollout why r-7f3a',
+      'linnet rollout why r-2',
       'linnet device show pump-2',
+      'linnet rollout resume r-7f3a',
     ])
     expect(view.releasesInUse).toEqual([{ release: 'motor@1.0.0', devices: 3 }])
     const quiet = fleetView({ devices: [], rollouts: [], health: healthResource() }, NOW_MS)
