@@ -7,12 +7,11 @@
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { z } from 'zod'
 import { fromUtf8 } from '../shared/kernel/bytes.ts'
 import { ok, ProblemError, type Result, refuse } from '../shared/kernel/result.ts'
 import { sha256Hex } from '../shared/kernel/sha256.ts'
 import { type DeviceFacts, problemSchema } from '../shared/model/device.ts'
-import { idSchema } from '../shared/model/names.ts'
+import { enrolmentAnswerSchema, type Identity, identitySchema } from '../shared/model/identity.ts'
 import { readFileBounded, writeFileAtomic } from '../shared/node/atomic-file.ts'
 import { fetchBounded } from '../shared/node/http-download.ts'
 import { loadSigner, writeKeyFile } from '../shared/node/key-files.ts'
@@ -21,18 +20,6 @@ import { signEnrolment } from '../shared/signing/enrolment.ts'
 import { parseEnrolmentToken } from '../shared/signing/enrolment-token.ts'
 import { envelopeBytes } from '../shared/signing/envelope.ts'
 import { keyId, type SyncSigner } from '../shared/signing/keys.ts'
-
-const identitySchema = z.strictObject({
-  schema: z.literal('linnet.identity.v1'),
-  fleet: idSchema,
-  device: idSchema,
-  mqttUrl: z.string().max(512),
-  wsUrl: z.string().max(512),
-})
-export type Identity = z.infer<typeof identitySchema>
-
-/** A newer controller may say more. */
-const answerSchema = z.object(identitySchema.omit({ schema: true }).shape)
 
 export interface HomePaths {
   readonly identity: string
@@ -127,19 +114,19 @@ async function fetchRoot(controller: string, rootSha256: string): Promise<Result
   })
 }
 
-async function post(url: string, body: Uint8Array): Promise<Result<z.infer<typeof answerSchema>>> {
+async function post(url: string, body: Uint8Array): Promise<Result<Omit<Identity, 'schema'>>> {
   const headers = { 'content-type': 'application/json' }
   const signal = AbortSignal.timeout(30_000)
   try {
     const response = await fetch(url, { method: 'POST', body: Buffer.from(body), headers, signal })
     const json: unknown = await response.json().catch(() => undefined)
     if (response.ok) {
-      const answer = answerSchema.safeParse(json)
+      const answer = enrolmentAnswerSchema.safeParse(json)
       if (answer.success) return ok(answer.data)
       return refuse('net.http', 'The answer to the enrolment has not the expected form.')
     }
-    const refusal = z.object({ error: problemSchema }).safeParse(json)
-    if (refusal.success) return { ok: false, error: refusal.data.error }
+    const refusal = problemSchema.safeParse((json as { error?: unknown } | undefined)?.error)
+    if (refusal.success) return { ok: false, error: refusal.data }
     return refuse('net.http', 'The controller refused the enrolment.', {
       found: `status ${response.status}`,
     })

@@ -10,6 +10,7 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeProblem, ProblemError, unwrap } from '../shared/kernel/result.ts'
 import type { DeviceFacts } from '../shared/model/device.ts'
+import type { Identity } from '../shared/model/identity.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
 import { fetchBounded } from '../shared/node/http-download.ts'
 import { createTufFiles } from '../shared/node/tuf-files.ts'
@@ -20,14 +21,7 @@ import { type Agent, sealFrom, startAgent } from './agent.ts'
 import { type AgentArguments, parseArguments, USAGE } from './arguments.ts'
 import { createArtifactStore } from './artifact/artifact-store.ts'
 import { TufRepository } from './artifact/tuf-repository.ts'
-import {
-  deviceSigner,
-  enrol,
-  type HomePaths,
-  homePaths,
-  type Identity,
-  loadIdentity,
-} from './enrol.ts'
+import { deviceSigner, enrol, type HomePaths, homePaths, loadIdentity } from './enrol.ts'
 import { loadProfile } from './firmware-profile.ts'
 import { createLog } from './log.ts'
 import type { Clock, Log } from './ports.ts'

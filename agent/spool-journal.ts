@@ -4,14 +4,14 @@
  * from what is alive when more than half of it is dead, and after any failed write, since nobody
  * knows how much of that one arrived.
  */
+import { parseRecord, type SpoolEntry, type SpoolRecord } from '../shared/protocol/spool-record.ts'
 import type { SpoolStore } from './ports.ts'
-import { type Entry, parseRecord, type SpoolRecord } from './spool-entries.ts'
 
 const COMPACT_BYTES_MIN = 262_144
 
 export interface Journal {
   /** Oldest first. */
-  entries(): readonly Entry[]
+  entries(): readonly SpoolEntry[]
   nextId(): number
   /** Applies a change and has it written soon. */
   write(record: SpoolRecord): void
@@ -29,7 +29,7 @@ export async function openJournal(store: SpoolStore): Promise<Journal> {
 
 class StoredJournal implements Journal {
   readonly #store: SpoolStore
-  readonly #entries = new Map<number, { entry: Entry; bytes: number }>()
+  readonly #entries = new Map<number, { entry: SpoolEntry; bytes: number }>()
   #lastId = 0
   #liveBytes = 0
   #writtenBytes = 0
@@ -41,7 +41,7 @@ class StoredJournal implements Journal {
     this.#store = store
   }
 
-  entries(): readonly Entry[] {
+  entries(): readonly SpoolEntry[] {
     return [...this.#entries.values()].map(({ entry }) => entry)
   }
 
@@ -116,7 +116,7 @@ class StoredJournal implements Journal {
     }
   }
 
-  #put(entry: Entry): void {
+  #put(entry: SpoolEntry): void {
     const bytes = JSON.stringify(entry).length
     this.#liveBytes += bytes - (this.#entries.get(entry.id)?.bytes ?? 0)
     this.#entries.set(entry.id, { entry, bytes })

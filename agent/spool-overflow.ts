@@ -4,23 +4,24 @@
  * left to merge, the oldest unsent one goes, counted.
  */
 import type { DeviceNotice } from '../shared/model/device.ts'
-import { dayKey, type IntervalEntry, mergeIntervals } from './spool-entries.ts'
+import type { SpooledInterval } from '../shared/protocol/spool-record.ts'
 import type { Journal } from './spool-journal.ts'
+import { dayKey, mergeIntervals } from './spool-merge.ts'
 
-export function unsentIntervals(journal: Journal): IntervalEntry[] {
+export function unsentIntervals(journal: Journal): SpooledInterval[] {
   return journal
     .entries()
     .filter((entry) => entry.kind === 'interval')
     .filter((entry) => entry.stamp === null)
 }
 
-function byStart(a: IntervalEntry, b: IntervalEntry): number {
+function byStart(a: SpooledInterval, b: SpooledInterval): number {
   return a.interval.startedAtMs - b.interval.startedAtMs
 }
 
 /** Merges two intervals of the oldest day that has several; false when no day has. */
 export function coarsenOldestDay(journal: Journal): boolean {
-  const firstOfDay = new Map<string, IntervalEntry>()
+  const firstOfDay = new Map<string, SpooledInterval>()
   for (const entry of unsentIntervals(journal).toSorted(byStart)) {
     const key = dayKey(entry.interval)
     const first = firstOfDay.get(key)
@@ -37,7 +38,7 @@ export function coarsenOldestDay(journal: Journal): boolean {
 }
 
 /** @returns undefined when everything has been sent once and may not be dropped. */
-export function dropOldest(journal: Journal): IntervalEntry | undefined {
+export function dropOldest(journal: Journal): SpooledInterval | undefined {
   const oldest = unsentIntervals(journal).toSorted(byStart)[0]
   if (oldest !== undefined) journal.write(['forget', [oldest.id]])
   return oldest

@@ -12,9 +12,10 @@
  */
 import type { DeviceNotice, Qualification, Report } from '../shared/model/device.ts'
 import type { Ack, NoticeMessage, ReportMessage, Telemetry } from '../shared/protocol/messages.ts'
+import type { SpoolEntry, Stamp } from '../shared/protocol/spool-record.ts'
 import type { ClosedInterval, SpoolStore } from './ports.ts'
-import { type Entry, hourKey, mergeIntervals, requestsIn, type Stamp } from './spool-entries.ts'
 import { type Journal, openJournal } from './spool-journal.ts'
+import { hourKey, mergeIntervals, requestsIn } from './spool-merge.ts'
 import {
   coarsenOldestDay,
   type Dropped,
@@ -233,7 +234,7 @@ export class Spool {
   }
 }
 
-function outgoing(entry: Entry, stamp: Stamp): Outgoing {
+function outgoing(entry: SpoolEntry, stamp: Stamp): Outgoing {
   const key = `${entry.id}`
   return entry.kind === 'interval'
     ? { key, kind: 'telemetry', message: { ...stamp, ...entry.interval } }

@@ -3,17 +3,13 @@
  * falls back without any network. One small text for each release, named by its artifact's digest
  * and its target path.
  */
-import { z } from 'zod'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
-import { manifestSchema } from '../../shared/model/manifest.ts'
-import { countSchema, nameSchema } from '../../shared/model/names.ts'
+import { countersSchema, releaseRecordSchema } from '../../shared/model/release-record.ts'
 import type { ReleaseRef } from '../../shared/update/state.ts'
 import type { ResolvedRelease, SmallFiles } from '../ports.ts'
 
 const COUNTERS = 'counters.json'
-const countersSchema = z.record(nameSchema, countSchema)
-const entrySchema = z.strictObject({ target: z.string(), manifest: manifestSchema })
 
 export class ReleaseCache {
   readonly #files: SmallFiles
@@ -29,7 +25,7 @@ export class ReleaseCache {
 
   /** Errors: `release.not_on_device`. */
   async get(release: ReleaseRef): Promise<Result<ResolvedRelease>> {
-    const entry = entrySchema.safeParse(parse(await this.#files.read(nameOf(release))))
+    const entry = releaseRecordSchema.safeParse(parse(await this.#files.read(nameOf(release))))
     const manifest = entry.data?.manifest
     const variant = manifest?.variants.find(({ name }) => name === release.variant)
     if (manifest !== undefined && variant?.artifact.sha256 === release.sha256) {

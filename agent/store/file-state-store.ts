@@ -8,60 +8,13 @@
  */
 import { copyFile, mkdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { z } from 'zod'
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
-import { assignmentSchema, rolloutRefSchema } from '../../shared/model/assignment.ts'
-import { problemSchema, qualificationSchema } from '../../shared/model/device.ts'
-import {
-  countSchema,
-  nameSchema,
-  ppmSchema,
-  sha256Schema,
-  versionSchema,
-} from '../../shared/model/names.ts'
 import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import { durableSchema } from '../../shared/update/durable-schema.ts'
 import type { DurableState } from '../../shared/update/state.ts'
 import type { Log, StateStore } from '../ports.ts'
 
 const STATE_BYTES_MAX = 4 * 1024 * 1024
-
-const releaseShape = {
-  model: nameSchema,
-  version: versionSchema,
-  variant: nameSchema,
-  target: z.string().max(192),
-  sha256: sha256Schema,
-  length: z.int().min(1),
-}
-const installedSchema = z.strictObject({ ...releaseShape, qualification: qualificationSchema })
-const durableSchema: z.ZodType<DurableState> = z.strictObject({
-  schema: z.literal('linnet.device.v1'),
-  order: z.strictObject({
-    directorEpoch: countSchema,
-    generation: z.int().min(-1),
-    digest: z.string().max(64),
-  }),
-  desired: assignmentSchema.nullable(),
-  models: z.array(
-    z.strictObject({
-      model: nameSchema,
-      current: installedSchema.nullable(),
-      candidate: installedSchema.nullable(),
-      previous: installedSchema.nullable(),
-      trafficShare: ppmSchema,
-      shadow: ppmSchema,
-      rollout: rolloutRefSchema.nullable(),
-    }),
-  ),
-  staged: z.array(installedSchema),
-  failures: z.array(
-    z.strictObject({
-      release: z.strictObject(releaseShape),
-      rollout: z.string().nullable(),
-      problem: problemSchema,
-    }),
-  ),
-})
 
 export function createFileStateStore(path: string, log: Log): StateStore {
   const previous = `${path}.previous`

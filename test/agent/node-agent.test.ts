@@ -7,7 +7,7 @@ import { createArtifactStore } from '../../agent/artifact/artifact-store.ts'
 import { TufRepository } from '../../agent/artifact/tuf-repository.ts'
 import { deviceSigner, enrol, homePaths, loadIdentity } from '../../agent/enrol.ts'
 import { loadProfile } from '../../agent/firmware-profile.ts'
-import type { Clock, Runtime, RuntimeEvent, ServePlan } from '../../agent/ports.ts'
+import type { Clock, ClosedInterval, Runtime, RuntimeEvent, ServePlan } from '../../agent/ports.ts'
 import { createFileSpoolStore } from '../../agent/store/file-spool-store.ts'
 import { createFileStateStore } from '../../agent/store/file-state-store.ts'
 import { createSmallFiles } from '../../agent/store/small-files.ts'
@@ -296,7 +296,7 @@ describe('a Node agent with a real broker and repository', () => {
     unwrap(await enrolHere())
     await start('boot-1')
     await eventually(() => expect(messages('presence', 'state')).toHaveLength(1))
-    const interval = {
+    const interval: ClosedInterval = {
       ...{ model: 'motor', generation: 1, rollout: null, share: 0, startedAtMs: 5, durationMs: 9 },
       arms: [
         {
@@ -304,7 +304,7 @@ describe('a Node agent with a real broker and repository', () => {
           window: { ...emptyWindow(someShape()), n: 3 },
         },
       ],
-    } as const
+    }
     emit({ kind: 'interval', interval })
     await eventually(() => expect(messages('telemetry', 'telemetry')).toHaveLength(1))
     const port = await controller.hangUp()
