@@ -149,8 +149,10 @@ function StaleBanner() {
     <div role="status" class="stale-place">
       {silentMs !== null && (
         <div class="stale" data-stale>
-          <b>No news from the controller for {clock(silentMs)}.</b> What you see is from{' '}
-          {moment(stream.value.heardAtMs)}; devices go on serving.{' '}
+          <p>
+            <b>No news from the controller for {clock(silentMs)}.</b> What you see is from{' '}
+            {moment(stream.value.heardAtMs)}; devices go on serving.
+          </p>
           <button type="button" class="button plain" onClick={reload}>
             Ask now
           </button>

@@ -4,7 +4,7 @@ import { deviceStatus, type Status } from './status.ts'
 import type { Table } from './text-table.ts'
 import { ago, percent } from './words.ts'
 
-export interface DeviceLine {
+interface DeviceLine {
   readonly device: string
   readonly profile: string
   readonly status: Status

@@ -5,7 +5,7 @@
  * Invariants: at most one repaint a second from here; after a lost connection everything is loaded
  * anew, so that a missed event cannot leave a lie on the screen; a slow answer slows the asking.
  */
-import { batch } from '@preact/signals'
+import { batch, effect } from '@preact/signals'
 import { endpointPath } from '../../../shared/api/endpoints.ts'
 import type { ChangeResource } from '../../../shared/api/resources.ts'
 import { readEvents } from './event-stream.ts'
@@ -20,6 +20,8 @@ const RETRY_MS_MAX = 8_000
 const SINGLES_MAX = 8
 /** Between two loads pass at least this many times the duration of the former. */
 const EASE = 3
+/** While nobody is signed in there is little to ask. */
+const SIGNED_OUT_MS = 5_000
 
 const dirty = {
   everything: true,
@@ -70,6 +72,7 @@ async function followEvents(): Promise<void> {
     heard()
   }
   for (;;) {
+    await signedIn()
     const listener = { onOpen, onActivity: heard, onChange: note }
     const status = await readEvents(endpointPath('events'), lastEventId, listener).catch(() => 0)
     if (status === 401) store.access.value = 'out'
@@ -77,6 +80,17 @@ async function followEvents(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, retryMs))
     retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)
   }
+}
+
+/** Resolves once somebody is signed in. */
+function signedIn(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = effect(() => {
+      if (store.access.value !== 'in') return
+      resolve()
+      queueMicrotask(() => stop())
+    })
+  })
 }
 
 function note({ id, kind, subject }: ChangeResource): void {
@@ -92,6 +106,7 @@ async function tick(): Promise<void> {
   if (isBusy) return
   isBusy = true
   const startedAtMs = Date.now()
+  const wasIn = store.access.peek() === 'in'
   try {
     const asked = startedAtMs < notBeforeMs ? [] : takeLoads()
     const changes = await Promise.all(asked.map((load) => load()))
@@ -102,12 +117,17 @@ async function tick(): Promise<void> {
       store.nowMs.value = Date.now()
       noteVerdicts(store.rollouts.peek(), Date.now())
     })
-    if (asked.length > 0) notBeforeMs = startedAtMs + EASE * (Date.now() - startedAtMs)
+    const isOut = store.access.peek() === 'out'
+    const easeMs = isOut ? SIGNED_OUT_MS : EASE * (Date.now() - startedAtMs)
+    if (asked.length > 0) notBeforeMs = startedAtMs + easeMs
   } finally {
     isBusy = false
   }
-  const firstTime = store.access.peek() === 'in' && store.health.peek() === null
-  if (firstTime && dirty.everything) void tick()
+  // Just signed in: what there is to see is asked for at once.
+  if (!wasIn && store.access.peek() === 'in') {
+    notBeforeMs = 0
+    void tick()
+  }
 }
 
 /** What to ask for now. While nobody is signed in, only whether somebody is. */

@@ -44,8 +44,8 @@ export interface StreamState {
 export const stream = signal<StreamState>({ isOpen: false, heardAtMs: Date.now() })
 
 const CLOSED_MS_MAX = 3_000
-/** The controller sends a heartbeat every 15 s; three missed ones are silence. */
-const SILENT_MS_MAX = 45_000
+/** The controller sends a heartbeat every 10 s; three missed ones are silence. */
+const SILENT_MS_MAX = 35_000
 
 /** Milliseconds without news when that is too long; null while the view is live. */
 export const staleForMs = computed(() => {

@@ -124,7 +124,7 @@ function plotOptions(element: HTMLElement): uPlot.Options {
     stroke: ink('--soft'),
     grid: { stroke: ink('--line'), width: 1 },
     ticks: { show: false },
-    font: '12px system-ui, sans-serif',
+    font: "12px 'Segoe UI', 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif",
   }
   const edge = { stroke: ink('--canary-soft'), width: 0, points: { show: false } }
   return {
@@ -132,7 +132,10 @@ function plotOptions(element: HTMLElement): uPlot.Options {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    axes: [axis, { ...axis, size: 64, values: (_, splits) => splits.map(percent) }],
+    axes: [
+      { ...axis, values: (_, splits) => splits.map(timeOfDay) },
+      { ...axis, size: 64, values: (_, splits) => splits.map(percent) },
+    ],
     bands: [{ series: [1, 2], fill: ink('--canary-soft') }],
     series: [
       {},
@@ -143,6 +146,12 @@ function plotOptions(element: HTMLElement): uPlot.Options {
       { stroke: ink('--bad'), width: 1.5, dash: [8, 5], points: { show: false } },
     ],
   }
+}
+
+/** Seconds since 1970 as "15:04", or with seconds where the span is short. */
+function timeOfDay(seconds: number): string {
+  const text = moment(seconds * 1000).slice(11)
+  return text.endsWith(':00') ? text.slice(0, 5) : text
 }
 
 /** The chart as numbers, for whoever does not see it. */
