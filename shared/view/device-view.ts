@@ -125,12 +125,14 @@ function slotViews(device: DeviceResource): SlotView[] {
     const [model = '', slot = ''] = name.split(' ')
     const want = desired.find((d) => d.model === model && d.slot === slot)
     const have = reported.find((r) => r.model === model && r.slot === slot)
+    // The current release has what the candidate leaves; only the candidate's share is news.
+    const share = slot === 'candidate' ? (have?.trafficShare ?? 0) : 0
     return {
       model,
       slot,
       desired: want ? withShare(want.version, want.share) : '-',
       reported: have
-        ? `${withShare(have.version, slot === 'candidate' ? have.trafficShare : 0)} (${have.variant} on ${have.provider})`
+        ? `${withShare(have.version, share)} (${have.variant} on ${have.provider})`
         : '-',
       status: slotStatus(slot, want?.version, have?.version),
     }
