@@ -14,7 +14,7 @@ import type { ArtifactStore, Repository, Runtime, StateStore } from './ports.ts'
 import { buildServePlan } from './serve-plan.ts'
 import type { Spool } from './spool.ts'
 
-export type EffectOf<K extends DeviceEffect['kind']> = Extract<DeviceEffect, { kind: K }>
+type EffectOf<K extends DeviceEffect['kind']> = Extract<DeviceEffect, { kind: K }>
 
 type PerformTable = {
   readonly [K in DeviceEffect['kind']]: (effect: EffectOf<K>) => void | Promise<void>

@@ -28,11 +28,11 @@ const stampShape = {
   seq: countSchema,
 }
 
-export const armSchema = z.enum(['baseline', 'canary'])
+const armSchema = z.enum(['baseline', 'canary'])
 export type Arm = z.infer<typeof armSchema>
 
 /** What one arm did in an interval. */
-export const armWindowSchema = z.strictObject({
+const armWindowSchema = z.strictObject({
   arm: armSchema,
   version: versionSchema,
   variant: nameSchema,

@@ -33,7 +33,7 @@ export function sameRelease(a: ReleaseRef | null | undefined, b: ReleaseRef): bo
   return a?.target === b.target && a.sha256 === b.sha256
 }
 
-export function findInstalled(durable: DurableState, release: ReleaseRef): Installed | undefined {
+function findInstalled(durable: DurableState, release: ReleaseRef): Installed | undefined {
   return installedReleases(durable).find((installed) => sameRelease(installed, release))
 }
 
@@ -115,7 +115,7 @@ function arrangeModel(durable: DurableState, desired: Assignment, model: string)
   }
 }
 
-export function emptySlots(model: string): ModelSlots {
+function emptySlots(model: string): ModelSlots {
   return {
     model,
     current: null,

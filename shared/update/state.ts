@@ -45,7 +45,7 @@ export interface Job {
 }
 
 /** A job that failed for now: others get their turn until `retryAtMs`. */
-export interface Waiting {
+interface Waiting {
   readonly release: ReleaseRef
   /** The try that comes next. */
   readonly attempt: number

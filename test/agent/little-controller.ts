@@ -35,7 +35,7 @@ const [rootKey, targetsKey, onlineKey] = [1, 2, 3].map(signerOf) as [
   ReturnType<typeof signerOf>,
   ReturnType<typeof signerOf>,
 ]
-export const directorKey = signerOf(4)
+const directorKey = signerOf(4)
 const DAY_MS = 86_400_000
 
 export class LittleController {

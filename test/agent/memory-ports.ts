@@ -20,7 +20,7 @@ import { checkSync } from '../../shared/signing/keys.ts'
 import type { DurableState, ReleaseRef } from '../../shared/update/state.ts'
 import { aQualification, aSha } from '../fixtures/device-builders.ts'
 
-export class VirtualClock implements Clock {
+class VirtualClock implements Clock {
   #nowMs = 1_000_000
   #timers: { atMs: number; task: () => void }[] = []
 
@@ -52,7 +52,7 @@ export class VirtualClock implements Clock {
 }
 
 /** Until every promise that can go on without a timer has. */
-export async function settled(): Promise<void> {
+async function settled(): Promise<void> {
   for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
@@ -257,7 +257,7 @@ async function untilAborted(signal: AbortSignal): Promise<never> {
   })
 }
 
-export function aVariant(sha256: string, change: Partial<Variant> = {}): Variant {
+function aVariant(sha256: string, change: Partial<Variant> = {}): Variant {
   return {
     name: 'fp32',
     precision: 'fp32',
