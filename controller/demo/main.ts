@@ -84,8 +84,7 @@ async function main(): Promise<number> {
 }
 
 async function startController(running: Processes): Promise<{ stage: Stage; loginUrl: string }> {
-  const controller = running.start('controller', [
-    'controller',
+  const controller = running.start('controller', 'controller', [
     ...['--home', home, '--http-port', options['http-port'], '--mqtt-port', options['mqtt-port']],
     ...['--window-seconds', '2'],
   ])
@@ -106,8 +105,7 @@ async function startFleet(stage: Stage): Promise<void> {
   ])
   await publishRelease(stage, MODELS, '1.0.0')
   const agents = FLEET.map(({ device, profile, site }, i) =>
-    stage.processes.start(`agent-${device}`, [
-      'agent',
+    stage.processes.start(`agent-${device}`, 'agent', [
       ...['--controller', `http://127.0.0.1:${options['http-port']}`, '--token', token],
       ...['--home', resolve(home, 'devices', device), '--device', device, '--profile', profile],
       ...['--label', `site=${site}`, '--listen', `127.0.0.1:${localPort(i)}`],

@@ -9,7 +9,12 @@ import { createInterface } from 'node:readline'
 import { ProblemError } from '../../shared/kernel/result.ts'
 import { programAt } from '../../shared/node/program.ts'
 
-const LINNET = programAt(import.meta.url, '../cli/main')
+/** The command line, and the two programs it would start: the demo saves the process between. */
+const PROGRAMS = {
+  linnet: programAt(import.meta.url, '../cli/main'),
+  controller: programAt(import.meta.url, '../main'),
+  agent: programAt(import.meta.url, '../../agent/main'),
+}
 const STOP_GRACE_MS = 5_000
 
 export interface RunningProgram {
@@ -22,7 +27,7 @@ export interface RunningProgram {
 
 export interface Processes {
   /** Runs in the background; its output goes to `<logs>/<name>.log`. */
-  start(name: string, args: readonly string[]): RunningProgram
+  start(name: string, program: 'controller' | 'agent', args: readonly string[]): RunningProgram
   /** Runs to its end and returns its stdout as JSON. */
   command<T>(args: readonly string[]): Promise<T>
   stopAll(): Promise<void>
@@ -34,22 +39,21 @@ export function createProcesses(options: {
 }): Processes {
   const running = new Set<RunningProgram>()
   const environment = { ...process.env, NO_COLOR: '1', ...options.environment }
-  const launch = (args: readonly string[]): ChildProcess =>
-    spawn(process.execPath, [...LINNET.execArgv, LINNET.file, ...args], {
+  const launch = (program: keyof typeof PROGRAMS, args: readonly string[]): ChildProcess => {
+    const { execArgv, file } = PROGRAMS[program]
+    return spawn(process.execPath, [...execArgv, file, ...args], {
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
+  }
   return {
-    start(name, args) {
-      const program = follow(
-        name,
-        launch(args),
-        createWriteStream(join(options.logs, `${name}.log`)),
-      )
+    start(name, kind, args) {
+      const log = createWriteStream(join(options.logs, `${name}.log`))
+      const program = follow(name, launch(kind, args), log)
       running.add(program)
       return program
     },
-    command: (args) => runToEnd(launch([...args, '--json']), args),
+    command: (args) => runToEnd(launch('linnet', [...args, '--json']), args),
     async stopAll() {
       // Agents first: they say goodbye to a controller that still listens.
       for (const program of [...running].toReversed()) await program.stop()
