@@ -1,6 +1,6 @@
 /**
- * What the controller is told at its start: flags, then environment, then defaults. Invariant: without
- * `--insecure-listen` it listens on loopback only, because nothing here speaks TLS yet.
+ * What the controller is told at its start: flags, then environment, then defaults. Invariant:
+ * without `--insecure-listen` it listens on loopback only, because nothing here speaks TLS yet.
  */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'

@@ -136,7 +136,7 @@ async function openEmbeddedBroker(parts: BrokerParts): Promise<EmbeddedBroker> {
   }
 }
 
-/** Telemetry consumers use a bearer token as their password, devices a token of their own making. */
+/** A telemetry consumer's password is a bearer token, a device's a token of its own making. */
 function identify({ config, access, devices }: BrokerParts, credentials: Credentials) {
   const password = Buffer.from(credentials.password ?? []).toString('utf8')
   if (password.startsWith('lnt_') && access.admit(password) !== undefined) {

@@ -1,4 +1,6 @@
-/** What a command works with: the terminal, the folder, and the controller through its interface. */
+/**
+ * What a command works with: the terminal, the folder, and the controller through its interface.
+ */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'

@@ -1,4 +1,7 @@
-/** `linnet key`: the offline keys, and the first root, which ties them to the controller's online ones. */
+/**
+ * `linnet key`: the offline keys, and the first root, which ties them to the controller's online
+ * ones.
+ */
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Command } from 'commander'

@@ -65,7 +65,7 @@ Without --golden eight seeded vectors are derived by running the model.
 
 Examples:
   linnet release create --model m.onnx --name motor --version 1.1.0 --reference rows.csv
-  linnet release create --model m.onnx --variant int8=q.onnx:raspberry-pi-zero-2w --name motor --version 1.1.0
+  linnet release create --model m.onnx --variant int8=q.onnx:intel-n100 --name m --version 1.1.0
   linnet release create --spec release.json
 `,
     )

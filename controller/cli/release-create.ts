@@ -1,7 +1,7 @@
 /**
  * `linnet release create`: from model files to the folder of a release, `releases/N/X.Y.Z/` under
- * LINNET_HOME. Nothing is signed yet. Invariant: the folder appears whole or not at all, and is never
- * written again: a release is immutable.
+ * LINNET_HOME. Nothing is signed yet. Invariant: the folder appears whole or not at all, and is
+ * never written again: a release is immutable.
  */
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -112,7 +112,7 @@ async function loadVariants(spec: ReleaseSpec): Promise<LoadedVariant[]> {
   return loaded
 }
 
-/** What a device can serve and check. Errors (thrown): `release.unsupported_type`, `.unknown_rank`. */
+/** What a device can serve. Errors (thrown): `release.unsupported_type`, `.unknown_rank`. */
 function tensorSpec({ name, datatype, shape, rankKnown }: SignatureTensor): TensorSpec {
   const known = datatypeSchema.safeParse(datatype)
   if (!known.success) {

@@ -1,7 +1,7 @@
 /**
  * Golden vectors of a release: from a JSON file, from a folder of ONNX test data, or derived by the
- * qualifier. Invariant: what comes out fits the model's tensors by name, type and shape; outputs that
- * nobody gave are computed.
+ * qualifier. Invariant: what comes out fits the model's tensors by name, type and shape; outputs
+ * that nobody gave are computed.
  */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'

@@ -41,7 +41,7 @@ export async function publishRelease(
   )
 }
 
-/** All files that the metadata name must be there before the metadata are. @returns how many went. */
+/** All files that the metadata name must be there before them. @returns how many were sent. */
 async function uploadMissing(
   context: Context,
   folder: PublisherFolder,

@@ -1,6 +1,6 @@
 /**
- * The reference profile of a release from CSV: the first line names the columns, each further line is
- * one request. An empty cell is a missing value, `NaN` an invalid one.
+ * The reference profile of a release from CSV: the first line names the columns, each further line
+ * is one request. An empty cell is a missing value, `NaN` an invalid one.
  */
 import { readFile } from 'node:fs/promises'
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'

@@ -40,7 +40,7 @@ export interface SignOptions {
   readonly offline: boolean
 }
 
-/** Errors (thrown): `release.not_created`, `.already_signed`, `trust.no_root`, `tuf.*`, `key_file.*`. */
+/** Errors (thrown): `release.not_created`, `.already_signed`, `.changed`, `trust.no_root`, `tuf.*`. */
 export async function signRelease(
   context: Context,
   folder: PublisherFolder,
@@ -142,7 +142,7 @@ async function newestTargets(
  * What the controller publishes, verified from our own root. undefined where it publishes nothing
  * yet, or cannot be reached: then what is at hand decides.
  */
-export async function verifiedTargets(
+async function verifiedTargets(
   { baseUrl, terminal }: Context,
   folder: PublisherFolder,
 ): Promise<SignedTargets | undefined> {

@@ -1,6 +1,6 @@
 /**
- * What a release is made from: a `release.json` beside its files, or flags. Everything has a default
- * but model, version and at least one file.
+ * What a release is made from: a `release.json` beside its files, or flags. Everything has a
+ * default but model, version and at least one file.
  */
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -37,7 +37,7 @@ const releaseSpecSchema = z.strictObject({
     .max(32),
   /** Golden vectors: a JSON file, or a folder of ONNX test data; derived where absent. */
   golden: fileSchema.optional(),
-  /** How to make inputs for derived golden vectors: `{ "input": { "shape": [...], "min", "max" } }`. */
+  /** Inputs of derived golden vectors: `{ "input": { "shape": [1, 512], "min": 0 } }`. */
   inputSpec: z.record(z.string(), z.unknown()).optional(),
   /** CSV with one column for each feature. */
   reference: fileSchema.optional(),

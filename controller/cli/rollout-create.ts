@@ -1,4 +1,7 @@
-/** `linnet rollout create`: a specification from flags or a file, its plan in numbers, then the call. */
+/**
+ * `linnet rollout create`: a specification from flags or a file, its plan in numbers, then the
+ * call.
+ */
 import { readFile } from 'node:fs/promises'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'

@@ -51,6 +51,7 @@ export async function followRollout(
 
 function resultText(rollout: RolloutResource): string {
   const { totals, reason } = rollout
-  const requests = `${totals.canaryRequests} requests by the candidate, ${totals.canaryBad} of them bad`
+  const { canaryRequests, canaryBad } = totals
+  const requests = `${canaryRequests} requests by the candidate, ${canaryBad} of them bad`
   return `${rollout.id} ${rollout.state.replaceAll('_', ' ')}: ${reason.sentence} (${requests})`
 }

@@ -1,6 +1,6 @@
 /**
- * Where the command speaks: data on stdout, talk on stderr. Colour only on a terminal and never with
- * NO_COLOR (no-color.org); repainting only on a terminal, else one line for each change.
+ * Where the command speaks: data on stdout, talk on stderr. Colour only on a terminal and never
+ * with NO_COLOR (no-color.org); repainting only on a terminal, else one line for each change.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
 import type { Tone } from '../../shared/view/status.ts'

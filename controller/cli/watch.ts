@@ -1,6 +1,7 @@
 /**
  * Following something that changes: on a terminal the text is repainted, elsewhere what changed is
- * printed. A controller that restarts is waited for; what cannot be reached for a minute is an error.
+ * printed. A controller that restarts is waited for; what cannot be reached for a minute is an
+ * error.
  */
 import { ProblemError, toProblem } from '../../shared/kernel/result.ts'
 import type { Context } from './context.ts'

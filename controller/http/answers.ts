@@ -40,7 +40,7 @@ const STATUS: Readonly<Record<string, number>> = {
   too_many: 429,
 }
 
-export function statusOf(problem: Problem): number {
+function statusOf(problem: Problem): number {
   return STATUS[problem.code] ?? STATUS[problem.code.split('.').at(-1) ?? ''] ?? 422
 }
 

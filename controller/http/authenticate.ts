@@ -10,7 +10,7 @@ const COOKIE = 'linnet_session'
 
 /**
  * @returns undefined for a caller without credentials.
- * Errors: `auth.unknown` for a token that admits nobody, `http.origin` for a foreign page's request.
+ * Errors: `auth.unknown` for a token that admits nobody, `http.origin` for a foreign page.
  */
 export function authenticate(request: Request, access: AccessStore): Result<Actor | undefined> {
   const header = request.headers.get('authorization')

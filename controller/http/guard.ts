@@ -48,7 +48,7 @@ export function guard(hostNames: readonly string[]): MiddlewareHandler {
 }
 
 /** Errors: `http.host`, `http.origin`. */
-export function checkAddress(
+function checkAddress(
   request: Pick<Request, 'headers' | 'url'>,
   known: ReadonlySet<string>,
 ): Result<undefined> {

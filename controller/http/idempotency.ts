@@ -1,7 +1,7 @@
 /**
- * Idempotency keys: the same POST sent twice with the same key is done once, and answered twice with
- * the same bytes. Kept in memory for a day; at most 1,000: the oldest is forgotten first. Answers of
- * our own failures (5xx) are not kept, so that a retry may succeed.
+ * Idempotency keys: the same POST sent twice with the same key is done once, and answered twice
+ * with the same bytes. Kept in memory for a day; at most 1,000: the oldest is forgotten first.
+ * Answers of our own failures (5xx) are not kept, so that a retry may succeed.
  */
 import { createHash } from 'node:crypto'
 import { problemAnswer } from './answers.ts'

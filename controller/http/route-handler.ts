@@ -19,7 +19,7 @@ export interface RouteRequest<Id extends EndpointId> {
   readonly raw: Request
 }
 
-export type RouteAnswer<Id extends EndpointId> = (typeof ENDPOINTS)[Id]['answer'] extends 'json'
+type RouteAnswer<Id extends EndpointId> = (typeof ENDPOINTS)[Id]['answer'] extends 'json'
   ? Result<RouteResponse<Id>>
   : Result<Response>
 

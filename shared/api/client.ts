@@ -14,7 +14,7 @@ export interface FetchRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array
 }
-export interface FetchAnswer {
+interface FetchAnswer {
   readonly status: number
   text(): Promise<string>
 }
@@ -32,7 +32,7 @@ export interface ClientOptions {
 }
 
 /** Endpoints whose answer is JSON. */
-export type JsonEndpointId = {
+type JsonEndpointId = {
   [Id in EndpointId]: (typeof ENDPOINTS)[Id]['answer'] extends 'json' ? Id : never
 }[EndpointId]
 
@@ -70,6 +70,7 @@ async function send(
   endpoint: Endpoint,
   body: unknown,
 ): Promise<Result<unknown>> {
+  const { fetch: exchange } = options
   const headers: Record<string, string> = { accept: 'application/json' }
   if (options.token !== undefined) headers.authorization = `Bearer ${options.token}`
   if (endpoint.method === 'POST') headers['idempotency-key'] = options.newKey()
@@ -79,7 +80,7 @@ async function send(
   let status: number
   let text: string
   try {
-    const answer = await options.fetch(url, request)
+    const answer = await exchange(url, request)
     status = answer.status
     text = await answer.text()
   } catch (cause) {

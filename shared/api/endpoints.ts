@@ -2,8 +2,9 @@
  * Every HTTP endpoint as plain data: method, path, who may call it, what travels. No zod here, so
  * that the console can use the table without it; the schemas of the same ids are in routes.ts.
  *
- * `access` is the access matrix. `public` means without credentials, and each such row says why that
- * is no loss. The finer rule, which role may give which rollout command, is rollout/commands.ts.
+ * `access` is the access matrix. `public` means without credentials, and each such row says why
+ * that is no loss. The finer rule, which role may give which rollout command, is
+ * rollout/commands.ts.
  */
 import type { Role } from '../model/role.ts'
 
@@ -76,7 +77,7 @@ export const ENDPOINTS = {
   },
   session: read(`${API}/session`, 'Who the caller is.'),
   logout: { ...read(`${API}/session`, 'Ends the session.'), method: 'DELETE', status: 200 },
-  loginLinkCreate: post(`${API}/login-links`, 'A one-time link to the console.', ADMINS, 201),
+  loginLinkCreate: post(`${API}/login-links`, 'A link that signs a browser in, once.', ADMINS, 201),
   tokenList: read(`${API}/tokens`, 'Operator tokens, without their secrets.', ADMINS),
   tokenCreate: post(`${API}/tokens`, 'A bearer token with a role; shown once.', ADMINS, 201),
   tokenRevoke: { ...read(`${API}/tokens/{name}`, 'Revokes a token.', ADMINS), method: 'DELETE' },

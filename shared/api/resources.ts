@@ -1,6 +1,6 @@
 /**
- * What the controller says over HTTP: one zod schema per resource. Routes bind them (routes.ts), the
- * OpenAPI document is generated from them, CLI and console are typed by them.
+ * What the controller says over HTTP: one zod schema per resource. Routes bind them (routes.ts),
+ * the OpenAPI document is generated from them, CLI and console are typed by them.
  */
 import { z } from 'zod'
 import { verdictSchema } from '../judge/verdict.ts'
@@ -27,7 +27,7 @@ import { roleSchema } from '../model/role.ts'
 import { rolloutSpecSchema } from '../rollout/spec.ts'
 
 /** What the controller wants of one model on one device. */
-export const desiredModelSchema = z.strictObject({
+const desiredModelSchema = z.strictObject({
   model: nameSchema,
   current: versionSchema,
   candidate: versionSchema.nullable(),
@@ -71,23 +71,22 @@ export const releaseResourceSchema = z.strictObject({
 export type ReleaseResource = z.infer<typeof releaseResourceSchema>
 
 /** Counts of one arm that a verdict was made from, of one profile or of all (`*`). */
-export const armCountsSchema = z.strictObject({
+const armCountsSchema = z.strictObject({
   requests: countSchema,
   errors: countSchema,
   latencyBad: countSchema,
   labelled: countSchema,
   correct: countSchema,
 })
-export type ArmCounts = z.infer<typeof armCountsSchema>
 
-export const evidenceSchema = z.strictObject({
+const evidenceSchema = z.strictObject({
   profile: z.string().max(64),
   /** null where no release served before. */
   baseline: armCountsSchema.nullable(),
   canary: armCountsSchema,
 })
 
-export const reasonSchema = z.strictObject({ code: z.string(), sentence: z.string() })
+const reasonSchema = z.strictObject({ code: z.string(), sentence: z.string() })
 
 export const rolloutStateSchema = z.enum([
   'draft',
@@ -193,7 +192,7 @@ export const tokenResourceSchema = z.strictObject({
 export type TokenResource = z.infer<typeof tokenResourceSchema>
 
 /** One server-sent event: what changed, to be asked for again. Its id is the event id. */
-export const changeResourceSchema = z.strictObject({
+const changeResourceSchema = z.strictObject({
   id: countSchema,
   kind: z.enum(['device', 'release', 'rollout', 'decision', 'notice']),
   subject: z.string().max(160),

@@ -1,6 +1,7 @@
 /**
- * What travels over each endpoint, as zod schemas: the controller binds and checks them, OpenAPI and
- * the client's types come from them. Lists are wrapped in an object so that they can grow fields.
+ * What travels over each endpoint, as zod schemas: the controller binds and checks them, OpenAPI
+ * and the client's types come from them. Lists are wrapped in an object so that they can grow
+ * fields.
  */
 import { z } from 'zod'
 import { labelsSchema } from '../model/device.ts'
@@ -171,7 +172,7 @@ export type RouteQuery<Id extends EndpointId> = z.output<Routes[Id]['query']>
 export type RouteBody<Id extends EndpointId> = z.output<Routes[Id]['body']>
 export type RouteResponse<Id extends EndpointId> = z.output<Routes[Id]['response']>
 
-/** A part of a call: absent where there is nothing to say, optional where all of it has defaults. */
+/** A part of a call: absent where there is nothing to say, optional where all has defaults. */
 type Part<Key extends string, Value> = [Value] extends [undefined]
   ? unknown
   : Record<string, never> extends Value

@@ -28,10 +28,11 @@ export function fleetView(
   const { devices, health } = fleet
   const attention = attentionOf(fleet, nowMs)
   const waiting = attention.length
+  const { online, enrolled } = health.devices
   return {
     headline:
       waiting === 0
-        ? `Nothing waits for you: ${count(health.devices.online, 'device')} of ${grouped(health.devices.enrolled)} online.`
+        ? `Nothing waits for you: ${count(online, 'device')} of ${grouped(enrolled)} online.`
         : `${count(waiting, 'thing waits', 'things wait')} for you.`,
     attention: attention.slice(0, ATTENTION_MAX),
     attentionLeftOut: Math.max(0, waiting - ATTENTION_MAX),
@@ -72,9 +73,7 @@ function healthFacts(health: HealthResource): (readonly [string, string])[] {
     ['controller', `${health.status}, version ${health.version}`],
     ['root', health.rootVersion === null ? 'none' : `version ${health.rootVersion}`],
     ['broker', count(broker.clients, 'client')],
-    [
-      'messages',
-      `${grouped(messages.received)} received, ${grouped(messages.merged)} merged, ${grouped(messages.duplicates)} repeated, ${grouped(refused)} refused`,
-    ],
+    ['received', `${grouped(messages.received)} messages, ${grouped(messages.merged)} merged`],
+    ['not merged', `${grouped(messages.duplicates)} repeated, ${grouped(refused)} refused`],
   ]
 }

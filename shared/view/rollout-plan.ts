@@ -23,21 +23,26 @@ export function rolloutPlan(spec: RolloutSpec, devices: readonly DeviceResource[
     spec.baseline === null
       ? `first release ${spec.candidate}`
       : `${spec.baseline} to ${spec.candidate}`
+  const where = `${count(targeted.length, 'device')} of ${count(profiles, 'profile')}`
   const done = already === 0 ? '' : `; ${already} already run it`
   return {
-    sentence: `${spec.model}: ${change} on ${count(targeted.length, 'device')} of ${count(profiles, 'profile')}${away}${done}.`,
+    sentence: `${spec.model}: ${change} on ${where}${away}${done}.`,
     warnings: warningsOf(spec, targeted.length),
     waves: {
       columns: ['WAVE', 'DEVICES', 'REQUESTS', 'TIME', 'EVIDENCE'],
       rows: spec.waves.map((wave, i) => [
         String(i + 1),
         `${cohortSize(wave.percent, targeted.length)} (${wave.percent} %)`,
-        `${wave.trafficPercent} %${wave.shadowPercent > 0 ? `, shadow ${wave.shadowPercent} %` : ''}`,
+        trafficWords(wave),
         `at most ${duration(wave.maxSeconds * 1_000)}`,
         `${spec.policy.minRequests} requests, ${spec.policy.minRequestsPerProfile} of each profile`,
       ]),
     },
   }
+}
+
+function trafficWords({ trafficPercent, shadowPercent }: RolloutSpec['waves'][number]): string {
+  return `${trafficPercent} %${shadowPercent > 0 ? `, shadow ${shadowPercent} %` : ''}`
 }
 
 /** About so many: membership is by hash; at least one device is in every wave. */

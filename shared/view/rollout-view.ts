@@ -115,7 +115,7 @@ export interface RolloutDetail {
   readonly actions: readonly ActionView[]
 }
 
-export interface ActionView {
+interface ActionView {
   readonly command: string
   /** What it will do, in numbers. */
   readonly effect: string
@@ -260,21 +260,23 @@ function effectOf(rollout: RolloutResource, command: string): string {
   const offline = holding.filter((d) => !d.online).length
   const follow =
     offline === 0 ? '' : `; ${offline} ${offline === 1 ? 'is' : 'are'} offline and will follow`
-  const verb = holding.length === 1 ? 'goes' : 'go'
-  const back = `${count(holding.length, 'device')} ${verb} back to ${spec.baseline ?? 'nothing'}${follow}`
+  const all = count(rollout.devices.length, 'device')
+  const going = count(holding.length, 'device goes', 'devices go')
+  const back = `${going} back to ${spec.baseline ?? 'nothing'}${follow}`
+  const keeping = count(holding.length, 'device keeps', 'devices keep')
   const next = spec.waves[wave + 1]
   switch (command) {
     case 'start':
-      return `wave 1 begins: ${spec.waves[0]?.percent} % of ${count(rollout.devices.length, 'device')}`
+      return `wave 1 begins: ${spec.waves[0]?.percent} % of ${all}`
     case 'promote':
       return next === undefined
-        ? `${spec.candidate} becomes the release of ${count(rollout.devices.length, 'device')}`
-        : `wave ${wave + 2} begins: ${next.percent} % of ${count(rollout.devices.length, 'device')}`
+        ? `${spec.candidate} becomes the release of ${all}`
+        : `wave ${wave + 2} begins: ${next.percent} % of ${all}`
     case 'rollback':
     case 'abort':
       return back
     case 'pause':
-      return `nothing advances; ${count(holding.length, 'device keeps', 'devices keep')} serving ${spec.candidate}`
+      return `nothing advances; ${keeping} serving ${spec.candidate}`
     case 'resume':
       return `wave ${wave + 1} goes on`
     default:

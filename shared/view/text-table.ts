@@ -54,7 +54,7 @@ export function textFacts(facts: readonly (readonly [string, Cell])[], paint = p
     .join('\n')
 }
 
-export function cellText(cell: Cell): string {
+function cellText(cell: Cell): string {
   return typeof cell === 'string' ? cell : `${cell.glyph} ${cell.word}`
 }
 

@@ -1,4 +1,6 @@
-/** Times, counts and shares as words. Everything relative takes `nowMs`; nothing here has a clock. */
+/**
+ * Times, counts and shares as words. Everything relative takes `nowMs`; nothing here has a clock.
+ */
 
 const UNITS: readonly (readonly [ms: number, unit: string])[] = [
   [86_400_000, 'd'],
