@@ -97,7 +97,7 @@ runtimeContract('The Node runtime', async () => {
   }
 })
 
-describe('The model host', () => {
+describe('The model host', { timeout: 120_000 }, () => {
   let bench: Awaited<ReturnType<typeof createBench>>
   afterEach(() => bench.dispose())
   const collect = (runtime: NodeRuntime): RuntimeEvent[] => {

@@ -24,7 +24,7 @@ const options = (more: { providers?: ExecutionProvider[]; timeMsMax?: number } =
   signal: new AbortController().signal,
 })
 
-describe('Qualification', () => {
+describe('Qualification', { timeout: 120_000 }, () => {
   it('tries providers in the order of the profile and tells why it did not take the others', async () => {
     const proof = await qualifyInProcess(good, options({ providers: ['coreml', 'wasm', 'cpu'] }))
     expect(proof.ok).toBe(true)
@@ -94,7 +94,7 @@ describe('Qualification', () => {
   })
 })
 
-describe('The qualifier as a program', () => {
+describe('The qualifier as a program', { timeout: 120_000 }, () => {
   const { file, execArgv } = programAt(import.meta.url, '../../../agent/runtime/qualifier-main')
   const derive = (...args: string[]) =>
     promisify(execFile)(process.execPath, [...execArgv, file, 'derive', ...args])

@@ -95,7 +95,9 @@ const planOf = (generation: number, current: ResolvedRelease, previous?: Resolve
   ],
 })
 
-describe.skipIf(!isPresent)('With real models of ../shared/models (skipped when absent)', () => {
+const TITLE = 'With real models of ../shared/models (skipped when absent)'
+
+describe.skipIf(!isPresent)(TITLE, { timeout: 120_000 }, () => {
   it('refuses silero_vad_half for silero_vad, and takes silero_vad_16k_op15', async () => {
     const { sr: _, ...withoutRate } = SILERO_INPUTS
     const file = (name: string) => `silero-vad/${name}.onnx`
