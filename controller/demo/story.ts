@@ -44,6 +44,7 @@ const POLICY = {
   minRequestsPerProfile: 40,
   minLabels: 40,
   labels: 'required',
+  latencyBadShareMax: 0.3,
 } as const
 const POLL_MS = 250
 const ROLLOUT_TIMEOUT_MS = 240_000
