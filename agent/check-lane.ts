@@ -1,6 +1,7 @@
 /**
  * Checks assignments, the newest only. What could not be checked for now (release metadata out of
- * reach) is tried again until a newer one arrives: the broker does not repeat a retained message.
+ * reach, a clock that is not set yet) is tried again until a newer one arrives: the broker does not
+ * repeat a retained message.
  */
 
 import { err } from '../shared/kernel/result.ts'
@@ -25,11 +26,16 @@ export interface CheckPorts {
   readonly random: () => number
 }
 
+/** What a wrong clock refuses is right once the clock is. */
+const CLOCK_CODES: ReadonlySet<string> = new Set(['assignment.not_yet_valid', 'assignment.expired'])
+
 export function createCheckLane(
   { trust, clock, log, random }: CheckPorts,
   dispatch: (event: DeviceEvent) => void,
 ): CheckLane {
   let newest = 0
+  /** The newest assignment that was refused aloud. */
+  let told = 0
   let cancelRetry = (): void => undefined
 
   async function attempt(effect: CheckEffect, ticket: number, times: number): Promise<void> {
@@ -43,9 +49,12 @@ export function createCheckLane(
       return
     }
     const problem = checked.error
-    if (!isTransient(problem)) return dispatch({ kind: 'assignmentRefused', problem })
-    // Metadata that look like an attack are told of, once for each assignment, and tried again.
-    if (times === 1 && attackOf(problem)) dispatch({ kind: 'assignmentRefused', problem })
+    const mayPass = isTransient(problem) || CLOCK_CODES.has(problem.code)
+    // Told of once for each assignment, also where it is tried again.
+    const isWorthTelling = !isTransient(problem) || attackOf(problem) !== undefined
+    if (isWorthTelling && told !== newest) dispatch({ kind: 'assignmentRefused', problem })
+    if (isWorthTelling) told = newest
+    if (!mayPass) return
     log.warn('the assignment cannot be checked for now', { code: problem.code })
     const delayMs = backoffMs(times) * (0.5 + random() / 2)
     cancelRetry = clock.after(delayMs, () => void attempt(effect, ticket, times + 1))

@@ -16,16 +16,18 @@ export class Oscillator {
   readonly #world: World
   readonly #random: Prng
   readonly #weather: Weather
-  readonly #drift: number
+  #drift = 0
   #offsetMs = 0
 
   constructor(world: World, random: Prng, weather: Weather) {
     this.#world = world
     this.#random = random
     this.#weather = weather
-    const intensity = weather.of('clock')
-    this.#drift = intensity * DRIFT_MAX * (2 * random.unit() - 1)
-    if (intensity > 0) this.#jump()
+  }
+
+  start(): void {
+    this.#drift = this.#weather.of('clock') * DRIFT_MAX * (2 * this.#random.unit() - 1)
+    this.#jump()
   }
 
   /** A clock that heals is set right by the network, as by NTP. */

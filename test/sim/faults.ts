@@ -64,17 +64,22 @@ export function isFaultKind(text: string): text is FaultKind {
   return (FAULT_KINDS as readonly string[]).includes(text)
 }
 
-/** The faults in force now: the plan until they heal, then none. */
+/** The faults in force now: none at first, the plan from `rise` on, none again once healed. */
 export class Weather {
-  #plan: FaultPlan
+  readonly #planned: FaultPlan
+  #plan = NO_FAULTS
 
-  constructor(plan: FaultPlan) {
-    this.#plan = plan
+  constructor(planned: FaultPlan) {
+    this.#planned = planned
   }
 
   /** In [0, 1]; 0 is off. */
   of(kind: FaultKind): number {
     return this.#plan[kind]
+  }
+
+  rise(): void {
+    this.#plan = this.#planned
   }
 
   heal(): void {

@@ -32,7 +32,7 @@ export function specOf(candidate: string, baseline: string | null): RolloutSpec 
     baseline,
     waves: baseline === null ? [wave(100, 100)] : [wave(20, 25), wave(100, 50)],
     policy: { minRequests: 200, minRequestsPerProfile: 20, minLabels: 20 },
-    installFailureShareMax: 0.5,
+    installFailureShareMax: 0.4,
   })
 }
 

@@ -11,7 +11,6 @@ import {
   type Artifact,
   MANIFEST_FILE,
   type Manifest,
-  targetPath,
   type Variant,
 } from '../../shared/model/manifest.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
@@ -25,16 +24,37 @@ const ARTIFACT_BYTES = 400
 export interface PublishedRelease {
   readonly version: string
   readonly manifest: Manifest
-  readonly behaviour: Behaviour
+  /** By digest of the artifact. */
+  readonly behaviours: ReadonlyMap<string, Behaviour>
   /** Every file of the release by name, the manifest included. */
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
-/** A first release, a better one, and one that fails a quarter of its requests. */
-export const BEHAVIOURS: Readonly<Record<'1.0.0' | '1.1.0' | '1.2.0', Behaviour>> = {
-  '1.0.0': { ...HEALTHY, accuracy: 0.93 },
-  '1.1.0': HEALTHY,
-  '1.2.0': { ...HEALTHY, errorRate: 0.25, latencyMsMedian: 12, accuracy: 0.6 },
+type VariantName = 'fp32' | 'int8'
+
+const SLOW: Behaviour = { ...HEALTHY, latencyMsMedian: 18 }
+const MISFIT: Behaviour = {
+  ...HEALTHY,
+  qualificationProblem: { code: 'qualify.golden', message: 'The outputs are not the golden ones.' },
+}
+const FAILING: Behaviour = { ...HEALTHY, errorRate: 0.25, accuracy: 0.6 }
+
+/** The story that operators go through, in this order, and how it must end without faults. */
+export const STORY: readonly {
+  readonly version: string
+  readonly ends: 'promoted' | 'rolled_back'
+  readonly behaviours: Readonly<Record<VariantName, Behaviour>>
+}[] = [
+  { version: '1.0.0', ends: 'promoted', behaviours: same({ ...HEALTHY, accuracy: 0.93 }) },
+  { version: '1.1.0', ends: 'promoted', behaviours: same(HEALTHY) },
+  { version: '1.2.0', ends: 'rolled_back', behaviours: same(FAILING) },
+  { version: '1.3.0', ends: 'rolled_back', behaviours: { fp32: HEALTHY, int8: MISFIT } },
+  { version: '1.4.0', ends: 'rolled_back', behaviours: { fp32: HEALTHY, int8: SLOW } },
+  { version: '1.5.0', ends: 'promoted', behaviours: same(HEALTHY) },
+]
+
+function same(behaviour: Behaviour): Record<VariantName, Behaviour> {
+  return { fp32: behaviour, int8: behaviour }
 }
 
 export const PROFILES: readonly FirmwareProfile[] = [
@@ -42,13 +62,16 @@ export const PROFILES: readonly FirmwareProfile[] = [
   profile('sensor', ['int8']),
 ]
 
-export function publishRelease(version: string, behaviour: Behaviour): PublishedRelease {
+export function publishRelease(
+  version: string,
+  behaviours: Readonly<Record<VariantName, Behaviour>>,
+): PublishedRelease {
   const files = new Map<string, Uint8Array>()
   const add = (file: string, bytes: Uint8Array): Artifact => {
     files.set(file, bytes)
     return { file, sha256: sha256Hex(bytes), length: bytes.length }
   }
-  const variant = (name: 'fp32' | 'int8'): Variant => ({
+  const variant = (name: VariantName): Variant => ({
     name,
     precision: name,
     profiles: [],
@@ -58,7 +81,11 @@ export function publishRelease(version: string, behaviour: Behaviour): Published
   })
   const manifest = manifestOf(version, [variant('fp32'), variant('int8')])
   files.set(MANIFEST_FILE, utf8(JSON.stringify(manifest)))
-  return { version, manifest, behaviour, files }
+  const byDigest = manifest.variants.map(({ name, artifact }): [string, Behaviour] => [
+    artifact.sha256,
+    behaviours[name as VariantName],
+  ])
+  return { version, manifest, behaviours: new Map(byDigest), files }
 }
 
 export function targetsOf(

@@ -6,7 +6,7 @@ import type { Application } from '../../controller/application.ts'
 import type { Broker } from '../../controller/broker/broker.ts'
 import { type Controller, createController } from '../../controller/controller.ts'
 import type { Store } from '../../controller/db/store.ts'
-import { silentLog } from '../../controller/ports.ts'
+import type { Log } from '../../controller/ports.ts'
 import type { Blobs } from '../../controller/signing/blobs.ts'
 import type { OnlineSigners } from '../../controller/signing/online-keys.ts'
 import { assert } from '../../shared/kernel/assert.ts'
@@ -31,6 +31,8 @@ export interface SimControllerParts {
   readonly profiles: readonly FirmwareProfile[]
   readonly windowMs: number
   readonly tickMs: number
+  /** Something that the controller itself calls an error: there is no cause for one here. */
+  readonly onError: (message: string) => void
   /** Decides beside the weather whether the controller dies at this effect. */
   readonly diesAt?: ((effect: 'before batch' | 'after batch') => boolean) | undefined
 }
@@ -65,7 +67,7 @@ export class SimController {
         nowMs: () => world.nowMs(),
         after: (delayMs, task) => life.after(delayMs, task),
       },
-      log: silentLog,
+      log: this.#log(),
       openBroker: async () => mortalBroker(broker, life),
       urls: { mqttUrl: '', wsUrl: '' },
       reconcile: { windowMs },
@@ -110,6 +112,16 @@ export class SimController {
     return body === undefined ? { status: 404 } : { status: 200, body }
   }
 
+  #log(): Log {
+    const { world, onError } = this.#parts
+    return {
+      debug: () => undefined,
+      info: (fields, message) => world.trace.line('controller', `${message} ${told(fields)}`),
+      warn: (fields, message) => world.trace.line('controller', `${message} ${told(fields)}`),
+      error: (fields, message) => onError(`${message} ${told(fields)}`),
+    }
+  }
+
   #mortalStore(store: Store, life: Life): Store {
     const { weather, diesAt } = this.#parts
     const dies = (effect: 'before batch' | 'after batch'): boolean =>
@@ -127,6 +139,10 @@ export class SimController {
       },
     }
   }
+}
+
+function told(fields: object): string {
+  return JSON.stringify(fields).slice(0, 400)
 }
 
 /** A dead controller publishes nothing. */

@@ -82,6 +82,7 @@ export class SimDevice {
   install(root: Uint8Array): void {
     this.#disk.metadata.set('root', root)
     this.#line.start()
+    this.#oscillator.start()
     this.#scheduleRot(this.#random.split('rot'))
     this.#parts.world.after(this.#random.unit() * 10_000, () => this.#boot())
   }

@@ -83,7 +83,10 @@ class SimTransport implements Transport {
         },
       })
     }
-    if (session === undefined) return this.#retry()
+    if (session === undefined) {
+      this.#retry()
+      return
+    }
     this.#session = session
     this.#backoff.connected()
     session.subscribe()

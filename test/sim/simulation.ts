@@ -18,7 +18,7 @@ import { unconverged } from './convergence.ts'
 import { type FaultPlan, Weather } from './faults.ts'
 import type { Observe } from './observations.ts'
 import { type Operator, startOperator } from './operator.ts'
-import { BEHAVIOURS, PROFILES, type PublishedRelease, publishRelease } from './publisher.ts'
+import { PROFILES, type PublishedRelease, publishRelease, STORY } from './publisher.ts'
 import { createSimBroker, type SimBroker } from './sim-broker.ts'
 import { SimController, type SimControllerParts } from './sim-controller.ts'
 import { SimDevice, type SimDeviceParts } from './sim-device.ts'
@@ -39,7 +39,7 @@ export interface SimulationOptions extends Scenario {
   readonly windowMs?: number
   readonly requestsPerS?: number
   /** Releases that are rolled out, in this order. */
-  readonly versions?: readonly (keyof typeof BEHAVIOURS)[]
+  readonly versions?: readonly string[]
   readonly print?: ((line: string) => void) | undefined
   readonly checkers?: readonly Checker[]
   readonly goesAt?: SimDeviceParts['goesAt']
@@ -98,16 +98,15 @@ class Simulation {
     this.#weather = new Weather(faults)
     this.#watch = new Watch(checkers ?? safetyCheckers())
     this.#broker = createSimBroker(this.#world, FLEET)
-    this.#releases = (Object.keys(BEHAVIOURS) as (keyof typeof BEHAVIOURS)[]).map((version) =>
-      publishRelease(version, BEHAVIOURS[version]),
-    )
+    this.#releases = STORY.map(({ version, behaviours }) => publishRelease(version, behaviours))
     this.#ceremony = holdCeremony(this.#releases, signatures)
     this.#controller = new SimController({
       ...{ world: this.#world, weather: this.#weather, fleet: FLEET, store: this.#store },
       ...{ blobs: this.#blobs, broker: this.#broker, signers: this.#ceremony.online, diesAt },
       ...{ verifier: verifierOf(signatures), profiles: PROFILES },
       windowMs: options.windowMs ?? 60_000,
-      tickMs: devices > 500 ? 5_000 : 1_000,
+      tickMs: devices > 500 ? 5_000 : 2_000,
+      onError: (message) => this.#watch.violate('S0', `the controller failed: ${message}`),
     })
     this.#watchAssignments()
   }
@@ -115,21 +114,19 @@ class Simulation {
   /** Fleet enrolled, releases published, everything about to start. */
   async prepare(): Promise<void> {
     const { devices } = this.#options
-    const behaviours = new Map<string, Behaviour>()
-    for (const { manifest, behaviour, files } of this.#releases) {
-      for (const { artifact } of manifest.variants) behaviours.set(artifact.sha256, behaviour)
-      for (const bytes of files.values()) {
-        this.#observe({ kind: 'published', sha256: sha256Hex(bytes) })
-      }
+    const behaviours = new Map(this.#releases.flatMap((release) => [...release.behaviours]))
+    for (const bytes of this.#releases.flatMap(({ files }) => [...files.values()])) {
+      this.#observe({ kind: 'published', sha256: sha256Hex(bytes) })
     }
     for (let i = 0; i < devices; i++) this.#devices.push(this.#newDevice(i, behaviours))
     await this.#store.write(this.#devices.map((device) => enrolment(device, this.#world.nowMs())))
     await this.#publish()
+    this.#weather.rise()
     for (const device of this.#devices) device.install(this.#ceremony.root)
     this.#operator = startOperator(
       this.#world,
       () => this.#controller.application(),
-      this.#options.versions ?? Object.keys(BEHAVIOURS),
+      this.#options.versions ?? STORY.map(({ version }) => version),
     )
     this.#scheduleBrokerRestart()
   }
@@ -139,10 +136,7 @@ class Simulation {
     const isViolated = (): boolean => this.#watch.violations().length > 0
     const untilMs = startedMs + this.#options.minutes * 60_000
     await this.#world.run(untilMs, isViolated)
-    this.#world.trace.line(
-      'world',
-      `faults heal ${JSON.stringify((await this.#controller.application()?.health())?.messages)}`,
-    )
+    this.#world.trace.line('world', 'faults heal')
     this.#weather.heal()
     const healedMs = isViolated() ? null : await this.#converge()
     await this.#checkStore()
@@ -209,7 +203,7 @@ class Simulation {
       profile: PROFILES[index % PROFILES.length]!,
       signatures: signatures ?? 'cheap',
       serve: (path) => this.#controller.serve(path),
-      requestsPerS: requestsPerS ?? 1,
+      requestsPerS: requestsPerS ?? 5,
     })
   }
 
