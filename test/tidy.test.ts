@@ -143,7 +143,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
   },
   {
     from: /^controller\/cli\//,
-    may: ['shared', 'controller/cli', /^node:/, 'commander', 'yaml'],
+    may: ['shared', 'controller/cli', /^node:/, 'commander', 'yaml', 'zod'],
   },
   { from: /^controller\/demo\//, may: ['shared', 'controller/demo', 'controller/cli', /^node:/] },
   {
