@@ -1,0 +1,98 @@
+/**
+ * One proof in a worker of its own, from the page's side: give it the files, wait for its answer, and
+ * turn whatever else happens into a problem. A browser offers no limit on a worker's memory; one that
+ * takes too much ends by itself, and that is an answer as well.
+ */
+import { err, ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { Artifact } from '../../shared/model/manifest.ts'
+import type { HostExit } from '../runtime/host-process.ts'
+import type { QualifierAnswer, QualifierTask } from '../runtime/qualifier-protocol.ts'
+import { startWorkerLife } from './worker-life.ts'
+import type { EngineChoice } from './worker-protocol.ts'
+
+export type ReadArtifact = (
+  sha256: string,
+  lengthMax: number,
+) => Promise<Result<Uint8Array<ArrayBuffer>>>
+
+export interface WebProofOptions {
+  readonly script: URL
+  readonly engine: EngineChoice
+  /** Why there is no webgpu here. */
+  readonly gpuMissing: string
+  readonly readArtifact: ReadArtifact
+  readonly timeMsMax: number
+  readonly signal: AbortSignal
+}
+
+/** Errors: `artifact.missing`, `qualify.crashed`, `qualify.timeout`, `qualify.cancelled`. */
+export async function proveInWorker(
+  task: QualifierTask,
+  options: WebProofOptions,
+): Promise<Result<QualifierAnswer>> {
+  if (options.signal.aborted) return cancelled()
+  const missing = missingProvider(task, options)
+  if (missing !== undefined) return ok({ outcome: 'unavailable', reason: missing })
+  const read = ({ sha256, length }: Artifact) => options.readArtifact(sha256, length)
+  const model = await read(task.variant.artifact)
+  if (!model.ok) return ok({ outcome: 'inadmissible', problem: model.error })
+  const golden = await read(task.variant.golden)
+  if (!golden.ok) return ok({ outcome: 'inadmissible', problem: golden.error })
+  return runProof(task, model.value, golden.value, options)
+}
+
+function missingProvider(
+  { provider }: QualifierTask,
+  { engine, gpuMissing }: WebProofOptions,
+): string | undefined {
+  if (provider === 'wasm' || (provider === 'webgpu' && engine.gpu)) return undefined
+  if (provider === 'webgpu') return `not available: ${gpuMissing}`
+  return 'not available: Linnet runs wasm and webgpu in browsers'
+}
+
+function runProof(
+  task: QualifierTask,
+  model: Uint8Array<ArrayBuffer>,
+  golden: Uint8Array<ArrayBuffer>,
+  { script, engine, timeMsMax, signal }: WebProofOptions,
+): Promise<Result<QualifierAnswer>> {
+  return new Promise((resolve) => {
+    const settle = (result: Result<QualifierAnswer>): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', stop)
+      resolve(result)
+      life.kill()
+    }
+    const stop = (): void => settle(cancelled())
+    const life = startWorkerLife({
+      script,
+      first: { kind: 'prove', order: { engine, task, model, golden } },
+      hangMs: timeMsMax,
+      loadMsMax: timeMsMax,
+      onMessage: (message) => {
+        if (message.kind === 'proved') settle(ok(message.answer))
+      },
+      onExit: (exit) => settle(err(crashed(exit))),
+    })
+    const timer = setTimeout(() => settle(timedOut(timeMsMax)), timeMsMax)
+    signal.addEventListener('abort', stop, { once: true })
+  })
+}
+
+function cancelled(): Result<never> {
+  return refuse('qualify.cancelled', 'The qualification was cancelled.')
+}
+
+function timedOut(timeMsMax: number): Result<never> {
+  return refuse('qualify.timeout', 'The model did not finish its qualification in time.', {
+    expected: `at most ${timeMsMax} ms`,
+  })
+}
+
+function crashed({ signal }: HostExit): Problem {
+  return {
+    code: 'qualify.crashed',
+    message: 'The model broke the worker in which it was tried.',
+    found: signal ?? 'no reason given',
+  }
+}

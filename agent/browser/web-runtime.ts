@@ -1,0 +1,213 @@
+/**
+ * The `Runtime` of a browser: models run in a worker, candidates are proved in workers of their own,
+ * and this object keeps both in line from the page, as node-runtime.ts does on Node.
+ *
+ * Invariants: no model code runs on the page's thread; the plan survives the worker, so one that dies
+ * is replaced and told again; every `serve` resolves; requests under way at a death are refused at once.
+ */
+import { ok, type Problem, type Result } from '../../shared/kernel/result.ts'
+import type { FirmwareProfile } from '../../shared/model/profile.ts'
+import { checkCompatible } from '../../shared/onnx/compatibility.ts'
+import type { ResolvedRelease, Runtime, RuntimeEvent, SmallFiles } from '../ports.ts'
+import { shaOf } from '../runtime/host-plan.ts'
+import { createIntervalMerge } from '../runtime/interval-merge.ts'
+import { createPlanKeeper } from '../runtime/plan-keeper.ts'
+import { type QualifyOptions, qualifyRelease } from '../runtime/qualify-release.ts'
+import { createLocalRequests, type LocalFetch } from './local-requests.ts'
+import { proveInWorker, type ReadArtifact } from './web-qualifier.ts'
+import { openWebSettings } from './web-settings.ts'
+import { startWorkerLife, type WorkerLife, type WorkerLifeOptions } from './worker-life.ts'
+import type { EngineChoice, FromWorker } from './worker-protocol.ts'
+
+export interface WebRuntimeOptions {
+  readonly device: string
+  readonly boot: string
+  readonly profile: FirmwareProfile
+  readonly engine: EngineChoice
+  /** Why `engine.gpu` is false. */
+  readonly gpuMissing: string
+  /** runtime-worker-main.js, with the files of ONNX Runtime Web beside it. */
+  readonly script: URL
+  readonly readArtifact: ReadArtifact
+  readonly settings: SmallFiles
+  /** Told after each attempt of a qualification. */
+  readonly onAttempt?: QualifyOptions['onAttempt']
+  readonly limits?: Partial<WebRuntimeLimits>
+}
+
+export interface WebRuntimeLimits {
+  readonly deadlineMsMax: number
+  /** A run that blocks the worker longer is a hang: the worker is ended. */
+  readonly hangMs: number
+  readonly loadMsMax: number
+  /** For one attempt. */
+  readonly qualifyMsMax: number
+  readonly queueLengthMax: number
+  readonly requestBytesMax: number
+  /** Counts of at most this long are lost when the worker dies. */
+  readonly flushMs: number
+}
+
+const LIMITS: WebRuntimeLimits = {
+  deadlineMsMax: 10_000,
+  hangMs: 15_000,
+  loadMsMax: 120_000,
+  qualifyMsMax: 90_000,
+  queueLengthMax: 256,
+  requestBytesMax: 64 * 1024 * 1024,
+  flushMs: 500,
+}
+const INTERVAL_CHECK_MS = 250
+const CLOSE_MS_MAX = 5_000
+const HOST_GONE: Problem = {
+  code: 'infer.not_ready',
+  message: 'The model host ended while it had this request.',
+  next: 'try again in 1 s',
+}
+
+export interface WebRuntime extends Runtime {
+  /** The local API (Open Inference Protocol v2). */
+  readonly fetch: LocalFetch
+  /** Ends the worker and starts another, for example after the GPU was lost. */
+  restartHost(): void
+}
+
+export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebRuntime> {
+  const limits = { ...LIMITS, ...options.limits }
+  const settings = await openWebSettings(options.settings, options.engine.threads)
+  const artifactPath = (sha256: string): string => sha256
+  const handlers: ((event: RuntimeEvent) => void)[] = []
+  const emit = (event: RuntimeEvent): void => {
+    for (const handler of handlers) handler(event)
+  }
+  const intervals = createIntervalMerge(
+    () => keeper.plan().windowMs,
+    (interval) => emit({ kind: 'interval', interval }),
+  )
+  const keeper = createPlanKeeper({
+    artifactPath,
+    settings: settings.get,
+    send: (plan) => host.send({ kind: 'plan', plan }),
+    emit,
+    addInterval: intervals.add,
+  })
+  const requests = createLocalRequests((message, moved) => host.send(message, moved))
+  const host = createWorkerHost(options, limits, {
+    onReady: keeper.tell,
+    onExit: (exit) => {
+      requests.failAll(HOST_GONE)
+      return keeper.onExit(exit)
+    },
+    onMessage: (message) => {
+      if (message.kind === 'counted') intervals.add(message.interval)
+      else if (message.kind === 'served') keeper.onServed(message.planId, message.outcome)
+      else if (message.kind === 'broke') keeper.condemn(message.sha256, message.problem)
+      else if (message.kind === 'response') requests.answered(message.id, message.response)
+    },
+  })
+  const timer = setInterval(() => intervals.close(Date.now()), INTERVAL_CHECK_MS)
+
+  async function qualify(release: ResolvedRelease, signal: AbortSignal) {
+    const { model, sha256 } = release.release
+    const current = keeper.plan().models.find((served) => served.model === model)?.current
+    if (current && shaOf(current) !== sha256) {
+      const compatible = checkCompatible(release.manifest, current.resolved.manifest)
+      if (!compatible.ok) return compatible
+    }
+    const { profile, onAttempt } = options
+    const proof = await qualifyRelease(release, {
+      profile,
+      artifactPath,
+      prove: (task) => proveInWorker(task, { ...options, timeMsMax: limits.qualifyMsMax, signal }),
+      choose: 'fastest',
+      ...(onAttempt && { onAttempt }),
+    })
+    if (!proof.ok) return proof
+    await settings.put(sha256, proof.value.settings)
+    return ok(proof.value.qualification)
+  }
+
+  return {
+    qualify,
+    serve: keeper.serve,
+    fetch: requests.fetch,
+    restartHost: host.restart,
+    onEvent: (handler) => void handlers.push(handler),
+    async close() {
+      clearInterval(timer)
+      await host.close()
+      requests.failAll(HOST_GONE)
+      intervals.close(Date.now(), true)
+      keeper.close()
+    },
+  }
+}
+
+interface WorkerHostEvents {
+  onReady(): void
+  onMessage(message: FromWorker): void
+  /** @returns how long to wait before the next life. */
+  onExit: (exit: Parameters<WorkerLifeOptions['onExit']>[0]) => number
+}
+
+/** One life after the other. */
+function createWorkerHost(
+  { device, boot, engine, script, readArtifact }: WebRuntimeOptions,
+  { hangMs, loadMsMax, ...request }: WebRuntimeLimits,
+  events: WorkerHostEvents,
+) {
+  let incarnation = 0
+  let isReady = false
+  let onClosed: (() => void) | undefined
+
+  async function provide(sha256: string, length: number): Promise<void> {
+    const bytes: Result<Uint8Array<ArrayBuffer>> = await readArtifact(sha256, length)
+    life.send({ kind: 'artifact', sha256, bytes }, bytes.ok ? [bytes.value.buffer] : [])
+  }
+
+  function start(): WorkerLife {
+    incarnation += 1
+    const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs } = request
+    const limits = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
+    return startWorkerLife({
+      script,
+      first: { kind: 'host', options: { engine, device, boot, incarnation, ...limits } },
+      hangMs,
+      loadMsMax,
+      onMessage(message) {
+        if (message.kind === 'ready') {
+          isReady = true
+          events.onReady()
+        } else if (message.kind === 'need') void provide(message.sha256, message.length)
+        else if (message.kind === 'closed') onClosed?.()
+        else events.onMessage(message)
+      },
+      onExit(exit) {
+        isReady = false
+        onClosed?.()
+        if (onClosed !== undefined) return
+        const delayMs = events.onExit(exit)
+        setTimeout(() => {
+          if (onClosed === undefined) life = start()
+        }, delayMs)
+      },
+    })
+  }
+  let life = start()
+
+  return {
+    send(message: Parameters<WorkerLife['send']>[0], moved?: Transferable[]): boolean {
+      if (isReady) life.send(message, moved)
+      return isReady
+    },
+    restart: () => life.kill(),
+    async close(): Promise<void> {
+      await new Promise<void>((resolve) => {
+        onClosed = resolve
+        setTimeout(resolve, isReady ? CLOSE_MS_MAX : 0)
+        life.send({ kind: 'close' })
+      })
+      life.kill()
+    },
+  }
+}
