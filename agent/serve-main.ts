@@ -1,0 +1,193 @@
+#!/usr/bin/env node
+/**
+ * `linnet serve FILE.onnx... | DIR`: the data plane alone, for development and for trying a model. The
+ * same qualification, host, API and metrics as on a device; no controller, no signatures, which it
+ * says, and therefore loopback only. Composition root of its process.
+ */
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { availableParallelism, tmpdir, totalmem } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { describeProblem, ProblemError, unwrap } from '../shared/kernel/result.ts'
+import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
+import type { Artifact, Manifest, Variant } from '../shared/model/manifest.ts'
+import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
+import { readModelSignature } from '../shared/onnx/model-signature.ts'
+import type { ResolvedRelease, ServedModel } from './ports.ts'
+import { deriveInProcess } from './runtime/derive-in-process.ts'
+import { createNodeRuntime, type NodeRuntime } from './runtime/node-runtime.ts'
+import { findModels, type ModelFile } from './serve/model-folder.ts'
+
+const USAGE = `linnet serve FILE.onnx... | DIR [options]
+  --listen HOST:PORT           loopback only (127.0.0.1:8000; port 0 takes any)
+  --socket PATH                a Unix socket as well
+  --execution-providers LIST   in order of preference (cpu)
+  --threads N                  most threads for one run (1)
+  --input-spec JSON            how to make trial inputs: { "x": { "shape": [1, 3], "min": 0 } }`
+
+const DERIVE_MS_MAX = 300_000
+const MB = 2 ** 20
+
+interface Options {
+  readonly paths: readonly string[]
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly socketPath: string | null
+  readonly profile: FirmwareProfile
+  readonly spec: InputSpec
+}
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`)
+
+async function main(): Promise<void> {
+  const options = readOptions()
+  const models = unwrap(await findModels(options.paths))
+  const folder = await mkdtemp(join(tmpdir(), 'linnet-serve-'))
+  const files = new Map<string, string>()
+  say('Unsigned models, for development: nothing here was verified. Loopback only.')
+  const { listen, socketPath, profile } = options
+  const runtime = createNodeRuntime({
+    ...{ device: 'local', boot: 'serve', profile, directory: folder, listen, socketPath },
+    artifactPath: (sha256) => files.get(sha256),
+  })
+  stopOnSignals(runtime, folder)
+  const address = unwrap(await runtime.address())
+  const served: ServedModel[] = []
+  for (const model of models) {
+    const found = await bring(model, options, runtime, files, folder)
+    if (found !== undefined) served.push(found)
+  }
+  if (served.length === 0) throw new Error('no model could be served')
+  const outcome = await runtime.serve({ generation: 1, windowMs: 60_000, models: served })
+  if (!outcome.served) for (const { problem } of outcome.broken) say(describeProblem(problem))
+  for (const { model } of served) {
+    process.stdout.write(`http://${listen.host}:${address.port}/v2/models/${model}\n`)
+  }
+}
+
+/** Describes, proves and prepares one model; says why it cannot be served. */
+async function bring(
+  file: ModelFile,
+  { spec }: Options,
+  runtime: NodeRuntime,
+  files: Map<string, string>,
+  folder: string,
+): Promise<ServedModel | undefined> {
+  const golden = join(folder, `${file.model}.golden`)
+  const path = resolve(file.path)
+  const derived = await deriveInProcess(path, golden, await specFor(path, spec), DERIVE_MS_MAX)
+  if (!derived.ok) return void say(`${file.model}: ${describeProblem(derived.error)}`)
+  const release = await describeRelease(file, golden, derived.value, files)
+  const proof = await runtime.qualify(release, new AbortController().signal)
+  if (!proof.ok) return void say(`${file.model}: ${describeProblem(proof.error)}`)
+  const { chosen, loadMs, steadyMsP50, attempts } = proof.value
+  for (const { provider, outcome, reason } of attempts) {
+    if (outcome !== 'chosen') say(`${file.model}: ${provider} ${outcome}: ${reason}`)
+  }
+  const times = `loads in ${loadMs.toFixed(0)} ms, runs in ${steadyMsP50.toFixed(2)} ms`
+  say(`${file.model}: ${chosen}, ${times}`)
+  return {
+    ...{ model: file.model, candidate: null, previous: null, rollout: null },
+    ...{ trafficShare: 0, shadow: 0 },
+    current: { resolved: release, provider: chosen, modelPath: path },
+  }
+}
+
+/** One specification serves several models: each takes what names its inputs. */
+async function specFor(path: string, spec: InputSpec): Promise<InputSpec> {
+  const signature = readModelSignature(await readFile(path))
+  if (!signature.ok) return {}
+  const names = new Set(signature.value.inputs.map(({ name }) => name))
+  return Object.fromEntries(Object.entries(spec).filter(([name]) => names.has(name)))
+}
+
+async function describeRelease(
+  { model, version, path }: ModelFile,
+  goldenPath: string,
+  { inputs, outputs }: Pick<Manifest, 'inputs' | 'outputs'>,
+  files: Map<string, string>,
+): Promise<ResolvedRelease> {
+  const artifact = await artifactAt(resolve(path), 'fp32.onnx', files)
+  const golden = await artifactAt(goldenPath, 'golden.bin', files)
+  const tolerance = { absolute: 1e-4, relative: 1e-3 }
+  const variant: Variant = {
+    ...{ name: 'fp32', precision: 'fp32', profiles: [], artifact, golden, tolerance },
+  }
+  const manifest: Manifest = {
+    ...{ schema: 'linnet.manifest.v1', model, version, createdAtMs: 0, inputs, outputs },
+    ...{ finiteInputs: [], variants: [variant], features: [], reference: [], classes: null },
+    // Nobody promised anything; a minute is where a client would have given up.
+    serviceLevels: {
+      ...{ latencyMsMax: 60_000, latencyBadShareMax: 1, errorRateMax: 1, qualityDropMax: 1 },
+    },
+    ...{ lineage: {}, evaluation: {}, description: '' },
+  }
+  const { sha256, length } = artifact
+  const target = `${model}/${version}/fp32.onnx`
+  const release = { model, version, variant: 'fp32', target, sha256, length }
+  return { release, manifest, variant }
+}
+
+async function artifactAt(
+  path: string,
+  file: string,
+  files: Map<string, string>,
+): Promise<Artifact> {
+  const bytes = await readFile(path)
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  files.set(sha256, path)
+  return { file, sha256, length: bytes.length }
+}
+
+function readOptions(): Options {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      listen: { type: 'string', default: '127.0.0.1:8000' },
+      socket: { type: 'string' },
+      'execution-providers': { type: 'string', default: 'cpu' },
+      threads: { type: 'string', default: '1' },
+      'input-spec': { type: 'string', default: '{}' },
+    },
+  })
+  const listen = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):(\d{1,5})$/.exec(values.listen)
+  if (positionals.length === 0 || listen === null) throw new Error(USAGE)
+  const host = listen[1]!.replace(/^\[|\]$/g, '')
+  return {
+    paths: positionals,
+    listen: { host, port: Number(listen[2]) },
+    socketPath: values.socket ?? null,
+    profile: localProfile(values['execution-providers'], Number(values.threads)),
+    spec: inputSpecSchema.parse(JSON.parse(values['input-spec'])),
+  }
+}
+
+/** This machine, with nothing held back but a half of its memory. */
+function localProfile(providers: string, threads: number): FirmwareProfile {
+  const cores = availableParallelism()
+  const memoryMb = Math.floor(totalmem() / MB)
+  return {
+    ...{ name: 'local', title: 'This machine', sources: [], memoryMb, precisions: ['fp32'] },
+    cpu: { architecture: process.arch, cores },
+    executionProviders: providers.split(',').map((name) => executionProviderSchema.parse(name)),
+    limits: {
+      ...{ artifactBytesMax: 2 ** 31 - 1, sessionMemoryMb: Math.floor(memoryMb / 2) },
+      ...{ threadsMax: Math.max(1, Math.min(cores, threads || 1)), diskMb: 1 },
+    },
+  }
+}
+
+function stopOnSignals(runtime: NodeRuntime, folder: string): void {
+  const stop = async (): Promise<void> => {
+    await runtime.close()
+    await rm(folder, { recursive: true, force: true })
+    process.exit(0)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop())
+}
+
+main().catch((cause: unknown) => {
+  const isKnown = cause instanceof ProblemError
+  say(isKnown ? describeProblem(cause.problem) : cause instanceof Error ? cause.message : 'failed')
+  process.exit(2)
+})
