@@ -1,8 +1,9 @@
 /**
  * Downloads from servers that are not trusted: a limit on bytes, a deadline for the whole, and a
  * least throughput, so that neither endless data nor one byte a second holds a device up. What the
- * bytes are worth is for others to verify.
+ * bytes are worth is for others to verify. Needs nothing but `fetch`, so browsers use it too.
  */
+import { concatBytes } from '../kernel/bytes.ts'
 import { type Problem, toProblem } from '../kernel/result.ts'
 import type { FetchReply } from '../signing/tuf/effects.ts'
 
@@ -64,7 +65,7 @@ export async function fetchBounded(url: string, limits: DownloadLimits): Promise
   const chunks: Uint8Array[] = []
   const outcome = await download(url, limits, (chunk) => void chunks.push(chunk))
   if (outcome.kind !== 'complete') return outcome
-  return { kind: 'fetched', bytes: new Uint8Array(Buffer.concat(chunks)) }
+  return { kind: 'fetched', bytes: concatBytes(...chunks) }
 }
 
 interface Watch {
