@@ -18,6 +18,9 @@ const ARGUMENTS = [
   '--disable-sync',
 ]
 
+/** Well below the limit of a test, so that what was waited for is named. */
+const ACTION_MS = 12_000
+
 type NewPage = (options?: Parameters<Browser['newPage']>[0]) => Promise<Page>
 
 /** One browser for all tests of the block; each page has cookies of its own. */
@@ -30,6 +33,10 @@ export function describeInChromium(name: string, body: (newPage: NewPage) => voi
       browser = await chromium.launch({ executablePath: EXECUTABLE, args: ARGUMENTS })
     })
     afterAll(() => browser?.close())
-    body((options) => browser.newPage({ viewport: { width: 1360, height: 860 }, ...options }))
+    body(async (options) => {
+      const page = await browser.newPage({ viewport: { width: 1360, height: 860 }, ...options })
+      page.setDefaultTimeout(ACTION_MS)
+      return page
+    })
   })
 }

@@ -1,13 +1,23 @@
-/** The console, built as the build builds it, into a folder of the test's own. */
-import { cp, mkdir } from 'node:fs/promises'
+/** The console, built as the build builds it, once for a test file, into a folder of its own. */
+import { rmSync } from 'node:fs'
+import { cp, mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 
 const CONSOLE = resolve(import.meta.dirname, '../../controller/console')
 
-/** @returns the folder. */
-export async function buildConsole(folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true })
+let built: Promise<string> | undefined
+
+/** @returns the folder; it goes when the process does. */
+export function buildConsole(): Promise<string> {
+  built ??= buildInto()
+  return built
+}
+
+async function buildInto(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'linnet-bundle-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   await build({
     entryPoints: [join(CONSOLE, 'main.tsx')],
     outdir: folder,

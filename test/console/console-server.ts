@@ -54,7 +54,7 @@ export interface ConsoleServer {
 
 export async function startConsoleServer(fleet: Fleet): Promise<ConsoleServer> {
   const home = await mkdtemp(join(tmpdir(), 'linnet-console-'))
-  const consoleFolder = await buildConsole(join(home, 'public'))
+  const consoleFolder = await buildConsole()
   const commands: GivenCommand[] = []
   const listeners = new Set<(change: Change) => void>()
   let changeId = 0

@@ -148,7 +148,7 @@ describeInChromium('the console', (newPage) => {
     const dialog = page.getByRole('dialog')
     await dialog.getByText('5 devices go back to 1.1.0').waitFor()
     await dialog.getByText('linnet rollout rollback r-c204').waitFor()
-    await dialog.locator('[data-confirm]').click()
+    await dialog.locator('[data-confirm]').click({ force: true })
     expect(server.commands).toEqual([])
     await dialog.getByRole('textbox').fill('1.3.0')
     await dialog.locator('[data-confirm]').click()
@@ -176,7 +176,7 @@ describeInChromium('the console', (newPage) => {
     await open('#/rollouts/r-c204', 'viewer')
     await page.getByText('Not possible now').click()
     await page.getByText('It takes the role operator or admin; you are viewer.').first().waitFor()
-    await page.locator('[data-command=pause]').click()
+    await page.locator('[data-command=pause]').click({ force: true })
     expect(server.commands).toEqual([])
   })
 
