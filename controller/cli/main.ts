@@ -20,6 +20,7 @@ Start with:
   linnet demo                                a fleet on this machine, and the whole story
   linnet controller                          the controller with broker, database and console
   linnet agent --controller URL --token T    a device
+  linnet serve FILE.onnx                     a model alone, unsigned, to try it
 
 Exit codes: 0 done, 1 usage, 2 refused, 3 rollout failed or rolled back, 4 time out, 5 unreachable.
 `
@@ -34,6 +35,7 @@ export function buildProgram(): Command {
   program.command('demo').description('a fleet on this machine, told its story (--once --json)')
   program.command('controller').description('start the controller')
   program.command('agent').description('start an agent: a device of the fleet')
+  program.command('serve').description('serve ONNX files on this machine, unsigned, to try them')
   for (const commands of [
     keyCommands(),
     releaseCommands(),

@@ -9,6 +9,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   controller: '../main',
   agent: '../../agent/main',
   demo: '../demo/main',
+  serve: '../../agent/serve-main',
 }
 
 export function isProgram(name: string | undefined): name is string {
