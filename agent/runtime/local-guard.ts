@@ -12,8 +12,8 @@ import type { Problem } from '../../shared/kernel/result.ts'
 import type { ServiceLevels } from '../../shared/model/manifest.ts'
 
 const LOG_EVIDENCE_MIN = Math.log(1e6)
-/** Fewer bad requests than this are an incident, not a release. */
-const BAD_COUNT_MIN = 20
+/** The last resort of one device: the fleet's verdict sees more devices and mostly comes before. */
+const BAD_COUNT_MIN = 50
 /** A limit of zero would make one bad request infinitely strong evidence. */
 const SHARE_LEAST = 1e-4
 /**

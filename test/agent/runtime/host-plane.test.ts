@@ -192,7 +192,7 @@ describe('The local guard in the plane', () => {
     plane.put(low(), { candidate: failing(), trafficShare: 500_000 })
     let failed = 0
     for (let i = 0; i < 200; i++) if (!(await ask(plane)).ok) failed += 1
-    expect(failed).toBe(20)
+    expect(failed).toBe(50)
     expect(plane.broke).toMatchObject([{ version: '1.2.0', problem: { code: 'guard.error_rate' } }])
     expect(plane.flush().map(({ share, arms }) => [share, arms.length])).toEqual([
       [500_000, 2],
@@ -203,10 +203,10 @@ describe('The local guard in the plane', () => {
   it('leaves a failing release in place where there is nothing to fall back to', async () => {
     const plane = buildPlane()
     plane.put(failing())
-    for (let i = 0; i < 50; i++) await ask(plane)
+    for (let i = 0; i < 100; i++) await ask(plane)
     expect(plane.broke).toEqual([])
     plane.put(failing(), { previous: low(), generation: 2 })
-    for (let i = 0; i < 50; i++) await ask(plane)
+    for (let i = 0; i < 100; i++) await ask(plane)
     expect(plane.broke).toHaveLength(1)
   })
 })

@@ -34,23 +34,23 @@ function watchAll(
 const times = (n: number, request: GuardedRequest) => Array.from({ length: n }, () => request)
 
 describe('The local guard', () => {
-  it('stops a release that always fails at its twentieth failure', () => {
-    expect(guardProblem(watchAll(times(19, FAILED)), LEVELS)).toBeUndefined()
-    expect(guardProblem(watchAll(times(20, FAILED)), LEVELS)).toMatchObject({
+  it('stops a release that always fails at its fiftieth failure', () => {
+    expect(guardProblem(watchAll(times(49, FAILED)), LEVELS)).toBeUndefined()
+    expect(guardProblem(watchAll(times(50, FAILED)), LEVELS)).toMatchObject({
       code: 'guard.error_rate',
       expected: 'at most 1 % failed requests',
-      found: '20 of the last 20',
+      found: '50 of the last 50',
     })
   })
 
   it('finds a release that goes bad after a good week as fast', () => {
-    const state = watchAll([...times(50_000, GOOD), ...times(20, FAILED)])
+    const state = watchAll([...times(50_000, GOOD), ...times(50, FAILED)])
     expect(guardProblem(state, LEVELS)?.code).toBe('guard.error_rate')
   })
 
   it('stops a candidate that is late where current is not', () => {
     const current = watchAll(times(400, GOOD), 'current')
-    const state = watchAll(times(20, LATE), 'candidate', current)
+    const state = watchAll(times(50, LATE), 'candidate', current)
     expect(guardProblem(state, LEVELS)?.code).toBe('guard.latency')
   })
 
