@@ -6,7 +6,7 @@ import { sha256Hex } from '../shared/kernel/sha256.ts'
 import type { StoredAudit } from './db/store.ts'
 import type { Ledger } from './ledger.ts'
 
-export interface AuditEntry {
+interface AuditEntry {
   readonly actor: string
   readonly action: string
   readonly resource: string

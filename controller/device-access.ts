@@ -15,7 +15,7 @@ import type { Ledger } from './ledger.ts'
 const TOKENS_PER_DEVICE_MAX = 256
 const TOKENS_MAX = 200_000
 
-export interface DeviceCredentials {
+interface DeviceCredentials {
   readonly clientId: string
   readonly username: string | undefined
   readonly password: Uint8Array | undefined

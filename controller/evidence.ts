@@ -20,7 +20,7 @@ interface WaveCounts {
 }
 
 /** One arm's counts of a rollout. */
-export interface Counted {
+interface Counted {
   readonly rollout: Rollout
   readonly wave: number
   readonly profile: string

@@ -9,7 +9,7 @@ import type { Presence } from '../shared/model/device.ts'
 import type { StoredDeviceState } from './db/store.ts'
 import type { Ledger } from './ledger.ts'
 
-export const LOST_DEBOUNCE_MS = 20_000
+const LOST_DEBOUNCE_MS = 20_000
 /** After a start: the longest back-off of a device, and then the debounce. */
 const RECONNECT_MS_MAX = 120_000 + LOST_DEBOUNCE_MS
 

@@ -18,8 +18,9 @@ import type { WindowCells } from './window-cells.ts'
 const MINUTE_MS = 60_000
 /** Messages between two commits: about 40 ms of signatures and schemas. */
 const MESSAGES_PER_TURN_MAX = 256
-/** Reconciles are at least so far apart, unless a person's command waits for one. */
-const RECONCILE_GAP_MS = 500
+/** Reconciles are at least so far apart, and the more devices the further: 10,000 take 0.2 s. */
+const RECONCILE_GAP_MS = 400
+const RECONCILE_GAP_MS_PER_DEVICE = 0.1
 /** While something runs, time alone can decide. */
 const RECONCILE_RUNNING_MS = 1_000
 const RECONCILE_IDLE_MS = 60_000
@@ -75,10 +76,11 @@ function createReconcileSchedule(parts: TickParts): (nowMs: number) => boolean {
     const open = [...ledger.rows.rollouts.values()].filter((rollout) => !isFinal(rollout))
     const states = open.map(({ id, state, wave }) => `${id}/${state}/${wave}`).join()
     const everyMs = open.length > 0 ? RECONCILE_RUNNING_MS : RECONCILE_IDLE_MS
+    const gapMs = RECONCILE_GAP_MS + RECONCILE_GAP_MS_PER_DEVICE * ledger.rows.devices.size
     const isDue =
       states !== rollouts ||
       nowMs - lastMs >= everyMs ||
-      (revision !== seen && nowMs - lastMs >= RECONCILE_GAP_MS)
+      (revision !== seen && nowMs - lastMs >= gapMs)
     if (!isDue) return false
     const more = reconciler.run(nowMs)
     lastMs = more ? Number.NEGATIVE_INFINITY : nowMs

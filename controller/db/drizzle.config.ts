@@ -1,6 +1,6 @@
+/** For `npm run db:generate`. Paths are relative to where npm runs: the repository root. */
 import { defineConfig } from 'drizzle-kit'
 
-/** Paths are relative to where npm runs: the repository root. */
 export default defineConfig({
   dialect: 'sqlite',
   schema: './controller/db/schema.ts',

@@ -13,9 +13,9 @@ import { decodeCbor } from '../../shared/protocol/cbor-subset.ts'
 import type { Window } from '../../shared/sketch/window.ts'
 import { windowFromWire } from '../../shared/sketch/window-wire.ts'
 import { connectionConfig, type DatabaseAddress, isFile, prepareConnection } from './connection.ts'
-import { TABLES } from './schema.ts'
 import { statementsFor } from './statements.ts'
 import type { Store, StoredState, StoredWindow } from './store.ts'
+import { TABLES } from './tables.ts'
 import { createWriteThread } from './write-thread.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url))

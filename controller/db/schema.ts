@@ -181,21 +181,3 @@ export const audit = sqliteTable('audit', {
   previousHash: text('previous_hash').notNull(),
   hash: text().notNull(),
 })
-
-/** Every table by the name that the store knows it by. */
-export const TABLES = {
-  fleet,
-  metadata,
-  devices,
-  deviceStates,
-  tokens,
-  releases,
-  artifacts,
-  rollouts,
-  decisions,
-  assignments,
-  windows,
-  seen,
-  notices,
-  audit,
-}

@@ -10,8 +10,8 @@ import { armCounts } from '../../shared/judge/arm-counts.ts'
 import { assert } from '../../shared/kernel/assert.ts'
 import { encodeCbor } from '../../shared/protocol/cbor-subset.ts'
 import { windowToWire } from '../../shared/sketch/window-wire.ts'
-import { TABLES } from './schema.ts'
 import { KEY_OF, type Rows, type StoreChange, type TableName } from './store.ts'
+import { TABLES } from './tables.ts'
 
 /** What crosses to the write thread: plain values only. */
 export interface Statement {

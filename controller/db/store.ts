@@ -21,13 +21,13 @@ import type { PublicKey } from '../../shared/signing/keys.ts'
 import type { Window } from '../../shared/sketch/window.ts'
 
 /** Single values of the fleet, by name. */
-export interface StoredValue {
+interface StoredValue {
   readonly key: string
   readonly value: string
 }
 
 /** One file of the TUF repository, by the name under which it is served. */
-export interface StoredMetadata {
+interface StoredMetadata {
   readonly file: string
   readonly bytes: Uint8Array
   readonly storedAtMs: number
@@ -78,7 +78,7 @@ export interface StoredRelease {
   readonly signedBy: readonly string[]
 }
 
-export interface StoredArtifact {
+interface StoredArtifact {
   readonly sha256: string
   readonly length: number
   readonly storedAtMs: number
@@ -123,7 +123,7 @@ export interface StoredWindow extends WindowKey {
 }
 
 /** The messages of one boot of a device that are in the database. */
-export interface StoredSeen {
+interface StoredSeen {
   readonly device: string
   readonly boot: string
   /** Sequence numbers as ascending ranges: first, last, first, last ... */
@@ -142,7 +142,7 @@ export interface StoredDecision {
   readonly inputsDigest: string
 }
 
-export interface StoredNotice {
+interface StoredNotice {
   readonly id: number
   readonly device: string
   readonly receivedAtMs: number

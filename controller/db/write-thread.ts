@@ -87,9 +87,9 @@ export function createWriteThread(address: DatabaseAddress): WriteThread {
 function startWorker(workerData: DatabaseAddress): Worker {
   const { file, execArgv } = programAt(import.meta.url, './write-worker')
   if (execArgv.length === 0) return new Worker(file, { workerData })
-  const tsx = new URL('./dist/esm/api/index.mjs', packageOf('tsx')).href
-  const worker = pathToFileURL(file).href
-  const boot = `import('${tsx}').then((tsx) => tsx.register()).then(() => import('${worker}'))`
+  const load = (url: URL): string => `import(${JSON.stringify(url.href)})`
+  const tsx = load(new URL('./dist/esm/api/index.mjs', packageOf('tsx')))
+  const boot = `${tsx}.then((tsx) => tsx.register()).then(() => ${load(pathToFileURL(file))})`
   return new Worker(boot, { eval: true, workerData })
 }
 

@@ -107,7 +107,7 @@ function cohortName(
   return `${rollout.id}-${wave}`.slice(-64)
 }
 
-export function wantedDigest(deviceKey: string, wanted: Wanted): string {
+function wantedDigest(deviceKey: string, wanted: Wanted): string {
   const { slots, rollout, cohort, telemetry } = wanted
   return sha256Hex(JSON.stringify([deviceKey, slots, rollout, cohort, telemetry]))
 }
@@ -153,7 +153,7 @@ export function issueFor(
  * The device follows a generation that we never issued: the database was restored from a backup, or
  * somebody else signs with the director's key. It gets a higher one, so that it listens again.
  */
-export function generationAhead(device: WorldDevice, issuing: Issuing): boolean {
+function generationAhead(device: WorldDevice, issuing: Issuing): boolean {
   const { report, issued } = device
   if (report === null || report.directorEpoch !== issuing.directorEpoch) return false
   const ours = issued?.directorEpoch === issuing.directorEpoch ? issued.generation : 0

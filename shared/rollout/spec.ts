@@ -9,13 +9,13 @@ import { labelsSchema } from '../model/device.ts'
 import { nameSchema, versionSchema } from '../model/names.ts'
 
 /** A filter over device facts; every given condition must hold. */
-export const targetsSchema = z.strictObject({
+const targetsSchema = z.strictObject({
   profiles: z.array(nameSchema).max(64).optional(),
   labels: labelsSchema.optional(),
 })
 export type Targets = z.infer<typeof targetsSchema>
 
-export const waveSchema = z
+const waveSchema = z
   .strictObject({
     /** Cohort: this share of the targeted devices, in percent, chosen by stable hash. */
     percent: z.number().gt(0).max(100),

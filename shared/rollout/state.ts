@@ -23,7 +23,7 @@ export const ROLLOUT_STATES = {
 export type RolloutStateName = keyof typeof ROLLOUT_STATES
 
 /** `starting`: nobody serves the candidate yet; `observing`: evidence is being collected. */
-export type WavePhase = 'starting' | 'observing' | 'passed'
+type WavePhase = 'starting' | 'observing' | 'passed'
 
 /** Why a rollout is where it is: a stable code and one sentence with the numbers. */
 export interface Reason {

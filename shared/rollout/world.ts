@@ -10,7 +10,7 @@ import type { FirmwareProfile } from '../model/profile.ts'
 import type { Rollout } from './state.ts'
 
 /** The newest assignment that was issued to a device. */
-export interface IssuedAssignment {
+interface IssuedAssignment {
   readonly directorEpoch: number
   readonly generation: number
   /** Digest of what it asks for (assign.ts), whatever its generation and dates. */

@@ -17,7 +17,7 @@ export interface StoreUnderTest {
 
 const shape = someShape()
 
-export const windowKey = (more: Partial<WindowKey> = {}): WindowKey => ({
+const windowKey = (more: Partial<WindowKey> = {}): WindowKey => ({
   rollout: 'r1',
   wave: 0,
   share: 100_000,

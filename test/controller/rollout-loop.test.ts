@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest'
+import {
+  decisionResourceSchema,
+  deviceResourceSchema,
+  healthResourceSchema,
+  releaseResourceSchema,
+  rolloutResourceSchema,
+} from '../../shared/api/resources.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
+import { aggregateSchema } from '../../shared/protocol/consumer-messages.ts'
 import type { RolloutSpec } from '../../shared/rollout/spec.ts'
 import { ada, buildFleet, type TestDevice, type TestFleet } from '../fixtures/controller-builder.ts'
 import { buildRelease } from '../fixtures/release-builders.ts'
@@ -56,7 +64,8 @@ describe('a rollout, from the targets to the devices and back', () => {
         'motor/1.0.0/fp32.onnx',
       ])
     }
-    const shown = await fleet.controller.application.listDevices()
+    const { application } = fleet.controller
+    const shown = await application.listDevices()
     expect(shown.map(({ converged }) => converged)).toEqual([true, true, true, true])
   })
 
@@ -89,6 +98,10 @@ describe('a rollout, from the targets to the devices and back', () => {
     expect(decisions.map(({ action }) => action)).toEqual(['promote', 'promote', 'start'])
     expect(decisions[0]?.inputs[0]?.canary.requests).toBe(1_600)
     expect(decisions[0]?.inputsDigest).toMatch(/^[0-9a-f]{64}$/)
+    expect((await application.listReleases('motor')).map(({ stage }) => stage)).toEqual([
+      'production',
+      'production',
+    ])
   })
 
   it('rolls back on errors, gives every device the baseline again, and tells consumers', async () => {
@@ -117,6 +130,42 @@ describe('a rollout, from the targets to the devices and back', () => {
     })
     const alerts = fleet.broker.published.filter(({ topic }) => topic.endsWith('/c/alert/critical'))
     expect(alerts).toHaveLength(1)
+  })
+
+  it('answers with the resources that the interface promises', async () => {
+    const { fleet } = await fleetOnFirstRelease()
+    await startSecond(fleet)
+    const { application } = fleet.controller
+    for (const rollout of await application.listRollouts(ada)) {
+      expect(() => rolloutResourceSchema.parse(rollout)).not.toThrow()
+      for (const decision of await application.decisions(rollout.id)) {
+        expect(() => decisionResourceSchema.parse(decision)).not.toThrow()
+      }
+    }
+    for (const device of await application.listDevices()) {
+      expect(() => deviceResourceSchema.parse(device)).not.toThrow()
+    }
+    for (const release of await application.listReleases()) {
+      expect(() => releaseResourceSchema.parse(release)).not.toThrow()
+    }
+    expect(healthResourceSchema.parse(await application.health())).toMatchObject({
+      status: 'ok',
+      devices: { enrolled: 4, online: 4 },
+      rootVersion: 1,
+    })
+  })
+
+  it('tells consumers each minute what was counted', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    await fleet.after(80_000)
+    const topic = 'ln1/plant/c/aggregate/motor/1.0.0/raspberry-pi-5'
+    const aggregate = JSON.parse(String(fleet.broker.retained.get(topic)?.payload))
+    expect(aggregateSchema.parse(aggregate)).toMatchObject({
+      requests: 300 * devices.length,
+      windows: devices.length,
+      errors: 0,
+    })
+    expect(aggregate.latencyMsP50).toBeGreaterThan(4.9)
   })
 
   it('publishes to a new broker what the database says after a restart', async () => {

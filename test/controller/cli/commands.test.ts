@@ -1,4 +1,6 @@
-/** The real command as a process: data on stdout, talk on stderr, exit codes that mean something. */
+/**
+ * The real command as a process: data on stdout, talk on stderr, exit codes that mean something.
+ */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,4 +1,7 @@
-/** From a model file to a published release, with the real command and no controller but the last step. */
+/**
+ * From a model file to a published release, with the real command and no controller but the last
+ * step.
+ */
 import { copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

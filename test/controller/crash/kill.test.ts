@@ -52,7 +52,7 @@ function sealedWindows(): Map<number, string> {
 }
 
 async function startController(url: string, onStored: (stored: number[]) => void) {
-  const { file, execArgv } = programAt(import.meta.url, './controller-child')
+  const { file, execArgv } = programAt(import.meta.url, './controller-main')
   const child = fork(file, [url], { execArgv: [...execArgv] })
   children.push(child)
   child.on('message', (said: { stored?: number[] }) => onStored(said.stored ?? []))

@@ -1,4 +1,6 @@
-/** Every endpoint against every role, and without credentials: the access matrix, asked for real. */
+/**
+ * Every endpoint against every role, and without credentials: the access matrix, asked for real.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   ENDPOINT_IDS,
