@@ -28,6 +28,8 @@ export interface InferRequest {
   readonly deadlineMs?: number | undefined
   /** `nowMs()` when the request was read. */
   readonly arrivedAtMs: number
+  /** Asked before the run: nobody waits for the answer any more. */
+  readonly isGone?: (() => boolean) | undefined
 }
 
 export interface InferAnswer {
@@ -73,7 +75,7 @@ export interface DataPlane {
    * Validates, draws the arm, waits, runs, and has the answer encoded; `encode` is timed as part of
    * the request. Errors: `infer.unknown_model`, `infer.unknown_version`, `infer.not_ready`,
    * `infer.invalid_input`, `infer.unknown_output`, `infer.overloaded`, `infer.deadline`,
-   * `infer.failed`, and whatever `encode` refuses.
+   * `infer.cancelled`, `infer.failed`, and whatever `encode` refuses.
    */
   infer<T>(request: InferRequest, encode: (answer: InferAnswer) => Result<T>): Promise<Result<T>>
   /**

@@ -47,7 +47,7 @@ export async function runRequest<T>(
       mark(null)
     }
   }
-  const ran = await queue.run(task, arrivedAtMs + deadlineMs)
+  const ran = await queue.run(task, arrivedAtMs + deadlineMs, request.isGone)
   if (!ran.ok) return { result: ran, sample: { error: errorKind(ran.error), latencyMs: { input } } }
   const { value: computed, startMs, endMs } = ran.value
   const reached = { input, queue: startMs - drawnAtMs, compute: endMs - startMs }
@@ -77,6 +77,7 @@ function runFailed(live: LiveRelease, cause: unknown): Result<never> {
 
 /** Why the line gave a request back. */
 function errorKind({ code }: Problem): ErrorKind {
+  if (code === 'infer.cancelled') return 'cancelled'
   return code === 'infer.overloaded' ? 'overloaded' : 'timeout'
 }
 

@@ -18,9 +18,14 @@ export interface Ran<T> {
 export interface RunQueue {
   /**
    * Runs `task` when its turn comes. Errors: `infer.overloaded` at once when the line is full or too
-   * long for the deadline, `infer.deadline` when the deadline passed before the run.
+   * long for the deadline, `infer.deadline` when the deadline passed before the run,
+   * `infer.cancelled` when nobody waits for it any more.
    */
-  run<T>(task: () => Promise<T>, deadlineAtMs: number): Promise<Result<Ran<T>>>
+  run<T>(
+    task: () => Promise<T>,
+    deadlineAtMs: number,
+    isGone?: () => boolean,
+  ): Promise<Result<Ran<T>>>
   /** Runs `task` only when nobody waits or runs; otherwise it is dropped. */
   runIdle(task: () => Promise<void>): void
   length(): number
@@ -30,13 +35,17 @@ export interface RunQueue {
 
 interface Entry {
   readonly deadlineAtMs: number
+  readonly isGone: () => boolean
   readonly start: () => Promise<void>
-  readonly expire: () => void
+  /** Gives the entry back without running it. */
+  readonly giveBack: (refused: Result<never>) => void
 }
 
 /** Runs that start in one turn of the loop take no longer than this together. */
 const TURN_MS = 2
 const RUNS_PER_TURN_MAX = 8
+const NEVER = (): boolean => false
+const IDLE = { deadlineAtMs: Infinity, isGone: NEVER, giveBack: () => undefined }
 
 export function createRunQueue(lengthMax: number, nowMs: () => number): RunQueue {
   const waiting: Entry[] = []
@@ -61,7 +70,8 @@ export function createRunQueue(lengthMax: number, nowMs: () => number): RunQueue
     const started: Promise<void>[] = []
     while (waiting.length > 0 && started.length < Math.max(1, fitting)) {
       const entry = waiting.shift()!
-      if (nowMs() > entry.deadlineAtMs) entry.expire()
+      if (entry.isGone()) entry.giveBack(refuseGone())
+      else if (nowMs() > entry.deadlineAtMs) entry.giveBack(refuseExpired())
       else started.push(entry.start())
       if (started.length === RUNS_PER_TURN_MAX) break
     }
@@ -87,21 +97,22 @@ export function createRunQueue(lengthMax: number, nowMs: () => number): RunQueue
   }
 
   return {
-    run<T>(task: () => Promise<T>, deadlineAtMs: number) {
+    run<T>(task: () => Promise<T>, deadlineAtMs: number, isGone = NEVER) {
       const refused = refusal(deadlineAtMs)
       if (refused !== undefined) return Promise.resolve(refused)
       return new Promise<Result<Ran<T>>>((resolve) => {
         waiting.push({
           deadlineAtMs,
+          isGone,
           start: async () => resolve(ok(await measure(task))),
-          expire: () => resolve(refuseExpired()),
+          giveBack: resolve,
         })
         if (!isBusy) void drain()
       })
     },
     runIdle(task) {
       if (isBusy || waiting.length > 0) return
-      waiting.push({ deadlineAtMs: Infinity, start: task, expire: () => undefined })
+      waiting.push({ ...IDLE, start: task })
       void drain()
     },
     length: () => waiting.length,
@@ -115,4 +126,8 @@ function refuseExpired(): Result<never> {
   return refuse('infer.deadline', 'The deadline passed before the request could run.', {
     next: 'send less at a time, or give a longer timeout',
   })
+}
+
+function refuseGone(): Result<never> {
+  return refuse('infer.cancelled', 'Nobody waits for this answer any more.')
 }

@@ -24,16 +24,25 @@ export interface InferenceApiOptions {
 
 const FEEDBACK_BYTES_MAX = 65_536
 
-export type InferenceApi = (request: Request) => Response | Promise<Response>
+/** `isGone` tells whether the client has left since; a request of his that waits is not run. */
+export type InferenceApi = (
+  request: Request,
+  isGone?: () => boolean,
+) => Response | Promise<Response>
+
+interface Env {
+  readonly Bindings: { readonly isGone?: (() => boolean) | undefined }
+}
 
 export function createInferenceApi(plane: DataPlane, options: InferenceApiOptions): InferenceApi {
   const api = createRoutes(plane, options.requestBytesMax)
   // Not a middleware: composing one costs a tenth of a small request.
-  return (request) => (options.loopbackOnly && foreign(request.headers)) || api.fetch(request)
+  return (request, isGone) =>
+    (options.loopbackOnly && foreign(request.headers)) || api.fetch(request, { isGone })
 }
 
-function createRoutes(plane: DataPlane, requestBytesMax: number): Hono {
-  const api = new Hono()
+function createRoutes(plane: DataPlane, requestBytesMax: number): Hono<Env> {
+  const api = new Hono<Env>()
   api.get('/v2', (context) => context.json(serverMetadata()))
   api.get('/v2/health/live', (context) => context.json({ live: true }))
   api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
@@ -71,7 +80,7 @@ function createRoutes(plane: DataPlane, requestBytesMax: number): Hono {
   return api
 }
 
-async function infer(plane: DataPlane, bytesMax: number, context: Context): Promise<Response> {
+async function infer(plane: DataPlane, bytesMax: number, context: Context<Env>): Promise<Response> {
   const arrivedAtMs = plane.nowMs()
   const { req } = context
   const body = await readBody(req.raw, bytesMax)
@@ -92,7 +101,11 @@ async function infer(plane: DataPlane, bytesMax: number, context: Context): Prom
   }
   const { model = '', version } = req.param()
   const answered = await plane.infer(
-    { ...request, model, version, arm: forced ?? request.arm, arrivedAtMs },
+    {
+      ...request,
+      ...{ model, version, arm: forced ?? request.arm, arrivedAtMs },
+      isGone: context.env.isGone,
+    },
     (answer) => encodeAnswer(answer, request.id, binaryOutput),
   )
   if (!answered.ok) return refusalResponse(answered.error)

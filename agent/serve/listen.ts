@@ -20,7 +20,8 @@ export interface ListenOptions {
   readonly socketPath: string | null
 }
 
-type Fetch = (request: Request) => Response | Promise<Response>
+/** `isGone` tells whether the client has closed its connection since. */
+type Fetch = (request: Request, isGone: () => boolean) => Response | Promise<Response>
 
 const CONNECTIONS_MAX = 512
 const HEADER_TIMEOUT_MS = 10_000
@@ -54,7 +55,9 @@ function open(
   where: { host: string; port: number } | { path: string },
   name: string,
 ): Promise<Server> {
-  const listener = getRequestListener(fetch)
+  const listener = getRequestListener((request, { outgoing }) =>
+    fetch(request, () => outgoing.destroyed),
+  )
   const server = createServer(
     { headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
     (request, response) => void listener(request, response),

@@ -10,6 +10,8 @@ const STATUSES: Readonly<Record<string, number>> = {
   'infer.not_ready': 503,
   'infer.overloaded': 503,
   'infer.deadline': 504,
+  // Nobody reads it; the number that proxies log for a client that left.
+  'infer.cancelled': 499,
   'infer.failed': 500,
   'infer.output_not_json': 500,
   'request.too_large': 413,

@@ -130,6 +130,25 @@ describe('A request', () => {
     expect(windowOf(plane)?.errors.timeout).toBe(1)
   })
 
+  it('whose client has left is not run and counts as cancelled', async () => {
+    const plane = buildPlane()
+    let runs = 0
+    plane.put(
+      buildLive(() => {
+        runs += 1
+        return SCORES(1, 0)
+      }),
+    )
+    let hasLeft = false
+    const first = ask(plane)
+    const second = ask(plane, { isGone: () => hasLeft })
+    hasLeft = true
+    expect((await first).ok).toBe(true)
+    expect(await second).toMatchObject({ error: { code: 'infer.cancelled' } })
+    expect(runs).toBe(1)
+    expect(windowOf(plane)).toMatchObject({ n: 2, errors: { cancelled: 1 } })
+  })
+
   it('leaves its times in every part, and its class', async () => {
     const plane = buildPlane()
     plane.put(high())
