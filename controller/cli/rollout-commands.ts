@@ -160,7 +160,7 @@ function rolloutText(context: Context, rollout: RolloutResource): string {
         ['state', line.status],
         ['because', detail.sentence],
         ['next', detail.next],
-        ['devices', `${line.progress} of this wave serve it`],
+        ['devices', `${line.progress} of the wave serve it`],
       ],
       paint,
     ),

@@ -28,12 +28,11 @@ export async function watch<T>(
   const { terminal, json } = context
   let shown = ''
   for await (const data of changes(context, load, limits)) {
-    const next = json ? JSON.stringify(data) : text(data)
-    if (next !== shown) {
-      if (terminal.isTerminal && !json) terminal.repaint(next)
-      else terminal.print(next)
-    }
-    shown = next
+    const state = JSON.stringify(data)
+    // Ages grow by themselves: on a terminal they are repainted, in a log they are no change.
+    if (terminal.isTerminal && !json) terminal.repaint(text(data))
+    else if (state !== shown) terminal.print(json ? state : text(data))
+    shown = state
     if (limits.until?.(data)) return data
   }
   throw new Error('a watch ends by its data or by an error')

@@ -119,6 +119,7 @@ export const rolloutResourceSchema = z.strictObject({
   evidence: z.array(evidenceSchema),
   /** Requests that the candidate answered since the rollout began, and how many of them were bad. */
   totals: z.strictObject({ canaryRequests: countSchema, canaryBad: countSchema }),
+  /** The targeted devices; empty in lists once the rollout has ended. */
   devices: z.array(
     z.strictObject({
       device: idSchema,

@@ -57,7 +57,7 @@ export function isEnded(rollout: Pick<RolloutResource, 'state'>): boolean {
 function progressOf(rollout: RolloutResource): string {
   const cohort = rollout.devices.filter((device) => device.inCohort)
   const serving = cohort.filter((device) => device.candidate === 'serving')
-  return `${serving.length}/${cohort.length}`
+  return cohort.length === 0 ? '-' : `${serving.length}/${cohort.length}`
 }
 
 /** Newest first, but what waits for a person before everything else. */

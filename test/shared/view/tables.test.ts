@@ -91,7 +91,7 @@ describe('rollouts', () => {
     expect(show(rolloutTable(rollouts, NOW_MS))).toMatchInlineSnapshot(`
       "
       ROLLOUT  MODEL  RELEASE         STATE           WAVE  DEVICES  VERDICT     AGE          REASON
-      r-1      motor  1.1.0 <- 1.0.0  ‖ paused        1/2   0/0      · none yet  20458 d ago  Wave 1 of 2: 2 of 8 devices serve it.
+      r-1      motor  1.1.0 <- 1.0.0  ‖ paused        1/2   -        · none yet  20458 d ago  Wave 1 of 2: 2 of 8 devices serve it.
       r-2      motor  1.1.0 <- 1.0.0  ◀ rolling back  2/2   2/4      ✗ rollback  10 min ago   19 of 26 requests took over 10 ms.
       "
     `)
