@@ -1,0 +1,155 @@
+/**
+ * The agent of a browser device: the same core as on Node, on this browser's storage, keys, workers
+ * and WebSocket. Composition root of the page's side.
+ */
+import { toHex } from '../../shared/kernel/bytes.ts'
+import { ok, type Result } from '../../shared/kernel/result.ts'
+import { type Identity, identitySchema } from '../../shared/model/identity.ts'
+import type { Artifact } from '../../shared/model/manifest.ts'
+import { fetchBounded } from '../../shared/node/http-download.ts'
+import { keyId } from '../../shared/signing/keys.ts'
+import { type Agent, sealFrom, startAgent } from '../agent.ts'
+import { TufRepository } from '../artifact/tuf-repository.ts'
+import { askForMembership } from '../membership.ts'
+import type { Clock, Log } from '../ports.ts'
+import type { QualifyOptions } from '../runtime/qualify-release.ts'
+import { createMqttTransport } from '../transport/mqtt-transport.ts'
+import { createWebArtifactStore } from './web-artifact-store.ts'
+import type { WebDevice } from './web-device.ts'
+import { createWebRuntime, type WebRuntime } from './web-runtime.ts'
+import { createWebSmallFiles, createWebSpoolStore, createWebStateStore } from './web-stores.ts'
+import { createWebTuf } from './web-tuf.ts'
+
+/** For a page that shows what happens. */
+export interface BrowserWatch {
+  /** A role of the release metadata became trusted. */
+  onTrusted(role: string, bytes: Uint8Array): void
+  onProgress(artifact: Artifact, receivedBytes: number): void
+  readonly onAttempt: NonNullable<QualifyOptions['onAttempt']>
+  onConnection(connected: boolean): void
+}
+
+export interface BrowserAgentOptions {
+  readonly device: WebDevice
+  /** Base URL of the controller, without a slash at its end. */
+  readonly controller: string
+  /** runtime-worker-main.js. */
+  readonly script: URL
+  readonly log: Log
+  readonly watch: BrowserWatch
+}
+
+export interface BrowserAgent {
+  readonly agent: Agent
+  readonly runtime: WebRuntime
+}
+
+const RETRIEVAL = { deadlineMs: 60_000, bytesPerSecondMin: 1_024, windowMs: 10_000 }
+const MIB = 1024 * 1024
+
+const clock: Clock = {
+  nowMs: () => Date.now(),
+  after(delayMs, task) {
+    const timer = setTimeout(task, delayMs)
+    return () => clearTimeout(timer)
+  },
+}
+
+const randomId = (): string => toHex(crypto.getRandomValues(new Uint8Array(12)))
+
+/** @returns undefined when this browser never enrolled. */
+export async function loadMembership({ records }: WebDevice): Promise<Identity | undefined> {
+  return identitySchema.safeParse(await records.get('device', 'identity')).data
+}
+
+/** Errors: those of `askForMembership`. */
+export async function joinFleet(
+  { records, key, facts }: WebDevice,
+  controller: string,
+  token: string,
+): Promise<Result<Identity>> {
+  const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)))
+  const joined = await askForMembership(key.signer, { controller, token, facts, nonce })
+  if (!joined.ok) return joined
+  const { identity, root } = joined.value
+  await records.put('metadata', 'root', root.slice())
+  await records.put('device', 'identity', identity)
+  return ok(identity)
+}
+
+export async function startBrowserAgent(
+  options: BrowserAgentOptions,
+  identity: Identity,
+): Promise<BrowserAgent> {
+  const { device, controller, log, watch } = options
+  const { records, files, profile, engine, gpuMissing } = device
+  const { signer } = device.key
+  const { fleet } = identity
+  const boot = randomId()
+  const artifacts = createWebArtifactStore({
+    ...{ files, bytesMax: profile.limits.diskMb * MIB, retrieval: RETRIEVAL },
+    onProgress: watch.onProgress,
+  })
+  const runtime = await createWebRuntime({
+    ...{ device: identity.device, boot, profile, engine, gpuMissing, script: options.script },
+    readArtifact: artifacts.read,
+    settings: createWebSmallFiles(records, 'settings'),
+    onAttempt: watch.onAttempt,
+  })
+  const repository = createRepository(options, identity)
+  const startedAtMs = clock.nowMs()
+  const membership = { fleet, device: identity.device }
+  let agent: Agent | undefined
+  const transport = createMqttTransport({
+    ...{ url: socketUrl(controller, identity), ...membership, signer, clock, log, randomId },
+    random: Math.random,
+    lastWill: () =>
+      sealFrom(identity, signer, 'presence', { status: 'lost', boot, sinceMs: startedAtMs }),
+    cohort: () => agent?.state().durable.desired?.cohort ?? null,
+  })
+  const watched = {
+    ...{ open: () => transport.open(), close: () => transport.close() },
+    publish: transport.publish.bind(transport),
+    onMessage: transport.onMessage.bind(transport),
+    onConnection(handler: (connected: boolean) => void): void {
+      transport.onConnection((connected) => {
+        watch.onConnection(connected)
+        handler(connected)
+      })
+    },
+  }
+  agent = await startAgent(
+    {
+      ...{ clock, log, signer, repository, artifacts, runtime, transport: watched },
+      ...{ random: Math.random, trust: repository },
+      states: createWebStateStore(records, log),
+      spoolStore: createWebSpoolStore(records),
+    },
+    { ...membership, boot },
+  )
+  return { agent, runtime }
+}
+
+function createRepository(
+  { device, controller, watch }: BrowserAgentOptions,
+  identity: Identity,
+): TufRepository {
+  const targetsUrl = `${controller}/tuf/targets`
+  return new TufRepository({
+    tuf: createWebTuf(device.records, `${controller}/tuf/metadata`, watch.onTrusted),
+    fetchTarget: (path, bytesMax) =>
+      fetchBounded(`${targetsUrl}/${path}`, { ...RETRIEVAL, bytesMax }),
+    targetsUrl,
+    cache: createWebSmallFiles(device.records, 'releases'),
+    ...{ fleet: identity.fleet, device: identity.device, profile: device.profile },
+    deviceKey: keyId(device.key.signer.key),
+    ...{ staging: false, nowMs: clock.nowMs },
+  })
+}
+
+/** The page may be open under another name than the controller gives itself; it may call only that. */
+function socketUrl(controller: string, { wsUrl }: Identity): string {
+  const url = new URL(new URL(wsUrl).pathname, controller)
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+  return url.href
+}

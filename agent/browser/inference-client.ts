@@ -1,0 +1,119 @@
+/**
+ * A client of the local API for page code, in the shapes of the Open Inference Protocol v2, with
+ * tensors as typed arrays (binary tensor data extension). It speaks to anything like `fetch`: the
+ * model host's worker in the browser, or a server.
+ */
+import { concatBytes, utf8 } from '../../shared/kernel/bytes.ts'
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { TensorValue } from '../../shared/model/tensor-value.ts'
+import type { Arm } from '../../shared/protocol/messages.ts'
+import { bytesFromElements, elementsFromBytes } from '../serve/binary-tensor.ts'
+import type { LocalFetch } from './local-requests.ts'
+
+export interface InferOptions {
+  readonly version?: string
+  /** Names the request for feedback. */
+  readonly id?: string
+  /** Forces an arm; such a request stays out of the statistics. */
+  readonly arm?: Arm
+  readonly timeoutMs?: number
+}
+
+export interface Inference {
+  readonly model: string
+  readonly version: string
+  readonly arm: Arm
+  readonly variant: string
+  readonly provider: string
+  readonly outputs: readonly TensorValue[]
+}
+
+export interface InferenceClient {
+  ready(model: string): Promise<boolean>
+  /** Errors: the protocol's refusals by their code; `client.malformed`. */
+  infer(
+    model: string,
+    inputs: readonly TensorValue[],
+    options?: InferOptions,
+  ): Promise<Result<Inference>>
+  /** The truth about an earlier request; a class name or index. */
+  feedback(model: string, id: string, label: string | number): Promise<boolean>
+}
+
+export function createInferenceClient(fetchLocal: LocalFetch): InferenceClient {
+  return {
+    ready: async (model) => (await fetchLocal(`/v2/models/${model}/ready`)).ok,
+    async infer(model, inputs, options = {}) {
+      const { header, body } = encodeRequest(inputs, options)
+      const { version } = options
+      const path = version === undefined ? `models/${model}` : `models/${model}/versions/${version}`
+      const response = await fetchLocal(`/v2/${path}/infer`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/octet-stream',
+          'inference-header-content-length': String(header.length),
+          ...(options.arm === undefined ? {} : { 'linnet-arm': options.arm }),
+        },
+        body,
+      })
+      return response.ok ? decodeAnswer(response) : refusalOf(response)
+    },
+    async feedback(model, id, label) {
+      const body = JSON.stringify({ id, label })
+      return (await fetchLocal(`/v2/models/${model}/feedback`, { method: 'POST', body })).ok
+    },
+  }
+}
+
+function encodeRequest(inputs: readonly TensorValue[], { id, timeoutMs }: InferOptions) {
+  const bytes = inputs.map(bytesFromElements)
+  const header = utf8(
+    JSON.stringify({
+      ...(id === undefined ? {} : { id }),
+      inputs: inputs.map(({ name, datatype, shape }, i) => ({
+        ...{ name, datatype, shape },
+        parameters: { binary_data_size: bytes[i]!.length },
+      })),
+      parameters: {
+        binary_data_output: true,
+        ...(timeoutMs === undefined ? {} : { timeout: Math.round(timeoutMs * 1000) }),
+      },
+    }),
+  )
+  return { header, body: concatBytes(header, ...bytes) as Uint8Array<ArrayBuffer> }
+}
+
+interface AnswerHeader {
+  readonly model_name: string
+  readonly model_version: string
+  readonly parameters: { readonly arm: Arm; readonly variant: string; readonly provider: string }
+  readonly outputs: readonly (Omit<TensorValue, 'data'> & {
+    readonly parameters: { readonly binary_data_size: number }
+  })[]
+}
+
+/** The host is our own: its answer is read as the protocol says, its numbers still checked. */
+async function decodeAnswer(response: Response): Promise<Result<Inference>> {
+  const bytes = new Uint8Array(await response.arrayBuffer())
+  const length = Number(response.headers.get('inference-header-content-length') ?? bytes.length)
+  const text = new TextDecoder().decode(bytes.subarray(0, length))
+  const answer = JSON.parse(text) as AnswerHeader
+  const outputs: TensorValue[] = []
+  let at = length
+  for (const { name, datatype, shape, parameters } of answer.outputs) {
+    const end = at + parameters.binary_data_size
+    const count = shape.reduce((product, size) => product * size, 1)
+    const data = elementsFromBytes(name, datatype, bytes.subarray(at, end), count)
+    if (!data.ok) return refuse('client.malformed', `Output ${name} cannot be read.`)
+    outputs.push({ name, datatype, shape, data: data.value })
+    at = end
+  }
+  const { model_name: model, model_version: version } = answer
+  return ok({ model, version, ...answer.parameters, outputs })
+}
+
+async function refusalOf(response: Response): Promise<Result<never>> {
+  const json = (await response.json().catch(() => ({}))) as { error?: string }
+  const code = response.headers.get('linnet-code') ?? 'client.refused'
+  return refuse(code, json.error ?? `The model host answered ${response.status}.`)
+}
