@@ -21,6 +21,7 @@ import {
 import { step } from '../shared/update/step.ts'
 import { type CheckLane, createCheckLane } from './check-lane.ts'
 import { createEffectLane, type EffectLane } from './effect-lane.ts'
+import { logEffect } from './effect-log.ts'
 import { createJobLane, type JobLane } from './job-lane.ts'
 import { createPerform } from './perform.ts'
 import type {
@@ -120,6 +121,7 @@ export class Agent {
       ...lanes,
     })
     this.#effects = createEffectLane(async (effect) => {
+      logEffect(log, effect)
       await perform(effect)
       if (effect.kind === 'report' || effect.kind === 'notify') this.#uplink.wake()
     }, ports)

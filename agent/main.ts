@@ -146,6 +146,8 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     { fleet, device, boot },
   )
   const address = unwrap(await runtime.address())
+  // Ready means: what this device had before, it serves again.
+  await agent.idle()
   const url = address.port === null ? 'no HTTP' : `http://${options.listen.host}:${address.port}`
   return { agent, url }
 }

@@ -6,7 +6,7 @@
  * the one under way. A file that cannot be read is kept aside for whoever wants to know why, and the
  * previous one is used; it is at most one save old, and the signed assignment brings the rest.
  */
-import { copyFile, mkdir, rename } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
@@ -30,8 +30,20 @@ export function createFileStateStore(path: string, log: Log): StateStore {
     return undefined
   }
 
+  /** What a power cut left of saves that did not come to their end. */
+  async function sweep(): Promise<void> {
+    const leftover = new RegExp(`^\\.${basename(path)}\\.[0-9a-f]+\\.tmp$`)
+    const names = await readdir(dirname(path)).catch(() => [])
+    for (const name of names) {
+      if (leftover.test(name)) await rm(join(dirname(path), name), { force: true })
+    }
+  }
+
   return {
-    load: async () => (await read(path)) ?? (await read(previous)),
+    async load() {
+      await sweep()
+      return (await read(path)) ?? (await read(previous))
+    },
     async save(durable) {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
       // A hard copy first: between the two the newer file is still in its place.

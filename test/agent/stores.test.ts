@@ -68,6 +68,7 @@ describe('the state store', () => {
       await writeFile(join(folder, name), content)
     const store = createFileStateStore(join(folder, 'state.json'), LOG)
     expect((await store.load())?.order.generation).toBe(generation)
+    expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([])
     await store.save(aState(3))
     expect((await store.load())?.order.generation).toBe(3)
   })

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { parseArguments, USAGE } from '../../agent/arguments.ts'
+import { AGENT_VERSION } from '../../agent/version.ts'
+import { unwrap } from '../../shared/kernel/result.ts'
+
+const NEEDED = ['--controller', 'http://plant:7420/', '--profile', 'intel-n100']
+
+describe('the command line of the agent', () => {
+  it('has defaults for everything but controller and profile', () => {
+    expect(unwrap(parseArguments(NEEDED))).toEqual({
+      controller: 'http://plant:7420',
+      profile: 'intel-n100',
+      token: undefined,
+      home: '.linnet/device',
+      device: undefined,
+      listen: { host: '127.0.0.1', port: 8000 },
+      socket: null,
+      labels: {},
+      staging: false,
+      jsonLogs: false,
+    })
+  })
+
+  it('takes labels, addresses and switches', () => {
+    const more = [
+      '--label',
+      'site=hall-1',
+      '--label',
+      'line=a=b',
+      '--listen',
+      '[::1]:0',
+      '--staging',
+    ]
+    expect(unwrap(parseArguments([...NEEDED, ...more]))).toMatchObject({
+      labels: { site: 'hall-1', line: 'a=b' },
+      listen: { host: '::1', port: 0 },
+      staging: true,
+    })
+  })
+
+  it.each([
+    ['no controller', ['--profile', 'x']],
+    ['a controller that is no URL', ['--controller', 'plant', '--profile', 'x']],
+    ['no profile', ['--controller', 'http://plant']],
+    ['a port out of range', [...NEEDED, '--listen', '127.0.0.1:70000']],
+    ['an address without a port', [...NEEDED, '--listen', 'localhost']],
+    ['a label without a value', [...NEEDED, '--label', 'site']],
+    ['a label in capitals', [...NEEDED, '--label', 'Site=x']],
+    ['a device id with a slash', [...NEEDED, '--device', 'a/b']],
+    ['an unknown option', [...NEEDED, '--colour', 'red']],
+    ['a word too many', [...NEEDED, 'now']],
+  ])('refuses %s', (_, args) => {
+    expect(parseArguments(args)).toMatchObject({ ok: false, error: { code: 'usage' } })
+  })
+
+  it('explains every option that it takes', () => {
+    for (const option of ['token', 'home', 'device', 'listen', 'socket', 'label', 'json-logs']) {
+      expect(USAGE).toContain(`--${option}`)
+    }
+  })
+})
+
+it('the agent has the version of the package', () => {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  expect(AGENT_VERSION).toBe((JSON.parse(text) as { version: string }).version)
+})
