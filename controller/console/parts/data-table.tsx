@@ -64,7 +64,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
 
 function Spacer({ rows }: { rows: number }) {
   if (rows <= 0) return null
-  return <tr class="spacer" style={{ height: rows * ROW_HEIGHT }} />
+  return <tr class="spacer" style={{ height: `${rows * ROW_HEIGHT}px` }} />
 }
 
 function Head<Row>({ column, sorting }: { column: Column<Row>; sorting: string }) {
@@ -103,7 +103,10 @@ function sortRows<Row>(
     .map(({ row }) => row)
 }
 
+/** Made once: a comparison of 5,000 names would make it 60,000 times. */
+const collator = new Intl.Collator('en', { numeric: true })
+
 function compare(a: string | number, b: string | number): number {
   if (typeof a === 'number' && typeof b === 'number') return a - b
-  return String(a).localeCompare(String(b), 'en', { numeric: true })
+  return collator.compare(String(a), String(b))
 }

@@ -50,7 +50,7 @@ export function RolloutView({ id }: { id: string }) {
             <EvidenceTable rollout={rollout} />
           </Section>
           <EvidenceChart rollout={rollout} decided={decided} />
-          <DeviceStrip rollout={rollout} strip={detail.strip} failures={detail.failures} />
+          <DeviceStrip rollout={rollout} />
           <Section title="Decisions" note={`${decided.length} recorded`}>
             <DecisionList decisions={decided} />
           </Section>
