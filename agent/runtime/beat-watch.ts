@@ -25,10 +25,13 @@ export interface BeatLimits {
 export function createBeatWatch(limits: BeatLimits, startMs: number): BeatWatch {
   let loading: string | undefined
   let lastBeatMs = startMs
+  // A slow start of the program is no hang; it gets the patience of a load.
+  let hasBeaten = false
   let lastCheckMs = startMs
   let found = false
   return {
     beat: (nowMs) => {
+      hasBeaten = true
       lastBeatMs = nowMs
     },
     loading: (sha256) => {
@@ -40,7 +43,8 @@ export function createBeatWatch(limits: BeatLimits, startMs: number): BeatWatch 
       // again.
       if (nowMs - lastCheckMs > 4 * limits.checkMs) lastBeatMs = nowMs
       lastCheckMs = nowMs
-      const patienceMs = loading === undefined ? limits.hangMs : limits.loadMsMax
+      const isQuick = hasBeaten && loading === undefined
+      const patienceMs = isQuick ? limits.hangMs : limits.loadMsMax
       if (found || nowMs - lastBeatMs <= patienceMs) return false
       found = true
       return true

@@ -46,7 +46,7 @@ const bodyOf = (x0: number, id?: string) =>
 
 /** As a local client does: again when the host is just being replaced. */
 async function ask(url: string, x0: number, id?: string): Promise<number[]> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 1_000; attempt++) {
     const answer = await fetch(url, { method: 'POST', body: bodyOf(x0, id) }).catch(() => undefined)
     if (answer?.ok) {
       const { outputs } = (await answer.json()) as { outputs: { data: number[] }[] }
@@ -54,7 +54,7 @@ async function ask(url: string, x0: number, id?: string): Promise<number[]> {
     }
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  throw new Error('no answer in 10 s')
+  throw new Error('no answer in 50 s')
 }
 
 /** The host is the only child of this process that runs `host-main`. */
@@ -172,13 +172,13 @@ describe('The model host', { timeout: 120_000 }, () => {
   })
 
   it('kills a host that stands still and serves on with a new one', async () => {
-    bench = await createBench({ hangMs: 1_000 })
+    bench = await createBench({ hangMs: 4_000 })
     const { runtime, url } = bench
     await runtime.serve(plan(1, slots(bench)))
     const events = collect(runtime)
     process.kill(hostPid(), 'SIGSTOP')
     expect((await ask(url, 1))[1]).toBeCloseTo(softmax(1)[1], 5)
-    expect(events).toMatchObject([{ kind: 'hostRestarted', problem: { code: 'host.hung' } }])
+    expect(events[0]).toMatchObject({ kind: 'hostRestarted', problem: { code: 'host.hung' } })
   })
 
   it('takes a candidate out whose outputs are not numbers, and leaves current alone', async () => {
