@@ -14,11 +14,12 @@ const ANSI: Readonly<Record<Tone, string>> = {
   idle: '2',
 }
 
+const HEIGHT_DEFAULT = 24
+
 export interface Terminal {
   readonly isTerminal: boolean
   /** Columns to fit into; undefined where lines may be long. */
   readonly widthMax: number | undefined
-  readonly heightMax: number
   readonly paint: Paint
   /** Data. */
   print(text: string): void
@@ -35,19 +36,25 @@ export function openTerminal(): Terminal {
   let painted = 0
   return {
     isTerminal,
-    widthMax: isTerminal ? stdout.columns : undefined,
-    heightMax: stdout.rows ?? 24,
+    widthMax: isTerminal && stdout.columns > 0 ? stdout.columns : undefined,
     paint: (tone, text) => (colour ? `\u001b[${ANSI[tone]}m${text}\u001b[0m` : text),
     print: (text) => void stdout.write(`${text}\n`),
     say: (text) => void stderr.write(`${text}\n`),
     repaint(text) {
-      const lines = text.split('\n').slice(0, (stdout.rows ?? 24) - 1)
+      const lines = fitLines(text.split('\n'), stdout.rows > 0 ? stdout.rows : HEIGHT_DEFAULT)
       // Up to the first painted line, then clear what follows.
       if (painted > 0) stdout.write(`\u001b[${painted}A`)
       stdout.write(`\u001b[0J${lines.join('\n')}\n`)
       painted = lines.length
     },
   }
+}
+
+/** What fits above the cursor's line; what does not is counted, because nobody can scroll to it. */
+function fitLines(lines: readonly string[], height: number): readonly string[] {
+  const room = Math.max(2, height - 1)
+  if (lines.length <= room) return lines
+  return [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more lines`]
 }
 
 /** Sentence, expected and found, next command, code: one each line, for people. */
