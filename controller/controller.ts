@@ -132,7 +132,7 @@ async function assemble(options: ControllerOptions) {
     await Promise.all(
       stored.rollouts.map(async (rollout) => ({
         rollout,
-        windows: await store.windowsOf(rollout.id),
+        counts: await store.countsOf(rollout.id),
       })),
     ),
   )

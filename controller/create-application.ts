@@ -88,11 +88,12 @@ type DeviceOperations = Pick<
 >
 
 function devices(parts: ApplicationParts): DeviceOperations {
-  const { ledger, enrolment, turns, clock, changes, store, fleet, reconciler } = parts
+  const { ledger, enrolment, turns, clock, changes, store, fleet, reconciler, presence } = parts
   const shown = (row: StoredDevice, notices: Awaited<ReturnType<Store['noticesOf']>>) =>
     deviceResource(ledger, row, {
       fleet,
       desired: reconciler.desired().get(row.device) ?? [],
+      lastSeenMs: presence.lastSeenMs(row.device),
       notices: notices.slice(0, NOTICES_MAX).map(({ notice }) => notice),
     })
   const unknown = (device: string) =>
@@ -129,7 +130,7 @@ function devices(parts: ApplicationParts): DeviceOperations {
       return ok(shown(row, await store.noticesOf(device, NOTICES_MAX)))
     },
     async assignmentOf(device) {
-      const assignment = ledger.rows.assignments.get(device)
+      const assignment = ledger.stored.assignments.get(device)
       if (assignment !== undefined) return ok(assignment.envelope)
       if (!ledger.rows.devices.has(device)) return unknown(device)
       return refuse('assignment.none', 'Nothing is assigned to this device yet.')

@@ -5,12 +5,11 @@
  * Invariant: only windows of devices under the rollout count, on both sides, so that both arms meet
  * the same load and data (judge.ts). What ran the candidate is canary, whatever its slot was.
  */
-import { type ArmCounts, addArms, armCounts, NO_COUNTS } from '../shared/judge/arm-counts.ts'
+import { type ArmCounts, addArms, NO_COUNTS } from '../shared/judge/arm-counts.ts'
 import type { ProfileCounts } from '../shared/judge/judge.ts'
 import type { Rollout } from '../shared/rollout/state.ts'
 import type { WaveEvidence } from '../shared/rollout/world.ts'
-import type { Window } from '../shared/sketch/window.ts'
-import type { StoredWindow } from './db/store.ts'
+import type { StoredCounts } from './db/store.ts'
 
 const MINUTE_MS = 60_000
 
@@ -25,7 +24,7 @@ interface Counted {
   readonly wave: number
   readonly profile: string
   readonly version: string
-  readonly window: Window
+  readonly counts: ArmCounts
   readonly atMs: number
 }
 
@@ -39,28 +38,28 @@ export interface Evidence {
 }
 
 export function createEvidence(
-  stored: readonly { readonly rollout: Rollout; readonly windows: readonly StoredWindow[] }[],
+  stored: readonly { readonly rollout: Rollout; readonly counts: readonly StoredCounts[] }[],
 ): Evidence {
   /** By rollout, then wave; as many as there are rollouts with telemetry. */
   const rollouts = new Map<string, Map<number, WaveCounts>>()
   let revision = 0
 
-  function add({ rollout, wave, profile, version, window, atMs }: Counted): void {
+  function add({ rollout, wave, profile, version, counts, atMs }: Counted): void {
     const waves = rollouts.get(rollout.id) ?? new Map<number, WaveCounts>()
     rollouts.set(rollout.id, waves)
-    const counts = waves.get(wave) ?? { profiles: new Map(), newestAtMs: null }
-    waves.set(wave, counts)
-    const arms = counts.profiles.get(profile) ?? { baseline: NO_COUNTS, canary: NO_COUNTS }
+    const known = waves.get(wave) ?? { profiles: new Map(), newestAtMs: null }
+    waves.set(wave, known)
+    const arms = known.profiles.get(profile) ?? { baseline: NO_COUNTS, canary: NO_COUNTS }
     const arm = version === rollout.spec.candidate ? 'canary' : 'baseline'
-    const sum = addArms([arms[arm], armCounts(window)])
-    counts.profiles.set(profile, { ...arms, [arm]: sum })
-    counts.newestAtMs = Math.max(counts.newestAtMs ?? 0, atMs)
+    const sum = addArms([arms[arm], counts])
+    known.profiles.set(profile, { ...arms, [arm]: sum })
+    known.newestAtMs = Math.max(known.newestAtMs ?? 0, atMs)
     revision++
   }
 
-  for (const { rollout, windows } of stored) {
-    for (const { wave, profile, version, window, minute } of windows) {
-      add({ rollout, wave, profile, version, window, atMs: (minute + 1) * MINUTE_MS })
+  for (const { rollout, counts } of stored) {
+    for (const { newestMinute, ...sum } of counts) {
+      add({ rollout, ...sum, atMs: (newestMinute + 1) * MINUTE_MS })
     }
   }
 

@@ -5,6 +5,7 @@
  * Invariant: telemetry is never thrown away for being unexpected: windows of a rollout that we do not
  * know, or that the device is not part of, are kept without one, and count for no verdict.
  */
+import { armCounts } from '../shared/judge/arm-counts.ts'
 import { ok, type Result } from '../shared/kernel/result.ts'
 import { releaseName } from '../shared/model/names.ts'
 import type { MessageOf } from '../shared/protocol/codec.ts'
@@ -80,6 +81,7 @@ function report(parts: HandlerParts, row: StoredDevice, message: MessageOf['repo
   if (isOlder) return
   ledger.put('deviceStates', {
     ...state,
+    lastSeenMs: parts.presence.lastSeenMs(device),
     report: message.report,
     reportBoot: message.boot,
     reportSeq: message.seq,
@@ -130,7 +132,8 @@ async function telemetry(
   const merged = await cells.merge(placed)
   if (!merged.ok || rollout === undefined) return merged
   for (const { key, window } of placed) {
-    evidence.add({ rollout, wave, profile, version: key.version, window, atMs: nowMs })
+    const counts = armCounts(window)
+    evidence.add({ rollout, wave, profile, version: key.version, counts, atMs: nowMs })
   }
   return merged
 }

@@ -16,7 +16,7 @@ import type { IngestHandlers, Taken } from './ingest-handlers.ts'
 import type { Ledger } from './ledger.ts'
 import { createMessageQueue, type Queued, type UpKind } from './message-queue.ts'
 import type { Log } from './ports.ts'
-import { addSeen, BOOTS_MAX, hasSeen } from './seen.ts'
+import { createSeenLog } from './seen-log.ts'
 import type { Director } from './signing/director.ts'
 import type { Turns } from './turns.ts'
 
@@ -52,6 +52,7 @@ export function createIngest(parts: IngestParts): Ingest {
   const { fleet, log, handlers } = parts
   const tally = createTally(log, 'message refused')
   const queue = createMessageQueue(fleet)
+  const seen = createSeenLog(parts.ledger)
   let received = 0
   let merged = 0
   let duplicates = 0
@@ -70,12 +71,12 @@ export function createIngest(parts: IngestParts): Ingest {
     const { boot, seq } = opened.value.message
     // Said again, because the first answer may have been lost.
     acks.add(queued.device, boot, seq)
-    if (isDuplicate(parts.ledger, queued.device, boot, seq)) {
+    if (seen.has(queued.device, boot, seq)) {
       duplicates++
       return
     }
     const taken = await handlers.take(row, opened.value, nowMs)
-    noteSeen(parts.ledger, queued.device, boot, seq, nowMs)
+    seen.note(queued.device, boot, seq, nowMs)
     if (taken.ok) merged++
     else refused(taken.error, queued)
   }
@@ -137,26 +138,6 @@ function open(queued: Queued, row: StoredDevice, parts: IngestParts): Result<Ope
 /** The cast ties kind and message together, which `openMessage` did by its type parameter. */
 function tagged(kind: UpKind, message: Result<MessageOf[UpKind]>): Result<Opened> {
   return message.ok ? ok({ kind, message: message.value } as Opened) : message
-}
-
-function isDuplicate(ledger: Ledger, device: string, boot: string, seq: number): boolean {
-  const seen = ledger.rows.seen.get(`${device}/${boot}`)
-  return seen !== undefined && hasSeen(seen.ranges, seq)
-}
-
-function noteSeen(ledger: Ledger, device: string, boot: string, seq: number, nowMs: number): void {
-  const seen = ledger.rows.seen.get(`${device}/${boot}`)
-  if (seen === undefined) forgetOldestBoot(ledger, device)
-  const ranges = addSeen(seen?.ranges ?? [], seq)
-  ledger.put('seen', { device, boot, ranges, usedAtMs: nowMs })
-}
-
-/** Looked for when a device starts anew, which is seldom. */
-function forgetOldestBoot(ledger: Ledger, device: string): void {
-  const boots = [...ledger.rows.seen.values()].filter((row) => row.device === device)
-  if (boots.length < BOOTS_MAX) return
-  const [oldest] = boots.toSorted((a, b) => a.usedAtMs - b.usedAtMs)
-  if (oldest !== undefined) ledger.remove('seen', oldest)
 }
 
 interface Acknowledgements {

@@ -25,12 +25,16 @@ export interface PresenceTracker {
   /** Believes the wills that are due. */
   tick(nowMs: number): void
   isOnline(device: string): boolean
+  /** Kept in memory; stored with whatever else changes of the device. */
+  lastSeenMs(device: string): number | null
   online(): number
 }
 
 export function createPresenceTracker(ledger: Ledger, nowMs: number): PresenceTracker {
   /** At most one per device. */
   const doubts = new Map<string, Doubt>()
+  /** One per device. */
+  const lastSeen = new Map<string, number>()
   for (const { device, presence } of ledger.rows.deviceStates.values()) {
     if (presence?.status !== 'online') continue
     const lost: Presence = { ...presence, status: 'lost' }
@@ -39,9 +43,13 @@ export function createPresenceTracker(ledger: Ledger, nowMs: number): PresenceTr
   const isOnline = (device: string): boolean =>
     ledger.rows.deviceStates.get(device)?.presence?.status === 'online'
 
+  const lastSeenMs = (device: string): number | null =>
+    lastSeen.get(device) ?? ledger.rows.deviceStates.get(device)?.lastSeenMs ?? null
+
   function put(device: string, presence: Presence, seenMs: number | null): void {
+    if (seenMs !== null) lastSeen.set(device, seenMs)
     const state = deviceStateOf(ledger, device)
-    ledger.put('deviceStates', { ...state, presence, lastSeenMs: seenMs ?? state.lastSeenMs })
+    ledger.put('deviceStates', { ...state, presence, lastSeenMs: lastSeenMs(device) })
   }
 
   return {
@@ -62,10 +70,7 @@ export function createPresenceTracker(ledger: Ledger, nowMs: number): PresenceTr
     },
     heard(device, atMs) {
       doubts.delete(device)
-      const state = deviceStateOf(ledger, device)
-      // Nothing decides on it: written only so often that a list shows it right.
-      if (atMs - (state.lastSeenMs ?? 0) < 10_000) return
-      ledger.put('deviceStates', { ...state, lastSeenMs: atMs })
+      lastSeen.set(device, atMs)
     },
     tick(atMs) {
       for (const [device, { presence, dueMs }] of doubts) {
@@ -75,6 +80,7 @@ export function createPresenceTracker(ledger: Ledger, nowMs: number): PresenceTr
       }
     },
     isOnline,
+    lastSeenMs,
     online: () => [...ledger.rows.deviceStates.keys()].filter(isOnline).length,
   }
 }

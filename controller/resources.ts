@@ -27,10 +27,11 @@ export function deviceResource(
     readonly fleet: string
     readonly desired: readonly DesiredModel[]
     readonly notices: readonly DeviceNotice[]
+    readonly lastSeenMs: number | null
   },
 ): DeviceResource {
   const { device, deviceKey, facts, enrolledAtMs } = row
-  const { presence, lastSeenMs, report, qualifications } = deviceStateOf(ledger, device)
+  const { presence, report, qualifications } = deviceStateOf(ledger, device)
   const assignment = ledger.rows.assignments.get(device)
   const generation = assignment?.generation ?? 0
   const follows =
@@ -45,7 +46,7 @@ export function deviceResource(
     facts,
     enrolledAtMs,
     presence,
-    lastSeenMs,
+    lastSeenMs: more.lastSeenMs,
     generation,
     desired: [...more.desired],
     report,

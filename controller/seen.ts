@@ -2,13 +2,11 @@
  * Which messages of a device are in the database already, as ranges of sequence numbers for each
  * boot. Pure. Invariant: what was added is seen for ever after.
  *
- * Limits: 64 ranges a boot; one more closes the oldest gap, and what comes for it later counts as a
- * duplicate. 64 boots a device; one more forgets the boot that was silent longest, whose messages
- * would then be taken for new ones: a device has to restart 64 times with windows unsent for that.
+ * Limit: 64 ranges; one more closes the oldest gap, and what comes for it later counts as a
+ * duplicate.
  */
 
 const RANGES_MAX = 64
-export const BOOTS_MAX = 64
 
 /** Ascending: first, last, first, last ... */
 type Ranges = readonly number[]

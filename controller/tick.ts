@@ -16,8 +16,8 @@ import type { Turns } from './turns.ts'
 import type { WindowCells } from './window-cells.ts'
 
 const MINUTE_MS = 60_000
-/** Messages between two commits: about 40 ms of signatures and schemas. */
-const MESSAGES_PER_TURN_MAX = 256
+/** Messages between two commits: about 30 ms of signatures and schemas, then others get a turn. */
+const MESSAGES_PER_TURN_MAX = 64
 /** Reconciles are at least so far apart, and the more devices the further: 10,000 take 0.2 s. */
 const RECONCILE_GAP_MS = 400
 const RECONCILE_GAP_MS_PER_DEVICE = 0.1

@@ -116,6 +116,7 @@ export function createTurns(parts: {
         tasks = [...turn.tasks, ...tasks]
         return false
       }
+      ledger.settle(changes)
       for (const waiter of turn.waiters) waiter.resolve()
       for (const task of turn.tasks) task()
       await tell(turn.messages)

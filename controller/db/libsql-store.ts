@@ -4,9 +4,10 @@
  */
 import { fileURLToPath } from 'node:url'
 import { createClient } from '@libsql/client'
-import { and, between, desc, eq, max } from 'drizzle-orm'
+import { and, between, desc, eq, max, sql } from 'drizzle-orm'
 import { drizzle, type LibSQLDatabase } from 'drizzle-orm/libsql'
 import { migrate } from 'drizzle-orm/libsql/migrator'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { assert } from '../../shared/kernel/assert.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { decodeCbor } from '../../shared/protocol/cbor-subset.ts'
@@ -74,7 +75,7 @@ async function load(database: LibSQLDatabase): Promise<StoredState> {
 
 function windowReads(
   database: LibSQLDatabase,
-): Pick<Store, 'window' | 'windowsOf' | 'windowsBetween'> {
+): Pick<Store, 'window' | 'countsOf' | 'windowsOf' | 'windowsBetween'> {
   const { windows } = TABLES
   return {
     async window(key) {
@@ -95,6 +96,26 @@ function windowReads(
           ),
         )
       return row && windowFromRow(row)
+    },
+    async countsOf(rollout) {
+      const { wave, profile, version, minute } = windows
+      const total = (column: SQLiteColumn) => sql<number>`sum(${column})`
+      const rows = await database
+        .select({
+          ...{ wave, profile, version, newestMinute: sql<number>`max(${minute})` },
+          requests: total(windows.requests),
+          errors: total(windows.errors),
+          latencyBad: total(windows.latencyBad),
+          labelled: total(windows.labelled),
+          correct: total(windows.correct),
+        })
+        .from(windows)
+        .where(eq(windows.rollout, rollout))
+        .groupBy(wave, profile, version)
+      return rows.map((row) => {
+        const { requests, errors, latencyBad, labelled, correct, ...where } = row
+        return { ...where, counts: { requests, errors, latencyBad, labelled, correct } }
+      })
     },
     async windowsOf(rollout) {
       const rows = await database.select().from(windows).where(eq(windows.rollout, rollout))

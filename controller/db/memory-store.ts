@@ -2,11 +2,13 @@
  * The store as plain maps, for simulation and tests: the same contract, no file. It outlives the
  * controller that uses it, as a database does, so that a crash and a restart can be simulated.
  */
+import { addArms, armCounts, NO_COUNTS } from '../../shared/judge/arm-counts.ts'
 import {
   KEY_OF,
   type Rows,
   type Store,
   type StoreChange,
+  type StoredCounts,
   type StoredState,
   type StoredWindow,
   type TableName,
@@ -23,6 +25,7 @@ export function createMemoryStore(): Store {
     },
     load: async () => loadTables(tables),
     window: async (key) => tables.windows.get(windowKeyText(key)),
+    countsOf: async (rollout) => countsOf(tables, rollout),
     windowsOf: async (rollout) => windowsWhere(tables, (row) => row.rollout === rollout),
     windowsBetween: async (from, to) =>
       windowsWhere(tables, (row) => row.minute >= from && row.minute <= to),
@@ -81,6 +84,19 @@ function loadTables(tables: Tables): StoredState {
     },
     auditHash: audit?.hash ?? '',
   }
+}
+
+function countsOf(tables: Tables, rollout: string): StoredCounts[] {
+  const sums = new Map<string, StoredCounts>()
+  for (const row of windowsWhere(tables, (window) => window.rollout === rollout)) {
+    const { wave, profile, version, minute } = row
+    const key = `${wave}/${profile}/${version}`
+    const known = sums.get(key)
+    const counts = addArms([known?.counts ?? NO_COUNTS, armCounts(row.window)])
+    const newestMinute = Math.max(known?.newestMinute ?? 0, minute)
+    sums.set(key, { wave, profile, version, counts, newestMinute })
+  }
+  return [...sums.values()]
 }
 
 function windowsWhere(tables: Tables, wanted: (row: StoredWindow) => boolean): StoredWindow[] {

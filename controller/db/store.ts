@@ -6,6 +6,7 @@
  * controller's matter.
  */
 
+import type { ArmCounts } from '../../shared/judge/arm-counts.ts'
 import type { ProfileCounts } from '../../shared/judge/judge.ts'
 import type {
   DeviceFacts,
@@ -122,6 +123,15 @@ export interface StoredWindow extends WindowKey {
   readonly window: Window
 }
 
+/** Sums over all windows of one wave, profile and release. */
+export interface StoredCounts {
+  readonly wave: number
+  readonly profile: string
+  readonly version: string
+  readonly counts: ArmCounts
+  readonly newestMinute: number
+}
+
 /** The messages of one boot of a device that are in the database. */
 interface StoredSeen {
   readonly device: string
@@ -205,6 +215,8 @@ export interface Store {
   write(changes: readonly StoreChange[]): Promise<void>
   load(): Promise<StoredState>
   window(key: WindowKey): Promise<StoredWindow | undefined>
+  /** The counts of a rollout's windows, added up over minutes and shares. */
+  countsOf(rollout: string): Promise<StoredCounts[]>
   /** Every window of a rollout, or those of the given minutes. */
   windowsOf(rollout: string): Promise<StoredWindow[]>
   windowsBetween(fromMinute: number, toMinute: number): Promise<StoredWindow[]>

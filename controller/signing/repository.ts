@@ -31,6 +31,7 @@ export interface Repository {
   director(): TrustedDirector | undefined
   /** 0 before the first publish. */
   snapshotVersion(): number
+  /** As it is served: only what is stored. */
   file(name: string): Uint8Array | undefined
   /** Errors: those of `checkRoot`. The same root again is accepted and changes nothing. */
   putRoot(bytes: Uint8Array, nowMs: number): Result<{ version: number }>
@@ -76,7 +77,7 @@ export function openRepository(parts: {
     targets: () => targets,
     director: () => (root === undefined ? undefined : unwrap(directorOf(root))),
     snapshotVersion: () => versions.get('snapshot'),
-    file,
+    file: (name) => ledger.stored.metadata.get(name)?.bytes,
     putRoot(bytes, nowMs) {
       if (root !== undefined && isCurrent('root', bytes)) return ok({ version: root.version })
       const checked = checkRoot(bytes, root, { verifier, signers, nowMs })

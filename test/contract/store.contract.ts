@@ -137,6 +137,36 @@ export function storeContract(open: () => Promise<StoreUnderTest>): void {
       expect(minute.map((row) => row.window.n)).toEqual([7])
     })
 
+    it('adds up the counts of a rollout by wave, profile and release', async () => {
+      const { store } = await open()
+      const rows = [
+        windowRow(4),
+        windowRow(6, { minute: 29_000_003 }),
+        windowRow(3, { share: 250_000 }),
+        windowRow(5, { wave: 1 }),
+        windowRow(7, { rollout: null }),
+      ]
+      await store.write(rows.map((row) => ({ put: 'windows', row })))
+      const counts = (await store.countsOf('r1')).toSorted((a, b) => a.wave - b.wave)
+      expect(counts).toEqual([
+        {
+          wave: 0,
+          profile: 'raspberry-pi-5',
+          version: '1.1.0',
+          newestMinute: 29_000_003,
+          counts: { requests: 13, errors: 3, latencyBad: 6, labelled: 0, correct: 0 },
+        },
+        {
+          wave: 1,
+          profile: 'raspberry-pi-5',
+          version: '1.1.0',
+          newestMinute: 29_000_000,
+          counts: { requests: 5, errors: 1, latencyBad: 2, labelled: 0, correct: 0 },
+        },
+      ])
+      expect(await store.countsOf('r2')).toEqual([])
+    })
+
     it('forgets old windows and removed rows', async () => {
       const { store } = await open()
       await store.write([

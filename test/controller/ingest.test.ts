@@ -263,7 +263,7 @@ describe('what is refused', () => {
       sealMessage('telemetry', message, { ...address, topic: telemetryTopic }, device.signer),
     )
     for (const bytes of sealed) fleet.broker.deliver(telemetryTopic, bytes)
-    for (let i = 0; i < 4; i++) await fleet.after(200)
+    for (let i = 0; i < 9; i++) await fleet.after(200)
     expect((await counters(fleet)).refused).toEqual({ 'ingest.queue_full': 8 })
     expect(new Set(device.acknowledged()).size).toBe(512)
     for (const bytes of sealed.slice(512)) fleet.broker.deliver(telemetryTopic, bytes)

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { createMemoryStore } from '../../controller/db/memory-store.ts'
+import type { Store } from '../../controller/db/store.ts'
 import type { Result } from '../../shared/kernel/result.ts'
-import { unwrap } from '../../shared/kernel/result.ts'
+import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { nodeVerifier } from '../../shared/node/verifier-node.ts'
 import { refresh } from '../../shared/signing/tuf/client.ts'
@@ -71,6 +73,35 @@ describe('publishing', () => {
       const trusted = await refreshFrom(fleet, buildRoot(), fleet.clock.nowMs())
       expect(codeOf(trusted)).toBe('ok')
     }
+  })
+
+  it('serves nothing that a crash could still take back', async () => {
+    const memory = createMemoryStore()
+    let failing = false
+    const store: Store = {
+      ...memory,
+      write: async (changes) => {
+        if (failing) throw new ProblemError({ code: 'store.write_failed', message: 'Full.' })
+        await memory.write(changes)
+      },
+    }
+    const fleet = await buildFleet({ store })
+    const releases = [buildRelease('1.0.0'), buildRelease('1.1.0')]
+    await fleet.publish(releases.slice(0, 1), 1)
+    await upload(fleet, releases[1]!)
+    const { application } = fleet.controller
+    const served = async () => unwrap(await application.tufMetadata('timestamp.json'))
+    const before = await served()
+    failing = true
+    const put = application.putTargets(buildTargets(2, releases), ada)
+    await expect(put).rejects.toMatchObject({ problem: { code: 'store.unavailable' } })
+    expect(await served()).toEqual(before)
+    expect(codeOf(await application.tufMetadata('2.targets.json'))).toBe('tuf.not_found')
+    failing = false
+    await fleet.after(200)
+    expect(await served()).not.toEqual(before)
+    const trusted = unwrap(await refreshFrom(fleet, buildRoot(), fleet.clock.nowMs()))
+    expect(trusted.targets.version).toBe(2)
   })
 
   it('makes releases of manifests, and serves their files by digest', async () => {
