@@ -94,7 +94,9 @@ class MqttTransport implements Transport {
     const client = this.#client
     if (client === undefined) return
     await new Promise<void>((resolve) => {
-      const cancel = this.#options.clock.after(CLOSE_MS_MAX, () => client.end(true, {}, () => resolve()))
+      const cancel = this.#options.clock.after(CLOSE_MS_MAX, () =>
+        client.end(true, {}, () => resolve()),
+      )
       // Gracefully: what is in flight still goes out, and the last will does not.
       client.end(false, {}, () => {
         cancel()
