@@ -160,7 +160,9 @@ function rolloutText(context: Context, rollout: RolloutResource): string {
         ['state', line.status],
         ['because', detail.sentence],
         ['next', detail.next],
-        ['devices', `${line.progress} of the wave serve it`],
+        ...(line.progress === '-'
+          ? []
+          : [['devices', `${line.progress} of the wave serve it`] as const]),
       ],
       paint,
     ),
