@@ -1,4 +1,7 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { createWebSocketStream, WebSocketServer } from 'ws'
 import type { Clock, Transport } from '../../agent/ports.ts'
 import { createBackoff } from '../../agent/transport/backoff.ts'
 import { createMqttTransport } from '../../agent/transport/mqtt-transport.ts'
@@ -63,19 +66,25 @@ describe('MQTT', () => {
     controller = await LittleController.start()
     controller.devices.set('press-1', signer.key)
     ;[cohort, connections, messages] = [null, [], []]
-    transport = createMqttTransport({
-      ...{ url: controller.mqttUrl, fleet: 'plant', device: 'press-1', signer, clock },
+    transport = aTransport(controller.mqttUrl)
+  })
+
+  function aTransport(url: string): Transport {
+    const made = createMqttTransport({
+      ...{ url, fleet: 'plant', device: 'press-1', signer, clock },
       log: { info: () => undefined, warn: () => undefined },
       random: () => 0.5,
       randomId: () => crypto.randomUUID(),
       lastWill: () => new TextEncoder().encode('gone'),
       cohort: () => cohort,
     })
-    transport.onConnection((connected) => void connections.push(connected))
-    transport.onMessage((topic, payload) => {
+    made.onConnection((connected) => void connections.push(connected))
+    made.onMessage((topic, payload) => {
       messages.push(`${topic} ${new TextDecoder().decode(payload)}`)
     })
-  })
+    return made
+  }
+
   afterEach(async () => {
     await transport.close()
     await controller.close()
@@ -131,6 +140,18 @@ describe('MQTT', () => {
       expect(messages.length).toBeGreaterThan(1)
     })
     expect(new Set(messages)).toEqual(new Set(['dn/desired assignment']))
+  })
+
+  it('speaks over WebSocket as well', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+    server.on('connection', (socket) => controller.broker.handle(createWebSocketStream(socket)))
+    await once(server, 'listening')
+    transport = aTransport(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/mqtt`)
+    await controller.assign('press-1', 'over there')
+    transport.open()
+    await eventually(() => expect(messages).toEqual(['dn/desired over there']))
+    await transport.close()
+    server.close()
   })
 
   it('passes on nothing that is too large or not for it', async () => {
