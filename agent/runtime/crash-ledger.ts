@@ -5,7 +5,8 @@
  *   killed from outside (SIGKILL, SIGTERM)                -> nobody, unless it was loading: the
  *                                                            system kills what takes its memory
  *   two deaths of one release within ten minutes          -> it broke
- *   five deaths of any kind within a minute               -> the candidate leaves, as a precaution
+ *   five deaths within a minute, less kills of an idle host -> the candidate leaves, as a precaution
+ *                                                              (the system may kill what grows)
  */
 import type { Problem } from '../../shared/kernel/result.ts'
 import type { HostExit } from './host-process.ts'
@@ -40,9 +41,13 @@ export function judgeExit(
   const external = !exit.hung && (exit.signal === 'SIGKILL' || exit.signal === 'SIGTERM')
   const blamed = external ? exit.loading : (exit.running ?? exit.loading ?? served.only)
   const recent = before.filter((death) => atMs - death.atMs <= MEMORY_MS)
-  const deaths = [...recent, { atMs, blamed }].slice(-REMEMBERED_MAX)
+  const atWork = blamed !== undefined || exit.running !== undefined
+  // Who kills an idle host wants it to start again, not to wait.
+  const counts = atWork || !external
+  const deaths = counts ? [...recent, { atMs, blamed }].slice(-REMEMBERED_MAX) : recent
   const own = deaths.filter((death) => blamed !== undefined && death.blamed === blamed)
-  const looping = deaths.filter((death) => atMs - death.atMs <= LOOP_MS).length >= DEATHS_OF_LOOP
+  const loop = deaths.filter((death) => atMs - death.atMs <= LOOP_MS)
+  const looping = counts && loop.length >= DEATHS_OF_LOOP
   const byItself = own.length >= DEATHS_OF_RELEASE ? blamed : undefined
   const broke = byItself ?? (looping ? served.candidate : undefined)
   return { deaths, problem: describeExit(exit, external), blamed, broke }
@@ -72,7 +77,7 @@ function describeExit(exit: HostExit, external: boolean): Problem {
   }
 }
 
-/** Time until the next life: at once after one death, then 100 ms doubling to 10 s. */
+/** Time until the next life: at once after one remembered death, then 100 ms doubling to 10 s. */
 export function restartDelayMs(deaths: readonly Death[], atMs: number): number {
   const recent = deaths.filter((death) => atMs - death.atMs <= LOOP_MS).length
   return recent <= 1 ? 0 : Math.min(10_000, 100 * 2 ** (recent - 2))

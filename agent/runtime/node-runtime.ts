@@ -4,8 +4,8 @@
  *
  * Invariants: no model code runs in this process; the plan survives the host, so a host that dies is
  * replaced and told again; every `serve` resolves. When the host dies, requests under way end with a
- * reset connection at once, and new ones find a closed port for some 300 ms: local clients retry on
- * ECONNREFUSED and ECONNRESET.
+ * reset connection at once, and new ones find a closed port for about half a second: local clients
+ * retry on ECONNREFUSED and ECONNRESET.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'

@@ -61,9 +61,14 @@ describe('When the model host dies', () => {
       [undefined, CANDIDATE],
     ],
     [
-      'five deaths of any kind in a minute send the candidate away',
-      Array.from({ length: 5 }, () => ({ signal: 'SIGKILL' })),
+      'five deaths in runs within a minute send the candidate away, whoever killed',
+      Array.from({ length: 5 }, () => ({ signal: 'SIGKILL', running: CURRENT })),
       [undefined, undefined, undefined, undefined, CANDIDATE],
+    ],
+    [
+      'an idle host may be killed as often as one likes',
+      Array.from({ length: 8 }, () => ({ signal: 'SIGKILL' })),
+      Array.from({ length: 8 }, () => undefined),
     ],
   ])('%s', (_, exits, broke) => {
     expect(after(...exits)).toEqual(broke)
@@ -79,6 +84,11 @@ describe('When the model host dies', () => {
     expect(judgeExit([], exit({ signal: 'SIGABRT' }), alone, 0).blamed).toBe(CURRENT)
   })
 
+  it('starts an idle host that was killed again at once, however often', () => {
+    const { deaths } = judgeExit([], exit({ signal: 'SIGKILL' }), SERVED, 0)
+    expect(restartDelayMs(deaths, 0)).toBe(0)
+  })
+
   it('says what happened', () => {
     expect(judgeExit([], exit(FAULT), SERVED, 0).problem).toEqual({
       code: 'host.crashed',
@@ -88,7 +98,11 @@ describe('When the model host dies', () => {
   })
 
   it('starts again at once, then ever later, at most after 10 s', () => {
-    const deaths = Array.from({ length: 12 }, (_, i) => ({ atMs: i, blamed: undefined }))
+    const deaths = Array.from({ length: 12 }, (_, i) => ({
+      atMs: i,
+      blamed: undefined,
+      atWork: false,
+    }))
     const delays = [1, 2, 3, 4, 12].map((n) => restartDelayMs(deaths.slice(0, n), 20))
     expect(delays).toEqual([0, 100, 200, 400, 10_000])
   })
