@@ -5,6 +5,7 @@
  *   killed from outside (SIGKILL, SIGTERM)                -> nobody, unless it was loading: the
  *                                                            system kills what takes its memory
  *   two deaths of one release within ten minutes          -> it broke
+ *   three loads of one release killed within a minute     -> it broke
  *   five deaths within a minute, less kills of an idle host -> the candidate leaves, as a precaution
  *                                                              (the system may kill what grows)
  */
@@ -13,6 +14,8 @@ import type { HostExit } from './host-process.ts'
 
 const MEMORY_MS = 600_000
 const DEATHS_OF_RELEASE = 2
+/** A person with `kill -9` meets a load by chance; memory that is too small ends every one. */
+const KILLED_LOADS = 3
 const LOOP_MS = 60_000
 const DEATHS_OF_LOOP = 5
 const REMEMBERED_MAX = 32
@@ -20,6 +23,7 @@ const REMEMBERED_MAX = 32
 export interface Death {
   readonly atMs: number
   readonly blamed: string | undefined
+  readonly external: boolean
 }
 
 export interface CrashVerdict {
@@ -44,12 +48,14 @@ export function judgeExit(
   const atWork = blamed !== undefined || exit.running !== undefined
   // Who kills an idle host wants it to start again, not to wait.
   const counts = atWork || !external
-  const deaths = counts ? [...recent, { atMs, blamed }].slice(-REMEMBERED_MAX) : recent
+  const deaths = counts ? [...recent, { atMs, blamed, external }].slice(-REMEMBERED_MAX) : recent
   const own = deaths.filter((death) => blamed !== undefined && death.blamed === blamed)
+  const faults = own.filter((death) => !death.external)
+  const killed = own.filter((death) => death.external && atMs - death.atMs <= LOOP_MS)
   const loop = deaths.filter((death) => atMs - death.atMs <= LOOP_MS)
   const looping = counts && loop.length >= DEATHS_OF_LOOP
-  const byItself = own.length >= DEATHS_OF_RELEASE ? blamed : undefined
-  const broke = byItself ?? (looping ? served.candidate : undefined)
+  const isBroken = faults.length >= DEATHS_OF_RELEASE || killed.length >= KILLED_LOADS
+  const broke = (isBroken ? blamed : undefined) ?? (looping ? served.candidate : undefined)
   return { deaths, problem: describeExit(exit, external), blamed, broke }
 }
 

@@ -53,12 +53,9 @@ describe('When the model host dies', () => {
       [undefined, undefined],
     ],
     [
-      'a kill during a load is taken for the system out of memory',
-      [
-        { signal: 'SIGKILL', loading: CANDIDATE },
-        { signal: 'SIGKILL', loading: CANDIDATE },
-      ],
-      [undefined, CANDIDATE],
+      'three kills during loads are taken for the system out of memory',
+      Array.from({ length: 3 }, () => ({ signal: 'SIGKILL', loading: CANDIDATE })),
+      [undefined, undefined, CANDIDATE],
     ],
     [
       'five deaths in runs within a minute send the candidate away, whoever killed',
