@@ -102,7 +102,7 @@ export function createEnrolmentDesk(parts: {
       const token = admit(enrolment, fingerprint, nowMs)
       const entry = { actor: enrolment.device, action: 'enrol', resource: enrolment.device }
       if (!token.ok) {
-        audit.append({ ...entry, outcome: token.error.code }, nowMs)
+        audit.refused({ ...entry, outcome: token.error.code }, nowMs)
         return token
       }
       const { facts } = enrolment

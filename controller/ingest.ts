@@ -9,6 +9,7 @@ import { ok, type Problem, type Result, toProblem } from '../shared/kernel/resul
 import { CODECS, decodeMessage, type MessageOf } from '../shared/protocol/codec.ts'
 import { openFrame, openMessage } from '../shared/protocol/frame.ts'
 import { checkSync, type SyncVerifier } from '../shared/signing/keys.ts'
+import type { Audit } from './audit.ts'
 import type { BrokerMessage } from './broker/broker.ts'
 import { createTally } from './broker/tally.ts'
 import type { StoredDevice } from './db/store.ts'
@@ -40,6 +41,7 @@ export interface IngestParts {
   readonly fleet: string
   readonly ledger: Ledger
   readonly turns: Turns
+  readonly audit: Audit
   readonly director: Director
   readonly verifier: SyncVerifier
   readonly handlers: IngestHandlers
@@ -62,7 +64,7 @@ export function createIngest(parts: IngestParts): Ingest {
     if (row === undefined) return tally.add('ingest.unknown_device', { device: queued.device })
     if (row.revokedAtMs !== null) return tally.add('ingest.revoked', { device: queued.device })
     const opened = open(queued, row, parts)
-    if (!opened.ok) return refused(opened.error, queued)
+    if (!opened.ok) return refused(opened.error, queued, nowMs)
     if (opened.value.kind === 'presence') {
       handlers.presence(row, opened.value.message, nowMs)
       merged++
@@ -78,11 +80,15 @@ export function createIngest(parts: IngestParts): Ingest {
     const taken = await handlers.take(row, opened.value, nowMs)
     seen.note(queued.device, boot, seq, nowMs)
     if (taken.ok) merged++
-    else refused(taken.error, queued)
+    else refused(taken.error, queued, nowMs)
   }
 
-  function refused(problem: Problem, { device, kind }: Queued): void {
+  function refused(problem: Problem, { device, kind, topic }: Queued, nowMs: number): void {
     const { code, found } = problem
+    if (code === 'frame.signature') {
+      const entry = { actor: device, action: 'message', resource: topic, outcome: code }
+      parts.audit.refused(entry, nowMs)
+    }
     tally.add(code, { device, kind, found: found?.slice(0, 200) })
   }
 
