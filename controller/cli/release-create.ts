@@ -106,7 +106,11 @@ async function loadVariants(spec: ReleaseSpec): Promise<LoadedVariant[]> {
     const inputs = signature.inputs.map(tensorSpec)
     const outputs = signature.outputs.map(tensorSpec)
     const first = loaded[0]
-    if (first !== undefined) unwrap(checkCompatible({ inputs, outputs }, first))
+    const fits = first === undefined ? undefined : checkCompatible({ inputs, outputs }, first)
+    if (fits?.ok === false) {
+      const { expected = '', found = '' } = fits.error
+      throw refused('variants_differ', `${name} has other tensors.`, expected, found)
+    }
     loaded.push({ name, file, spec: variant, bytes, inputs, outputs })
   }
   return loaded

@@ -10,6 +10,7 @@ import { unwrap } from '../../../shared/kernel/result.ts'
 import { sha256Hex } from '../../../shared/kernel/sha256.ts'
 import { decodeGolden } from '../../../shared/model/golden.ts'
 import { manifestSchema } from '../../../shared/model/manifest.ts'
+import { encodeModel } from '../../../shared/onnx/graph-writer.ts'
 import { buildCli, type CliFixture } from '../../fixtures/cli-builder.ts'
 
 const DEMO = new URL('../../../controller/demo/models/motor-vibration/', import.meta.url).pathname
@@ -28,6 +29,23 @@ afterAll(async () => {
 
 const create = (...args: string[]) => cli.linnet(['release', 'create', ...args])
 const release = (name: string) => join(cli.home, 'releases', ...name.split('@'))
+
+/** One tensor in, the same out. */
+function identityModel(): Uint8Array {
+  const value = (name: string) => ({ name, datatype: 'FP32' as const, shape: [1, 4] })
+  return encodeModel({
+    irVersion: 8,
+    opsets: [{ domain: '', version: 17 }],
+    producer: 'test',
+    graph: {
+      name: 'identity',
+      inputs: [value('x')],
+      outputs: [value('y')],
+      initializers: [],
+      nodes: [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }],
+    },
+  })
+}
 
 describe('release create', () => {
   test('from a specification: manifest, artifacts, golden vectors and reference that fit', async () => {
@@ -78,14 +96,22 @@ describe('release create', () => {
       'golden.does_not_fit',
       ['--model', MODEL, '--golden', 'OTHER'],
     ],
+    [
+      'a variant with other tensors',
+      'release.variants_differ',
+      ['--model', MODEL, '--variant', 'int8=IDENTITY'],
+    ],
     ['a reference of other columns', 'reference.columns', ['--model', MODEL, '--reference', 'CSV']],
   ])('%s is refused as %s and leaves nothing behind', async (_, code, args) => {
+    const identity = join(scratch, 'identity.onnx')
+    await writeFile(identity, identityModel())
     const other = join(scratch, 'other.json')
     const tensor = { shape: [1, 3, 64], datatype: 'FP32', data: new Array(192).fill(0) }
     await writeFile(other, JSON.stringify({ vectors: [{ inputs: { vibration: tensor } }] }))
     const csv = join(scratch, 'other.csv')
     await writeFile(csv, `a,b\n${'1,2\n'.repeat(50)}`)
-    const given = args.map((arg) => (arg === 'OTHER' ? other : arg === 'CSV' ? csv : arg))
+    const files: Record<string, string> = { OTHER: other, CSV: csv }
+    const given = args.map((arg) => files[arg] ?? arg.replace('IDENTITY', identity))
     const result = await create(...given, '--name', 'refused', '--version', '1.0.0')
     expect([result.code, result.stdout]).toEqual([2, ''])
     expect(result.stderr).toContain(`[${code}]`)
