@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { encodeMessage } from '../../shared/protocol/codec.ts'
@@ -269,6 +270,42 @@ describe('what is refused', () => {
     for (const bytes of sealed.slice(512)) fleet.broker.deliver(telemetryTopic, bytes)
     await fleet.after(200)
     expect(await storedRequests(fleet)).toBe(5_200)
+  })
+})
+
+describe('counts', () => {
+  it('are conserved over loss, repetition, reordering and restarts', async () => {
+    const anyDelivery = fc.record({
+      message: fc.nat(19),
+      next: fc.constantFrom('nothing', 'nothing', 'tick', 'restart'),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyDelivery, { maxLength: 40 }), async (deliveries) => {
+        const { fleet: first, device } = await oneDevice()
+        let fleet = first
+        const messages = Array.from({ length: 20 }, () => windowOf(device))
+        const stored = new Set<number>()
+        let waiting: number[] = []
+        for (const { message, next } of deliveries) {
+          const sealed = sealMessage(
+            'telemetry',
+            messages[message]!,
+            { ...address, topic: telemetryTopic },
+            device.signer,
+          )
+          fleet.broker.deliver(telemetryTopic, sealed)
+          waiting.push(message)
+          if (next === 'nothing') continue
+          // What waits in memory is lost with the process, unless a turn stored it before.
+          if (next === 'tick') await fleet.after(200)
+          if (next === 'tick') for (const i of waiting) stored.add(i)
+          if (next === 'restart') fleet = await fleet.restart()
+          waiting = []
+        }
+        expect(await storedRequests(fleet)).toBe(10 * stored.size)
+      }),
+      { numRuns: 20 },
+    )
   })
 })
 
