@@ -135,6 +135,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
       /^hono\//,
       '@hono/node-server',
       'pino',
+      'zod',
     ],
   },
   {
