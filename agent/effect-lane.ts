@@ -76,7 +76,8 @@ export function createEffectLane(
         if (NEWEST_ONLY.has(effect.kind)) queue = queue.filter(({ kind }) => kind !== effect.kind)
         queue.push(effect)
       }
-      draining ??= drain()
+      // Draining nothing would end before it is known to have begun, and never begin again.
+      if (queue.length > 0 && !closed) draining ??= drain()
     },
     async idle() {
       while (draining !== undefined) await draining

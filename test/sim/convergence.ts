@@ -11,7 +11,8 @@ import type { ModelSlots } from '../../shared/update/state.ts'
 export interface DeviceSeen {
   readonly name: string
   readonly slots: readonly ModelSlots[] | undefined
-  readonly unsent: number
+  /** Everything that it had to tell was acknowledged at some time since the faults healed. */
+  readonly drained: boolean
 }
 
 /** @returns the first thing that has not converged, or undefined. */
@@ -40,7 +41,7 @@ function settledVersions(rollouts: readonly Rollout[]): Map<string, string> {
 }
 
 function deviceProblem(
-  { name, slots, unsent }: DeviceSeen,
+  { name, slots, drained }: DeviceSeen,
   settled: ReadonlyMap<string, string>,
   state: StoredState,
 ): string | undefined {
@@ -51,7 +52,7 @@ function deviceProblem(
     if (current !== version) return `has ${current} where ${version} is settled`
     if (held?.candidate) return `still holds the candidate ${held.candidate.version}`
   }
-  if (unsent > 0) return `has ${unsent} messages unsent`
+  if (!drained) return 'always had something unsent'
   const told = state.deviceStates.find(({ device }) => device === name)
   const issued = state.assignments.find(({ device }) => device === name)
   if (issued === undefined) return 'was never assigned anything'

@@ -24,6 +24,8 @@ export class Disk {
   readonly #random: Prng
   /** Refuses every so many writes. */
   readonly #isFull: () => boolean
+  /** False only where a test needs a disk that lies. */
+  readonly isHonest: boolean
   /** The state file as it is, and as it would be after a cut now. */
   state: { text: string; afterCut: string[] } = { text: '', afterCut: [''] }
   journal: string[] = []
@@ -35,9 +37,10 @@ export class Disk {
   /** Trusted TUF metadata by role. */
   readonly metadata = new Map<string, Uint8Array>()
 
-  constructor(random: Prng, isFull: () => boolean = () => false) {
+  constructor(random: Prng, isFull: () => boolean, isHonest: boolean) {
     this.#random = random
     this.#isFull = isFull
+    this.isHonest = isHonest
   }
 
   checkRoom(): void {
@@ -88,7 +91,7 @@ export function createSimStateStore(disk: Disk, power: Power): StateStore {
       await power.effect('save: rename', WRITE_MS)
       disk.state = { text: next, afterCut: [former, next] }
       await power.effect('save: sync folder', WRITE_MS)
-      disk.state = { text: next, afterCut: [next] }
+      disk.state = { text: next, afterCut: disk.isHonest ? [next] : ['', former] }
       power.boundary('save: done')
       if (!power.life.alive) await never()
     },

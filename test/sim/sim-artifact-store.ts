@@ -9,11 +9,17 @@ import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import type { Disk } from './disk.ts'
 import type { Power } from './power.ts'
+import type { Sabotage } from './sabotage.ts'
 import type { SimHttp } from './sim-http.ts'
 
 const WRITE_MS = 2
 
-export function createSimArtifactStore(disk: Disk, power: Power, http: SimHttp): ArtifactStore {
+export function createSimArtifactStore(
+  disk: Disk,
+  power: Power,
+  http: SimHttp,
+  sabotage: Sabotage,
+): ArtifactStore {
   async function fetchOnce(artifact: Artifact, url: string): Promise<Result<undefined>> {
     const { sha256, length } = artifact
     const had = disk.parts.get(sha256)?.bytes ?? new Uint8Array()
@@ -66,7 +72,7 @@ export function createSimArtifactStore(disk: Disk, power: Power, http: SimHttp):
       power.boundary('collect garbage')
       if (!power.life.alive) return
       for (const name of [...disk.artifacts.keys(), ...disk.parts.keys()]) {
-        if (keep.has(name)) continue
+        if (keep.has(name) && sabotage.greedyGarbage !== true) continue
         disk.artifacts.delete(name)
         disk.parts.delete(name)
       }

@@ -16,6 +16,7 @@ import type {
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { formatTopic, TOPICS, type TopicName } from '../../shared/protocol/topics.ts'
 import type { Line } from './network.ts'
+import type { Sabotage } from './sabotage.ts'
 import type { World } from './world.ts'
 
 /** What the broker does for the session of one device. */
@@ -59,13 +60,14 @@ interface Client {
   open: boolean
 }
 
-export function createSimBroker(world: World, fleet: string): SimBroker {
-  return new SimulatedBroker(world, fleet)
+export function createSimBroker(world: World, fleet: string, sabotage: Sabotage): SimBroker {
+  return new SimulatedBroker(world, fleet, sabotage)
 }
 
 class SimulatedBroker implements SimBroker {
   readonly #world: World
   readonly #fleet: string
+  readonly #sabotage: Sabotage
   readonly #retained = new Map<string, Uint8Array>()
   readonly #clients = new Map<string, Client>()
   #running = false
@@ -75,8 +77,9 @@ class SimulatedBroker implements SimBroker {
   #onPresence: ((event: PresenceEvent) => void)[] = []
   #observers: ((message: OutgoingMessage) => void)[] = []
 
-  constructor(world: World, fleet: string) {
+  constructor(world: World, fleet: string, sabotage: Sabotage) {
     this.#world = world
+    this.#sabotage = sabotage
     this.#fleet = fleet
   }
 
@@ -178,6 +181,7 @@ class SimulatedBroker implements SimBroker {
   #send(client: Client, topic: string, payload: Uint8Array): void {
     const name = topic.split('/').slice(-2).join('/')
     if (name !== 'dn/desired' && name !== 'dn/command' && name !== 'dn/ack') return
+    if (name === 'dn/desired' && client.device === this.#sabotage.deaf) return
     client.line.carry(TOPICS[name].qos, () => {
       if (client.open) client.handlers.message(name, payload)
     })

@@ -17,12 +17,13 @@ import type { Weather } from './faults.ts'
 import { createLine, type Line } from './network.ts'
 import type { Observe } from './observations.ts'
 import { createPower, type Power } from './power.ts'
+import type { Sabotage } from './sabotage.ts'
 import { createSimArtifactStore } from './sim-artifact-store.ts'
 import type { SimBroker } from './sim-broker.ts'
 import { createSimHttp, type HttpServer } from './sim-http.ts'
 import { type SignatureKind, signerNamed, verifierOf } from './sim-keys.ts'
 import { createSimRepository } from './sim-repository.ts'
-import { createSimRuntime, type SimRuntimeParts } from './sim-runtime.ts'
+import { createSimRuntime } from './sim-runtime.ts'
 import { createSimTransport } from './sim-transport.ts'
 import type { World } from './world.ts'
 
@@ -40,8 +41,7 @@ export interface SimDeviceParts {
   readonly observe: Observe
   /** Decides beside the weather whether the power goes at this effect. */
   readonly goesAt?: ((device: string, effect: string) => boolean) | undefined
-  /** Broken on purpose in negative tests. */
-  readonly accepts?: SimRuntimeParts['accepts']
+  readonly sabotage: Sabotage
 }
 
 const POWER_CUT_CHANCE = 0.02
@@ -71,9 +71,9 @@ export class SimDevice {
     this.signer = signerNamed(`device/${name}`, parts.signatures)
     this.#random = world.prng(`device/${name}`)
     const full = this.#random.split('disk full')
-    this.#disk = new Disk(this.#random.split('disk'), () =>
-      full.chance(weather.of('disk_full') * DISK_FULL_CHANCE),
-    )
+    const isFull = (): boolean => full.chance(weather.of('disk_full') * DISK_FULL_CHANCE)
+    const isHonest = parts.sabotage.lyingDisks !== true
+    this.#disk = new Disk(this.#random.split('disk'), isFull, isHonest)
     this.#oscillator = new Oscillator(world, this.#random.split('clock'), weather)
     this.#line = createLine(world, weather, name)
   }
@@ -98,6 +98,17 @@ export class SimDevice {
 
   unsent(): number {
     return this.#agent?.spoolSize().entries ?? 0
+  }
+
+  /** Where its update machine stands, for the trace of a run that does not converge. */
+  standing(): string {
+    const state = this.#agent?.state()
+    if (state === undefined) return 'is off'
+    const { job, waiting, durable } = state
+    const failures = durable.failures.map(({ release, problem }) => [release.version, problem.code])
+    const waits = waiting.map(({ release, retryAtMs }) => [release.version, retryAtMs])
+    const { generation } = durable.order
+    return JSON.stringify({ generation, job, waits, failures })
   }
 
   cutPower(): void {
@@ -144,8 +155,9 @@ export class SimDevice {
     const random = this.#random.split(boot)
     const line = this.#line
     const clock = createDeviceClock(this.#oscillator, power.life)
-    const http = createSimHttp({ life: power.life, line, weather, random }, serve)
-    const { behaviours, requestsPerS, accepts } = this.#parts
+    const told = (text: string): void => world.trace.line(device, text)
+    const http = createSimHttp({ life: power.life, line, weather, random, told }, serve)
+    const { behaviours, requestsPerS, sabotage } = this.#parts
     const prng = random.split('runtime')
     const fake = createFakeRuntime({ clock, prng, behaviours, requestsPerS })
     const sinceMs = clock.nowMs()
@@ -165,12 +177,11 @@ export class SimDevice {
       {
         ...{ clock, signer, repository, trust: repository, random: random.unit },
         log: this.#log(world),
-        artifacts: createSimArtifactStore(disk, power, http),
+        artifacts: createSimArtifactStore(disk, power, http, sabotage),
         states: createSimStateStore(disk, power),
         spoolStore: createSimSpoolStore(disk, power),
         runtime: createSimRuntime({
-          ...{ device, fake, disk, power, weather, random, observe },
-          ...(accepts && { accepts }),
+          ...{ device, fake, disk, power, weather, random, observe, sabotage },
         }),
         transport: createSimTransport({
           ...{ device, life: power.life, line, broker, clock, will, boundary },

@@ -32,29 +32,43 @@ const STALLED_MS = 60_000
 const BYTES_PER_MS = 100
 
 export function createSimHttp(
-  ports: { readonly life: Life; readonly line: Line; readonly weather: Weather; random: Prng },
+  ports: {
+    readonly life: Life
+    readonly line: Line
+    readonly weather: Weather
+    readonly random: Prng
+    readonly told: (text: string) => void
+  },
   serve: HttpServer,
 ): SimHttp {
   const { life, line, weather, random } = ports
+
+  async function transfer(path: string, from: number): Promise<Result<Download>> {
+    if (!line.isUp()) {
+      await life.wait(UNREACHABLE_MS)
+      return refuse('net.unreachable', `${path} cannot be reached.`)
+    }
+    await life.wait(line.delayMs())
+    const answer = await serve(path)
+    if (answer === undefined) return refuse('net.refused', 'Nobody listens.')
+    if (answer.status === 404 || random.chance(weather.of('not_found') * 0.5)) {
+      return refuse('net.http', `${path} answered 404.`)
+    }
+    if (random.chance(weather.of('stalled') * 0.3)) {
+      await life.wait(STALLED_MS)
+      return refuse('net.slow', 'The download is too slow.')
+    }
+    const rest = answer.body.subarray(from)
+    await life.wait(line.delayMs() + rest.length / BYTES_PER_MS)
+    return ok(damaged(rest, weather, random))
+  }
+
   return {
     async get(path, from) {
-      if (!line.isUp()) {
-        await life.wait(UNREACHABLE_MS)
-        return refuse('net.unreachable', `${path} cannot be reached.`)
-      }
-      await life.wait(line.delayMs())
-      const answer = await serve(path)
-      if (answer === undefined) return refuse('net.refused', 'Nobody listens.')
-      if (answer.status === 404 || random.chance(weather.of('not_found') * 0.5)) {
-        return refuse('net.http', `${path} answered 404.`)
-      }
-      if (random.chance(weather.of('stalled') * 0.3)) {
-        await life.wait(STALLED_MS)
-        return refuse('net.slow', 'The download is too slow.')
-      }
-      const rest = answer.body.subarray(from)
-      await life.wait(line.delayMs() + rest.length / BYTES_PER_MS)
-      return ok(damaged(rest, weather, random))
+      const outcome = await transfer(path, from)
+      const told = outcome.ok ? `${outcome.value.bytes.length} bytes` : outcome.error.code
+      if (life.alive) ports.told(`GET ${path} from ${from}: ${told}`)
+      return outcome
     },
   }
 }

@@ -11,6 +11,7 @@ import type { Disk } from './disk.ts'
 import type { Weather } from './faults.ts'
 import type { Observe } from './observations.ts'
 import type { Power } from './power.ts'
+import type { Sabotage } from './sabotage.ts'
 
 export interface SimRuntimeParts {
   readonly device: string
@@ -20,22 +21,22 @@ export interface SimRuntimeParts {
   readonly weather: Weather
   readonly random: Prng
   readonly observe: Observe
-  /** Whether the bytes under this name may be loaded; broken on purpose in negative tests. */
-  readonly accepts?: (bytes: Uint8Array, sha256: string) => boolean
+  readonly sabotage: Sabotage
 }
 
 const HOST_CRASH_EVERY_MS = 2 * 3_600_000
 
 export function createSimRuntime(parts: SimRuntimeParts): Runtime {
   const { fake, disk, power, weather, random, observe, device } = parts
-  const accepts = parts.accepts ?? ((bytes, sha256) => sha256Hex(bytes) === sha256)
+  const mayLoad = (bytes: Uint8Array, sha256: string): boolean =>
+    parts.sabotage.loadsUnverified === true || sha256Hex(bytes) === sha256
   scheduleHostCrash()
 
   /** What the loader gets, or why it gets nothing. */
   function load(sha256: string): Problem | undefined {
     const bytes = disk.artifacts.get(sha256)
     if (bytes === undefined) return { code: 'artifact.missing', message: 'It is not here.' }
-    if (!accepts(bytes, sha256)) {
+    if (!mayLoad(bytes, sha256)) {
       return { code: 'artifact.digest', message: 'The file is not the one that was verified.' }
     }
     observe({ kind: 'loaded', device, sha256: sha256Hex(bytes) })

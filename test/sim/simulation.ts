@@ -19,6 +19,7 @@ import { type FaultPlan, Weather } from './faults.ts'
 import type { Observe } from './observations.ts'
 import { type Operator, startOperator } from './operator.ts'
 import { PROFILES, type PublishedRelease, publishRelease, STORY } from './publisher.ts'
+import type { Sabotage } from './sabotage.ts'
 import { createSimBroker, type SimBroker } from './sim-broker.ts'
 import { SimController, type SimControllerParts } from './sim-controller.ts'
 import { SimDevice, type SimDeviceParts } from './sim-device.ts'
@@ -43,7 +44,7 @@ export interface SimulationOptions extends Scenario {
   readonly print?: ((line: string) => void) | undefined
   readonly checkers?: readonly Checker[]
   readonly goesAt?: SimDeviceParts['goesAt']
-  readonly accepts?: SimDeviceParts['accepts']
+  readonly sabotage?: Sabotage
   readonly diesAt?: SimControllerParts['diesAt']
 }
 
@@ -66,7 +67,9 @@ export interface SimulationResult {
 
 const FLEET = 'plant'
 const LIVENESS_MS_MAX = 6 * 3_600_000
-const LOOK_EVERY_MS = 30_000
+/** No multiple of anything, so that looks do not always meet the same moment of a window. */
+const LOOK_EVERY_MS = 7_300
+const LOOK_EVERY_MS_LARGE = 61_000
 const BROKER_RESTART_EVERY_MS = 2 * 3_600_000
 
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
@@ -87,6 +90,8 @@ class Simulation {
   readonly #releases: readonly PublishedRelease[]
   readonly #ceremony: Ceremony
   readonly #blobs = createMemoryBlobs()
+  /** Devices with nothing unsent at some look since the faults healed. */
+  readonly #drained = new Set<string>()
   #operator: Operator | undefined
   #countedRequests = 0
 
@@ -97,11 +102,12 @@ class Simulation {
     this.#world = new World(seed, print)
     this.#weather = new Weather(faults)
     this.#watch = new Watch(checkers ?? safetyCheckers())
-    this.#broker = createSimBroker(this.#world, FLEET)
+    this.#broker = createSimBroker(this.#world, FLEET, options.sabotage ?? {})
     this.#releases = STORY.map(({ version, behaviours }) => publishRelease(version, behaviours))
     this.#ceremony = holdCeremony(this.#releases, signatures)
     this.#controller = new SimController({
-      ...{ world: this.#world, weather: this.#weather, fleet: FLEET, store: this.#store },
+      ...{ world: this.#world, weather: this.#weather, fleet: FLEET },
+      store: tampered(this.#store, options.sabotage?.tamper),
       ...{ blobs: this.#blobs, broker: this.#broker, signers: this.#ceremony.online, diesAt },
       ...{ verifier: verifierOf(signatures), profiles: PROFILES },
       windowMs: options.windowMs ?? 60_000,
@@ -157,25 +163,31 @@ class Simulation {
   /** @returns how long it took, or null after the bound. */
   async #converge(): Promise<number | null> {
     const healedAtMs = this.#world.nowMs()
+    const lookEveryMs = this.#options.devices > 100 ? LOOK_EVERY_MS_LARGE : LOOK_EVERY_MS
     let problem: string | undefined = 'nobody looked'
     while (this.#world.nowMs() - healedAtMs < LIVENESS_MS_MAX) {
-      await this.#world.run(this.#world.nowMs() + LOOK_EVERY_MS)
+      await this.#world.run(this.#world.nowMs() + lookEveryMs)
       if (this.#watch.violations().length > 0) return null
       problem = await this.#unconverged()
       if (problem === undefined) return this.#world.nowMs() - healedAtMs
     }
+    for (const device of this.#devices) this.#world.trace.line(device.name, device.standing())
     this.#watch.violate('L1', `after ${LIVENESS_MS_MAX / 60_000} min: ${problem}`)
     return null
   }
 
   async #unconverged(): Promise<string | undefined> {
-    if (this.#operator?.isDone() !== true) return 'the operator still has rollouts to start'
+    for (const device of this.#devices) {
+      if (device.unsent() === 0) this.#drained.add(device.name)
+    }
     const seen = this.#devices.map((device) => ({
       name: device.name,
       slots: device.slots(),
-      unsent: device.unsent(),
+      drained: this.#drained.has(device.name),
     }))
-    return unconverged(await this.#store.load(), seen)
+    const problem = unconverged(await this.#store.load(), seen)
+    if (problem !== undefined || this.#operator?.isDone() === true) return problem
+    return 'the operator still has rollouts to start'
   }
 
   async #checkStore(): Promise<void> {
@@ -194,11 +206,10 @@ class Simulation {
   }
 
   #newDevice(index: number, behaviours: ReadonlyMap<string, Behaviour>): SimDevice {
-    const { signatures, requestsPerS, goesAt, accepts } = this.#options
+    const { signatures, requestsPerS, goesAt, sabotage = {} } = this.#options
     return new SimDevice({
       ...{ world: this.#world, weather: this.#weather, fleet: FLEET, broker: this.#broker },
-      ...{ behaviours, observe: this.#observe, goesAt },
-      ...(accepts && { accepts }),
+      ...{ behaviours, observe: this.#observe, goesAt, sabotage },
       name: `d${index}`,
       profile: PROFILES[index % PROFILES.length]!,
       signatures: signatures ?? 'cheap',
@@ -253,6 +264,11 @@ class Simulation {
     }
     next()
   }
+}
+
+function tampered(store: Store, tamper: Sabotage['tamper']): Store {
+  if (tamper === undefined) return store
+  return { ...store, write: (changes) => store.write(tamper(changes)) }
 }
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
