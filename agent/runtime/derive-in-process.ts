@@ -3,18 +3,17 @@
  * in a process that may die.
  */
 import { execFile } from 'node:child_process'
-import { z } from 'zod'
 import { err, ok, type Problem, type Result } from '../../shared/kernel/result.ts'
 import { problemSchema } from '../../shared/model/device.ts'
 import type { InputSpec } from '../../shared/model/input-spec.ts'
-import { tensorSpecSchema } from '../../shared/model/tensor.ts'
+import { type TensorSpec, tensorSpecSchema } from '../../shared/model/tensor.ts'
 import { programAt } from '../../shared/node/program.ts'
 
-const derivedSchema = z.object({
-  inputs: z.array(tensorSpecSchema),
-  outputs: z.array(tensorSpecSchema),
-})
-export type Derived = z.infer<typeof derivedSchema>
+/** What the program prints. */
+export interface Derived {
+  readonly inputs: TensorSpec[]
+  readonly outputs: TensorSpec[]
+}
 
 const OUTPUT_BYTES_MAX = 1_048_576
 
@@ -30,10 +29,16 @@ export function deriveInProcess(
   const limits = { timeout: timeMsMax, killSignal: 'SIGKILL', maxBuffer: OUTPUT_BYTES_MAX } as const
   return new Promise((resolve) => {
     execFile(process.execPath, [...execArgv, file, ...task], limits, (cause, stdout, stderr) => {
-      if (cause === null) resolve(ok(derivedSchema.parse(JSON.parse(stdout))))
+      if (cause === null) resolve(ok(readDerived(stdout)))
       else resolve(err(problemIn(stderr) ?? died(cause.signal ?? `exit code ${cause.code}`)))
     })
   })
+}
+
+function readDerived(stdout: string): Derived {
+  const { inputs, outputs } = JSON.parse(stdout) as Record<keyof Derived, unknown>
+  const specs = tensorSpecSchema.array()
+  return { inputs: specs.parse(inputs), outputs: specs.parse(outputs) }
 }
 
 /** The last line that is a problem: ONNX Runtime may have written warnings before. */
