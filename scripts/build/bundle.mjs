@@ -1,7 +1,7 @@
 // What tsc does not do for dist/: data files beside the programs that read them, and the pages'
 // bundles. Runs under plain node, because `npm ci` runs it before anything else is built.
 import { chmod, cp, mkdir, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { build } from 'esbuild'
 
 const ROOT = resolve(import.meta.dirname, '../..')
@@ -16,24 +16,56 @@ for (const folder of DATA) {
   await cp(resolve(ROOT, folder), resolve(DIST, folder), { recursive: true })
 }
 
-/** Pages: entry, and the folder under dist/ they are served from. */
-const PAGES = [{ entry: 'controller/console/main.tsx', page: 'controller/console' }]
+/**
+ * Pages: their entries, the folder under dist/ whose `public` they are served from, and files that
+ * stand beside them, so that a page loads nothing from elsewhere.
+ */
+const PAGES = [
+  { entries: ['controller/console/main.tsx'], page: 'controller/console', beside: [] },
+  {
+    entries: ['agent/browser/demo/main.ts', 'agent/browser/runtime-worker-main.ts'],
+    page: 'agent/browser',
+    beside: [
+      // Two builds of ONNX Runtime Web: plain, and with WebGPU over suspended stacks (web-engine.ts).
+      ...['', '.jspi'].flatMap((name) =>
+        ['mjs', 'wasm'].map((ending) => ({
+          from: `node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded${name}.${ending}`,
+          to: '.',
+        })),
+      ),
+      ...['android-browser', 'browser-wasm', 'desktop-browser-webgpu'].map((profile) => ({
+        from: `firmware-profiles/${profile}.json`,
+        to: 'profiles',
+      })),
+    ],
+  },
+]
 
-for (const { entry, page } of PAGES) {
-  if (!(await exists(resolve(ROOT, entry)))) continue
+for (const { entries, page, beside } of PAGES) {
+  if (!(await exists(resolve(ROOT, entries[0])))) continue
+  const folder = resolve(DIST, page, 'public')
   await build({
-    entryPoints: [resolve(ROOT, entry)],
-    outdir: resolve(DIST, page, 'public'),
+    entryPoints: entries.map((entry) => resolve(ROOT, entry)),
+    outdir: folder,
+    entryNames: '[name]',
+    chunkNames: '[name]-[hash]',
     bundle: true,
+    splitting: true,
     format: 'esm',
     target: 'es2022',
     minify: true,
     sourcemap: true,
     jsx: 'automatic',
     jsxImportSource: 'preact',
+    // The WebAssembly files stay files, with the script that threads load beside them.
+    conditions: ['onnxruntime-web-use-extern-wasm'],
     logLevel: 'warning',
   })
-  await cp(resolve(ROOT, page, 'public'), resolve(DIST, page, 'public'), { recursive: true })
+  await cp(resolve(ROOT, page, 'public'), folder, { recursive: true })
+  for (const { from, to } of beside) {
+    await mkdir(resolve(folder, to), { recursive: true })
+    await cp(resolve(ROOT, from), resolve(folder, to, basename(from)))
+  }
 }
 
 const cli = resolve(DIST, 'controller/cli/main.js')
