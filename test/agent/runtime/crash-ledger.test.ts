@@ -98,7 +98,7 @@ describe('When the model host dies', () => {
     const deaths = Array.from({ length: 12 }, (_, i) => ({
       atMs: i,
       blamed: undefined,
-      atWork: false,
+      external: false,
     }))
     const delays = [1, 2, 3, 4, 12].map((n) => restartDelayMs(deaths.slice(0, n), 20))
     expect(delays).toEqual([0, 100, 200, 400, 10_000])
