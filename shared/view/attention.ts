@@ -139,6 +139,7 @@ function ofDevices(
 /** Kinds of notices that no other line tells. */
 const NOTICE_WORDS: Readonly<Record<string, string>> = {
   assignment_refused: 'assignment refused',
+  rolled_back: 'local rollback',
   host_restarted: 'host restarted',
   spool_overflow: 'telemetry lost',
   drift_alarm: 'drift',

@@ -188,7 +188,7 @@ describeInChromium('the console', (newPage) => {
     await page.getByText('This is no login link').waitFor()
     await page.getByLabel('Link or code').fill(server.loginUrl())
     await page.getByRole('button', { name: 'Sign in' }).click()
-    await page.getByRole('heading', { level: 1, name: 'plant-1' }).waitFor()
+    await page.getByRole('heading', { level: 1, name: 'Fleet plant-1' }).waitFor()
   })
 
   it('keeps a filter in the address, so that it can be sent to somebody', async () => {

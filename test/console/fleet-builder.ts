@@ -16,7 +16,7 @@ import { rolloutSpecSchema } from '../../shared/rollout/spec.ts'
 
 export const MODEL = 'motor-vibration'
 export const PROFILES = ['raspberry-pi-5', 'jetson-orin-nano', 'intel-n100', 'raspberry-pi-zero-2w']
-export const POLICY = judgePolicySchema.parse({})
+const POLICY = judgePolicySchema.parse({})
 
 const MINUTE_MS = 60_000
 
@@ -88,7 +88,7 @@ export function report(slots: Report['slots'], more: Partial<Report> = {}): Repo
   }
 }
 
-export function qualification(version: string): DeviceResource['qualifications'][number] {
+function qualification(version: string): DeviceResource['qualifications'][number] {
   return {
     sha256: sha256Hex(`${version} fp32`),
     runtimeVersion: '1.30.0',

@@ -29,7 +29,7 @@ export const toast = signal<Toast | null>(null)
 const TOAST_MS = 8_000
 let toastTimer: ReturnType<typeof setTimeout> | undefined
 
-export function showToast(next: Toast): void {
+function showToast(next: Toast): void {
   clearTimeout(toastTimer)
   toast.value = next
   // A refusal stays until it is read.

@@ -11,7 +11,7 @@ import {
 } from '../model/command-rows.ts'
 import { CopyCommand } from './copy-command.tsx'
 
-export function CommandButton({ rollout, row }: { rollout: RolloutResource; row: CommandRow }) {
+function CommandButton({ rollout, row }: { rollout: RolloutResource; row: CommandRow }) {
   const reason = whyNot(rollout, row, session.value?.role)
   const isPending = pending.value.has(rollout.id)
   const give = () => {

@@ -2,7 +2,7 @@
 import { useMemo } from 'preact/hooks'
 import type { RolloutResource } from '../../../shared/api/resources.ts'
 import { groupBy } from '../../../shared/view/group-by.ts'
-import { type RolloutDetail, rolloutDetail } from '../../../shared/view/rollout-view.ts'
+import { isEnded, type RolloutDetail, rolloutDetail } from '../../../shared/view/rollout-view.ts'
 import { count, grouped } from '../../../shared/view/words.ts'
 import { Mark } from '../parts/badge.tsx'
 import { Section } from '../parts/section.tsx'
@@ -16,7 +16,9 @@ const RANK = { bad: 0, warn: 1, busy: 2, good: 3, idle: 4 } as const
 
 /** Drawn anew only when the rollout changed: a thousand cells need not follow the clock. */
 export function DeviceStrip({ rollout }: { rollout: RolloutResource }) {
-  return useMemo(() => <Strip rollout={rollout} />, [rollout])
+  const drawn = useMemo(() => <Strip rollout={rollout} />, [rollout])
+  // Once a rollout is over, the controller may no longer tell which devices it had.
+  return rollout.devices.length === 0 && isEnded(rollout) ? null : drawn
 }
 
 function Strip({ rollout }: { rollout: RolloutResource }) {

@@ -14,18 +14,22 @@ interface ChartProps {
 }
 
 const ROWS_MAX = 20
+const SPAN_MS_MIN = 5_000
 
 export function EvidenceChart({ rollout, decided }: ChartProps) {
   const samples = samplesOf(rollout.id, decided)
-  const metrics = (['error_rate', 'latency', 'quality'] as const).filter(
-    (metric) => pointsOf(samples, metric).length > 1,
+  const metrics = (['error_rate', 'latency', 'quality'] as const).filter((metric) =>
+    isWorthDrawing(pointsOf(samples, metric, '*')),
   )
-  const worst = rollout.verdict?.reasons[0]?.metric
+  const worst = rollout.verdict?.reasons[0]
   const [chosen, setChosen] = useState<Metric | undefined>(undefined)
-  const wanted = chosen ?? worst
+  const wanted = chosen ?? worst?.metric
   const metric = metrics.find((m) => m === wanted) ?? metrics[0]
   if (metric === undefined) return null
-  const points = pointsOf(samples, metric)
+  // A breach is shown where it was: in its own profile, when the others hide it.
+  const isBreach = worst?.outcome === 'breach' && worst.metric === metric
+  const profile = isBreach ? worst.profile : '*'
+  const points = pointsOf(samples, metric, profile)
   const choices = (
     <fieldset class="choices small">
       <legend class="hidden">Metric</legend>
@@ -41,8 +45,9 @@ export function EvidenceChart({ rollout, decided }: ChartProps) {
       <figure class="chart">
         <LineChart points={points} />
         <figcaption class="soft">
-          {METRIC_WORDS[metric]}, all profiles: canary with its band, baseline dotted, limit dashed.
-          From stored decisions and what this page saw since it was opened.
+          {METRIC_WORDS[metric]}, {profile === '*' ? 'all profiles' : profile}: canary with its
+          band, baseline dotted, limit dashed. From stored decisions and what this page saw since it
+          was opened.
         </figcaption>
       </figure>
       <DataRows points={points} />
@@ -50,9 +55,15 @@ export function EvidenceChart({ rollout, decided }: ChartProps) {
   )
 }
 
-function pointsOf(samples: readonly Sample[], metric: Metric): ChartPoint[] {
+/** A line needs some time to say something. */
+function isWorthDrawing(points: readonly ChartPoint[]): boolean {
+  const [first, last] = [points[0], points.at(-1)]
+  return first !== undefined && last !== undefined && last.atMs - first.atMs >= SPAN_MS_MIN
+}
+
+function pointsOf(samples: readonly Sample[], metric: Metric, profile: string): ChartPoint[] {
   return samples.flatMap(({ atMs, verdict }) => {
-    const reason = verdict.reasons.find((r) => r.metric === metric && r.profile === '*')
+    const reason = verdict.reasons.find((r) => r.metric === metric && r.profile === profile)
     if (reason === undefined || reason.value === null || reason.limit === null) return []
     const { value, limit, lower, upper, baseline } = reason
     const beside = baseline === null || baseline.n === 0 || metric === 'quality'

@@ -23,7 +23,9 @@ export function FleetView() {
   return (
     <>
       <header class="title">
-        <h1>{health.value.fleet}</h1>
+        <h1>
+          Fleet <span class="soft">{health.value.fleet}</span>
+        </h1>
         <p class="lead">{view.headline}</p>
       </header>
       <Attention items={view.attention} leftOut={view.attentionLeftOut} />

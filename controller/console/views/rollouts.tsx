@@ -150,7 +150,7 @@ function wantedOf({ state, devices }: RolloutResource): number {
 function DeviceCount({ rollout }: { rollout: RolloutResource }) {
   const serving = servingOf(rollout)
   const wanted = wantedOf(rollout)
-  if (wanted === 0 && serving === 0) return <span class="soft">none</span>
+  if (wanted === 0 && serving === 0) return <span class="soft">–</span>
   return (
     <span title={`${serving} serve the candidate, ${wanted} should`}>
       {serving} <span class="soft">of {wanted}</span>
