@@ -58,9 +58,12 @@ export function createPerform(context: PerformContext): (effect: DeviceEffect) =
   }
 }
 
-/** Trying again later may help: the network, the disk, metadata that is being renewed. */
+/**
+ * Trying again later may help: the network, the disk, metadata that is being renewed or was damaged
+ * on its way (`json`, `envelope`; the codes of a damaged assignment or manifest are their own).
+ */
 export function isTransient({ code }: Problem): boolean {
-  return /^(net|disk|tuf|busy)\./.test(code)
+  return /^(net|disk|tuf|busy|json|envelope)\./.test(code)
 }
 
 /** The disk lost or changed files that were right when the release was installed. */
