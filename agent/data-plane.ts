@@ -65,8 +65,10 @@ export interface ReleaseStatistics {
 
 export interface DataPlane {
   nowMs(): number
-  /** True once a plan is in force. */
+  /** True once a plan is in force and every model that it brings is loaded. */
   ready(): boolean
+  /** A request for this model comes too early: its plan is not known or not loaded yet. */
+  loading(model: string): boolean
   releases(): readonly ReleaseStatus[]
   statistics(): readonly ReleaseStatistics[]
   /** Requests that wait for their run. */

@@ -11,9 +11,9 @@ import { validateInputs } from './validate-inputs.ts'
 export function admitRequest(
   route: ModelRoute | undefined,
   request: InferRequest,
-  isReady: boolean,
+  isLoading: boolean,
 ): Result<{ route: ModelRoute; draw: Draw }> {
-  if (route === undefined) return refuseModel(request.model, isReady)
+  if (route === undefined) return refuseModel(request.model, isLoading)
   const { manifest } = route.current
   const valid = validateInputs(request.inputs, manifest.inputs, manifest.finiteInputs)
   if (!valid.ok) return valid
@@ -34,9 +34,10 @@ export function admitRequest(
   })
 }
 
-export function refuseModel(model: string, isReady: boolean): Result<never> {
-  if (!isReady) {
-    return refuse('infer.not_ready', 'The model host is still starting.', {
+/** A model that is on its way is no unknown one: its clients are told to wait. */
+export function refuseModel(model: string, isLoading: boolean): Result<never> {
+  if (isLoading) {
+    return refuse('infer.not_ready', 'The model host is still loading.', {
       next: 'try again in 1 s',
     })
   }

@@ -39,6 +39,7 @@ async function main(): Promise<void> {
   const loader = createPlanLoader({
     seed: `${options.device}/${options.boot}/${options.incarnation}`,
     load: loadRelease,
+    onExpected: plane.expect,
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),
     swap: (routes) => {
       plane.swap(routes)

@@ -8,14 +8,14 @@
  * request is answered exactly once.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
-import type { RequestSample } from '../../shared/sketch/window-record.ts'
 import type { DataPlane, InferRequest, ReleaseStatus } from '../data-plane.ts'
 import type { ClosedInterval } from '../ports.ts'
 import { admitRequest, refuseModel } from './admit-request.ts'
+import { countRequest } from './count-request.ts'
 import { joinLabel } from './join-label.ts'
 import { createLabelTable } from './label-table.ts'
 import type { LiveRelease } from './live-release.ts'
-import type { Draw, ModelRoute } from './model-route.ts'
+import type { ModelRoute } from './model-route.ts'
 import { createStatisticsTable } from './release-statistics.ts'
 import { runRequest } from './request-runner.ts'
 import { createRunQueue } from './run-queue.ts'
@@ -33,6 +33,8 @@ export interface PlaneOptions {
 }
 
 export interface HostPlane extends DataPlane {
+  /** These models are about to be loaded; those that no route serves yet are told to wait for. */
+  expect(models: readonly string[]): void
   /** Puts routes in force in one step; those they replace drain and let their sessions go. */
   swap(routes: ReadonlyMap<string, ModelRoute>): void
   /** What was counted since the last call, of the routes in force and of those that drain. */
@@ -48,57 +50,52 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const labels = createLabelTable(LABELS_MAX)
   const statistics = createStatisticsTable()
   let routes: ReadonlyMap<string, ModelRoute> = new Map()
+  let expected: ReadonlySet<string> = new Set()
   let draining: ModelRoute[] = []
   let isReady = false
   let isMarking = false
   const mark = (live: LiveRelease | null): void => {
     if (isMarking) options.mark(live)
   }
+  const loading = (model: string): boolean => !isReady || expected.has(model)
   const runner = { queue, nowMs, deadlineMsMax, mark }
 
-  function count(request: InferRequest, route: ModelRoute, draw: Draw, sample: RequestSample) {
-    const { live, arm, recorder } = draw
-    const { error, latencyMs, prediction } = sample
-    statistics.record(live.model, live.version, sample)
-    if (recorder === undefined) return
-    if (request.id !== undefined && prediction !== undefined) {
-      const { classIndex } = prediction
-      labels.remember(`${live.model}/${request.id}`, { sha256: live.sha256, classIndex })
-    }
-    recorder.record(arm, sample)
-    // A full line is the device's trouble, not the release's.
-    const failed = error !== undefined && error !== 'overloaded' && error !== 'cancelled'
-    const late = (latencyMs.total ?? 0) > live.manifest.serviceLevels.latencyMsMax
-    const problem = route.watch(live, { failed, late })
-    if (problem !== undefined) options.onBroke(live, problem)
-    const isServed = error === undefined && arm === 'baseline'
-    if (isServed && prediction !== undefined && route.drawShadow()) {
-      options.defer(() => runShadow(runner, route, request.inputs, prediction.classIndex))
-    }
+  const counting = {
+    statistics,
+    labels,
+    onBroke: options.onBroke,
+    shadow: (route: ModelRoute, { inputs }: InferRequest, servedClass: number) =>
+      options.defer(() => runShadow(runner, route, inputs, servedClass)),
   }
 
   return {
     nowMs,
     async infer(request, encode) {
-      const admitted = admitRequest(routes.get(request.model), request, isReady)
+      const admitted = admitRequest(routes.get(request.model), request, loading(request.model))
       if (!admitted.ok) return admitted
       const { route, draw } = admitted.value
       route.enter()
       try {
         const { result, sample } = await runRequest(runner, request, draw, encode)
-        count(request, route, draw, sample)
+        countRequest(counting, request, route, draw, sample)
         return result
       } finally {
         route.leave()
       }
     },
-    ready: () => isReady,
+    ready: () => isReady && expected.size === 0,
+    loading,
     queued: () => queue.length(),
     statistics: () => statistics.all(),
     releases: () => [...routes.values()].flatMap(statusOf),
     feedback(model, id, label) {
       const route = routes.get(model)
-      return route === undefined ? refuseModel(model, isReady) : joinLabel(route, labels, id, label)
+      return route === undefined
+        ? refuseModel(model, loading(model))
+        : joinLabel(route, labels, id, label)
+    },
+    expect(models) {
+      expected = new Set(models.filter((model) => !routes.has(model)))
     },
     swap(next) {
       const replaced = [...routes].flatMap(([model, route]) =>
@@ -106,6 +103,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       )
       routes = next
       isReady = true
+      expected = new Set()
       isMarking = [...next.values()].flatMap(statusOf).length > 1
       queue.oneAtATime(isMarking)
       for (const route of replaced) route.retire()

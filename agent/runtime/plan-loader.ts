@@ -22,6 +22,8 @@ export interface PlanLoaderOptions {
   readonly load: (release: HostRelease) => Promise<LiveRelease>
   /** Told before and after each load, which may block for long. */
   readonly onLoading: (sha256: string | null) => void
+  /** Told which models a plan brings, before they are loaded. */
+  readonly onExpected?: (models: readonly string[]) => void
   readonly swap: (routes: ReadonlyMap<string, ModelRoute>) => void
   readonly wallClockMs: () => number
 }
@@ -67,6 +69,7 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
     if (plan.planId !== newest) return undefined
     const broken: Broken[] = []
     const next = new Map<string, ModelRoute>()
+    options.onExpected?.(plan.models.map(({ model }) => model))
     for (const model of plan.models) {
       const route = await routeOf(model, plan, broken)
       if (route !== undefined) next.set(model.model, route)

@@ -52,12 +52,12 @@ function createRoutes(plane: DataPlane, requestBytesMax: number): Hono<Env> {
   for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
     api.get(path, (context) => {
       const found = find(plane, context)
-      return found.length === 0 ? unknownModel(context) : context.json(modelMetadata(found))
+      return found.length === 0 ? noModel(plane, context) : context.json(modelMetadata(found))
     })
     api.get(`${path}/ready`, (context) => readiness(context, find(plane, context).length > 0))
     api.get(`${path}/stats`, (context) => {
       const found = find(plane, context)
-      if (found.length === 0) return unknownModel(context)
+      if (found.length === 0) return noModel(plane, context)
       const versions = new Set(found.map(({ version }) => version))
       const model = found[0]?.model
       const rows = plane.statistics().filter((r) => r.model === model && versions.has(r.version))
@@ -144,8 +144,13 @@ function find(plane: DataPlane, context: Context): readonly ReleaseStatus[] {
     .filter((r) => r.model === model && (version === undefined || r.version === version))
 }
 
-function unknownModel(context: Context): Response {
-  const { model, version } = context.req.param()
+function noModel(plane: DataPlane, context: Context): Response {
+  const { model = '', version } = context.req.param()
+  if (plane.loading(model)) {
+    return refusalOf('infer.not_ready', 'The model host is still loading.', {
+      next: 'try again in 1 s',
+    })
+  }
   return refusalOf('infer.unknown_model', 'No such model is served here.', {
     found: [model, version]
       .filter((part) => part !== undefined)

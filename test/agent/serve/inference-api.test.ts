@@ -48,6 +48,19 @@ describe('Health and metadata', () => {
     expect((await get('/v2/models/tiny/versions/3.0.0/ready')).status).toBe(503)
   })
 
+  it('tells clients to wait for a model that a plan brings, and knows no other', async () => {
+    plane.put(current())
+    plane.expect(['tiny', 'faces'])
+    expect((await get('/v2/health/ready')).status).toBe(503)
+    expect((await get('/v2/models/tiny/ready')).status).toBe(200)
+    expect((await get('/v2/models/faces')).status).toBe(503)
+    expect((await infer({ inputs: [] }, '/v2/models/faces/infer')).status).toBe(503)
+    expect((await get('/v2/models/other')).status).toBe(404)
+    plane.put(current())
+    expect((await get('/v2/health/ready')).status).toBe(200)
+    expect((await get('/v2/models/faces')).status).toBe(404)
+  })
+
   it('names the server and its extensions', async () => {
     expect((await get('/v2')).body).toMatchObject({
       name: 'linnet',
