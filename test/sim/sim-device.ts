@@ -48,7 +48,7 @@ const POWER_CUT_CHANCE = 0.02
 const RESTART_MS_MIN = 2_000
 const RESTART_MS_MEAN = 20_000
 const DISK_FULL_CHANCE = 0.2
-const ROT_EVERY_MS = 12 * 3_600_000
+const ROT_EVERY_MS = 3_600_000
 
 export class SimDevice {
   readonly name: string
