@@ -20,8 +20,8 @@ export interface LocalFetchInit {
 export interface LocalRequests {
   readonly fetch: LocalFetch
   answered(id: number, response: WireResponse): void
-  /** The host is gone, with everything that was under way. */
-  failAll(problem: Problem): void
+  /** Their host is gone. */
+  fail(ids: readonly number[], problem: Problem): void
 }
 
 const PENDING_MAX = 1_024
@@ -63,9 +63,11 @@ export function createLocalRequests(
       const list = headers.map(([name, value]): [string, string] => [name, value])
       resolve?.(new Response(body, { status, headers: list }))
     },
-    failAll(problem) {
-      for (const resolve of pending.values()) resolve(refusalResponse(problem))
-      pending.clear()
+    fail(ids, problem) {
+      for (const id of ids) {
+        pending.get(id)?.(refusalResponse(problem))
+        pending.delete(id)
+      }
     },
   }
 }

@@ -25,6 +25,9 @@ export interface WebProofOptions {
   readonly signal: AbortSignal
 }
 
+/** More threads are taken only if they gain this much: each may be kept waiting by the system. */
+const GAIN_MIN = 1.1
+
 /** Errors: `artifact.missing`, `qualify.crashed`, `qualify.timeout`, `qualify.cancelled`. */
 export async function proveInWorker(
   task: QualifierTask,
@@ -38,7 +41,19 @@ export async function proveInWorker(
   if (!model.ok) return ok({ outcome: 'inadmissible', problem: model.error })
   const golden = await read(task.variant.golden)
   if (!golden.ok) return ok({ outcome: 'inadmissible', problem: golden.error })
-  return runProof(task, model.value, golden.value, options)
+  const prove = (threads: number) =>
+    runProof(task, model.value.slice(), golden.value.slice(), {
+      ...options,
+      engine: { gpu: options.engine.gpu, threads },
+    })
+  const single = await prove(1)
+  // Threads serve what runs on the processor.
+  const isThreaded = task.provider === 'wasm' && options.engine.threads > 1
+  if (!isThreaded || !single.ok || single.value.outcome !== 'passed') return single
+  const threaded = await prove(options.engine.threads)
+  if (!threaded.ok || threaded.value.outcome !== 'passed') return single
+  const gain = single.value.measured.steadyMsP50 / threaded.value.measured.steadyMsP50
+  return gain >= GAIN_MIN ? threaded : single
 }
 
 function missingProvider(

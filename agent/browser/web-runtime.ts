@@ -5,7 +5,7 @@
  * Invariants: no model code runs on the page's thread; the plan survives the worker, so one that dies
  * is replaced and told again; every `serve` resolves; requests under way at a death are refused at once.
  */
-import { ok, type Problem, type Result } from '../../shared/kernel/result.ts'
+import { ok, type Problem } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
 import { checkCompatible } from '../../shared/onnx/compatibility.ts'
 import type { ResolvedRelease, Runtime, RuntimeEvent, SmallFiles } from '../ports.ts'
@@ -16,13 +16,14 @@ import { type QualifyOptions, qualifyRelease } from '../runtime/qualify-release.
 import { createLocalRequests, type LocalFetch } from './local-requests.ts'
 import { proveInWorker, type ReadArtifact } from './web-qualifier.ts'
 import { openWebSettings } from './web-settings.ts'
-import { startWorkerLife, type WorkerLife, type WorkerLifeOptions } from './worker-life.ts'
-import type { EngineChoice, FromWorker } from './worker-protocol.ts'
+import { WorkerHosts } from './worker-hosts.ts'
+import type { EngineChoice } from './worker-protocol.ts'
 
 export interface WebRuntimeOptions {
   readonly device: string
   readonly boot: string
   readonly profile: FirmwareProfile
+  /** `threads` are the most that a release may be proved and run with. */
   readonly engine: EngineChoice
   /** Why `engine.gpu` is false. */
   readonly gpuMissing: string
@@ -58,7 +59,6 @@ const LIMITS: WebRuntimeLimits = {
   flushMs: 500,
 }
 const INTERVAL_CHECK_MS = 250
-const CLOSE_MS_MAX = 5_000
 const HOST_GONE: Problem = {
   code: 'infer.not_ready',
   message: 'The model host ended while it had this request.',
@@ -74,7 +74,7 @@ export interface WebRuntime extends Runtime {
 
 export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebRuntime> {
   const limits = { ...LIMITS, ...options.limits }
-  const settings = await openWebSettings(options.settings, options.engine.threads)
+  const settings = await openWebSettings(options.settings)
   const artifactPath = (sha256: string): string => sha256
   const handlers: ((event: RuntimeEvent) => void)[] = []
   const emit = (event: RuntimeEvent): void => {
@@ -87,17 +87,20 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
   const keeper = createPlanKeeper({
     artifactPath,
     settings: settings.get,
-    send: (plan) => host.send({ kind: 'plan', plan }),
+    send: (plan) => host.sendPlan(plan),
     emit,
     addInterval: intervals.add,
   })
   const requests = createLocalRequests((message, moved) => host.send(message, moved))
-  const host = createWorkerHost(options, limits, {
+  const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs, hangMs, loadMsMax } = limits
+  const { device, boot, script, readArtifact } = options
+  const host = new WorkerHosts({
+    host: { device, boot, deadlineMsMax, queueLengthMax, requestBytesMax, flushMs },
+    ...{ script, readArtifact, hangMs, loadMsMax, gpu: options.engine.gpu },
+    drainMs: deadlineMsMax,
     onReady: keeper.tell,
-    onExit: (exit) => {
-      requests.failAll(HOST_GONE)
-      return keeper.onExit(exit)
-    },
+    onLost: (ids) => requests.fail(ids, HOST_GONE),
+    onExit: keeper.onExit,
     onMessage: (message) => {
       if (message.kind === 'counted') intervals.add(message.interval)
       else if (message.kind === 'served') keeper.onServed(message.planId, message.outcome)
@@ -131,83 +134,13 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
     qualify,
     serve: keeper.serve,
     fetch: requests.fetch,
-    restartHost: host.restart,
+    restartHost: () => host.restart(),
     onEvent: (handler) => void handlers.push(handler),
     async close() {
       clearInterval(timer)
       await host.close()
-      requests.failAll(HOST_GONE)
       intervals.close(Date.now(), true)
       keeper.close()
-    },
-  }
-}
-
-interface WorkerHostEvents {
-  onReady(): void
-  onMessage(message: FromWorker): void
-  /** @returns how long to wait before the next life. */
-  onExit: (exit: Parameters<WorkerLifeOptions['onExit']>[0]) => number
-}
-
-/** One life after the other. */
-function createWorkerHost(
-  { device, boot, engine, script, readArtifact }: WebRuntimeOptions,
-  { hangMs, loadMsMax, ...request }: WebRuntimeLimits,
-  events: WorkerHostEvents,
-) {
-  let incarnation = 0
-  let isReady = false
-  let onClosed: (() => void) | undefined
-
-  async function provide(sha256: string, length: number): Promise<void> {
-    const bytes: Result<Uint8Array<ArrayBuffer>> = await readArtifact(sha256, length)
-    life.send({ kind: 'artifact', sha256, bytes }, bytes.ok ? [bytes.value.buffer] : [])
-  }
-
-  function start(): WorkerLife {
-    incarnation += 1
-    const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs } = request
-    const limits = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
-    return startWorkerLife({
-      script,
-      first: { kind: 'host', options: { engine, device, boot, incarnation, ...limits } },
-      hangMs,
-      loadMsMax,
-      onMessage(message) {
-        if (message.kind === 'ready') {
-          isReady = true
-          events.onReady()
-        } else if (message.kind === 'need') void provide(message.sha256, message.length)
-        else if (message.kind === 'closed') onClosed?.()
-        else events.onMessage(message)
-      },
-      onExit(exit) {
-        isReady = false
-        onClosed?.()
-        if (onClosed !== undefined) return
-        const delayMs = events.onExit(exit)
-        setTimeout(() => {
-          if (onClosed === undefined) life = start()
-        }, delayMs)
-      },
-    })
-  }
-  let life = start()
-
-  return {
-    send(message: Parameters<WorkerLife['send']>[0], moved?: Transferable[]): boolean {
-      if (isReady) life.send(message, moved)
-      return isReady
-    },
-    restart: () => life.kill(),
-    async close(): Promise<void> {
-      await new Promise<void>((resolve) => {
-        onClosed = resolve
-        setTimeout(resolve, isReady ? CLOSE_MS_MAX : 0)
-        life.send({ kind: 'close' })
-      })
-      life.kill()
     },
   }
 }

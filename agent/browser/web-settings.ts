@@ -1,6 +1,7 @@
 /**
- * How each release was qualified in this browser (its layout), kept over visits: the host must run a
- * release exactly as it was proved. Read once at the start; a lost one means the provider's default.
+ * How each release was qualified in this browser (threads, layout), kept over visits: the host must run
+ * a release exactly as it was proved. Read once at the start; a lost one means a single thread and the
+ * provider's own layout, which is how most proofs are made.
  */
 
 import type { SmallFiles } from '../ports.ts'
@@ -14,15 +15,13 @@ export interface WebSettings {
 /** Releases that one device remembers; the oldest is forgotten first. */
 const ENTRIES_MAX = 256
 
-export async function openWebSettings(files: SmallFiles, threads: number): Promise<WebSettings> {
+const DEFAULT: RunSettings = { threads: 1, layout: null }
+
+export async function openWebSettings(files: SmallFiles): Promise<WebSettings> {
   const known = new Map<string, RunSettings>()
-  for (const name of await files.names()) {
-    const text = await files.read(name)
-    const layout = text === 'NCHW' || text === 'NHWC' ? text : null
-    known.set(name, { threads, layout })
-  }
+  for (const name of await files.names()) known.set(name, parse(await files.read(name)))
   return {
-    get: (sha256) => known.get(sha256) ?? { threads, layout: null },
+    get: (sha256) => known.get(sha256) ?? DEFAULT,
     async put(sha256, settings) {
       known.set(sha256, settings)
       const oldest = known.keys().next()
@@ -30,7 +29,15 @@ export async function openWebSettings(files: SmallFiles, threads: number): Promi
         known.delete(oldest.value)
         await files.remove(oldest.value)
       }
-      await files.write(sha256, settings.layout ?? 'default')
+      await files.write(sha256, `${settings.threads} ${settings.layout ?? 'default'}`)
     },
   }
+}
+
+function parse(text = ''): RunSettings {
+  const [threads = '1', layout] = text.split(' ')
+  const isLayout = layout === 'NCHW' || layout === 'NHWC'
+  return /^[1-9]$/.test(threads)
+    ? { threads: Number(threads), layout: isLayout ? layout : null }
+    : DEFAULT
 }

@@ -58,9 +58,10 @@ async function start(
   steps: Steps,
   released: () => void,
 ): Promise<void> {
+  document.querySelector('main')?.setAttribute('data-stage', 'live')
   const connection = byId('connection', HTMLParagraphElement)
   const trust = createTrustPanel(keyId(device.key.signer.key))
-  const table = createQualificationTable()
+  const table = createQualificationTable(device.gpuMissing)
   const view = createProgressView(steps, trust, table)
   for (const role of ['root', 'timestamp', 'snapshot', 'targets', 'production']) {
     const bytes = await device.records.get('metadata', role)
@@ -92,7 +93,6 @@ async function start(
 
 /** Resolves when this browser is a member; what the controller refuses is shown and asked again. */
 function join(device: WebDevice, steps: Steps): Promise<Identity> {
-  const section = byId('join', HTMLElement)
   const form = byId('join-form', HTMLFormElement)
   const input = byId('token', HTMLInputElement)
   const problem = byId('join-problem', HTMLParagraphElement)
@@ -103,12 +103,10 @@ function join(device: WebDevice, steps: Steps): Promise<Identity> {
       setText(problem, '')
       const joined = await joinFleet(device, CONTROLLER, token.trim())
       if (!joined.ok) {
-        section.hidden = false
         setText(problem, describeProblem(joined.error))
         input.focus()
         return
       }
-      section.hidden = true
       // The token is used; it should not stay in the address or the history.
       history.replaceState(null, '', location.pathname)
       resolve(joined.value)
@@ -117,8 +115,7 @@ function join(device: WebDevice, steps: Steps): Promise<Identity> {
       event.preventDefault()
       void attempt(input.value)
     })
-    if (given === null) section.hidden = false
-    else void attempt(given)
+    if (given !== null) void attempt(given)
   })
 }
 

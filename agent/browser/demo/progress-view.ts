@@ -23,8 +23,9 @@ export function createProgressView(
   trust: TrustPanel,
   table: QualificationTable,
 ): ProgressView {
-  /** The release whose attempts stand in the table. */
-  let shown = ''
+  /** The release whose attempts, or whose finished record, stand in the table. */
+  let tried = ''
+  let recorded = ''
 
   function show(state: DeviceState): void {
     const { job, durable } = state
@@ -45,8 +46,9 @@ export function createProgressView(
     steps.set('download', 'good', `${shortDigest(release.sha256)} is what was signed.`)
     if (phase !== 'qualifying') return
     steps.set('qualify', 'busy', `${name} computes its golden vectors here.`)
-    if (shown !== release.sha256) table.begin(name)
-    shown = release.sha256
+    if (tried !== release.sha256) table.begin(name)
+    tried = release.sha256
+    recorded = ''
   }
 
   function showServing(serving: readonly Installed[], state: DeviceState): void {
@@ -73,9 +75,10 @@ export function createProgressView(
     const refused = attempts.filter(({ outcome }) => outcome === 'refused').length
     const tail = refused === 0 ? '' : `, ${refused} refused`
     steps.set('qualify', 'good', `${chosen} is right and fastest${tail}.`)
-    if (shown !== newest.sha256)
+    if (recorded !== newest.sha256) {
       table.record(`${newest.model}@${newest.version}`, newest.qualification)
-    shown = newest.sha256
+    }
+    recorded = newest.sha256
     const canary = slots?.candidate
     const words = canary
       ? `${current.version}, and ${canary.version} with ${percentText(slots.trafficShare / 1e6)} of the requests`

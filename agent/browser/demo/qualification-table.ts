@@ -13,6 +13,14 @@ export interface QualificationTable {
   record(title: string, record: Qualification): void
 }
 
+const GPU: Attempt = {
+  provider: 'webgpu',
+  options: '',
+  outcome: 'unavailable',
+  reason: '',
+  goldenDifferenceMax: null,
+}
+
 const VERDICTS: Readonly<Record<Attempt['outcome'], { tone: Tone; word: string }>> = {
   chosen: { tone: 'good', word: 'serves' },
   passed: { tone: 'good', word: 'right' },
@@ -21,7 +29,8 @@ const VERDICTS: Readonly<Record<Attempt['outcome'], { tone: Tone; word: string }
 }
 type Figures = Pick<Measured, 'loadMs' | 'firstRunMs' | 'steadyMsP50' | 'steadyMsP95'>
 
-export function createQualificationTable(): QualificationTable {
+/** @param gpuMissing why this browser has no webgpu; empty where it is tried. */
+export function createQualificationTable(gpuMissing: string): QualificationTable {
   const body = byId('qualification', HTMLTableSectionElement)
   const caption = byId('qualification-title', HTMLHeadingElement)
   const figures = new Map<string, Figures>()
@@ -69,6 +78,9 @@ export function createQualificationTable(): QualificationTable {
         if (attempt.outcome === 'chosen') figures.set(keyOf(attempt), record)
         add(attempt)
       }
+      // A profile without webgpu does not try it, but whoever looks wants to know why not.
+      const isTried = record.attempts.some(({ provider }) => provider === 'webgpu')
+      if (!isTried && gpuMissing !== '') add({ ...GPU, reason: gpuMissing })
     },
   }
 }

@@ -52,7 +52,9 @@ export async function openPhone(): Promise<PhoneSource | undefined> {
 /** Whether this device has such a sensor; desktops know the event and never send it. */
 export function hasPhoneSensor(): Promise<boolean> {
   if (!('DeviceMotionEvent' in globalThis)) return Promise.resolve(false)
-  if ('requestPermission' in DeviceMotionEvent) return Promise.resolve(true)
+  // Such a phone says nothing before it is asked.
+  const isSilent = 'requestPermission' in DeviceMotionEvent && navigator.maxTouchPoints > 0
+  if (isSilent) return Promise.resolve(true)
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), 2_000)
     const heard = ({ acceleration }: DeviceMotionEvent): void => {
