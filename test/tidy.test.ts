@@ -286,7 +286,8 @@ function isEntry(path: string): boolean {
     /(^|\/)([a-z-]+-)?main\.tsx?$/.test(path) ||
     /\.(test|config)\.ts$/.test(path) ||
     path.endsWith('.mjs') ||
-    path.endsWith('-worker.ts')
+    path.endsWith('-worker.ts') ||
+    path === 'test/build-once.ts'
   )
 }
 
