@@ -11,10 +11,12 @@ import type {
   RolloutResource,
 } from '../shared/api/resources.ts'
 import type { Result } from '../shared/kernel/result.ts'
+import type { AuditEntry, SignedAuditHead } from '../shared/model/audit.ts'
 import type { Role } from '../shared/model/role.ts'
 import type { RolloutSpec } from '../shared/rollout/spec.ts'
 import type { RolloutCommand } from '../shared/rollout/state.ts'
 import type { PublicKey } from '../shared/signing/keys.ts'
+import type { AuditRecord } from './audit.ts'
 
 export interface Actor {
   readonly name: string
@@ -30,6 +32,16 @@ export interface Change {
 
 export interface Application {
   health(): Promise<HealthResource>
+
+  /** Adds to the audit trail what was not done through this interface: logins, tokens. */
+  record(entry: AuditRecord): Promise<void>
+  /** As `record`, for refusals that strangers can cause; bounded, and not waited for. */
+  recordRefusal(entry: AuditRecord): void
+  /** Oldest first: those after `after`, or the newest ones. */
+  audit(
+    after: number | undefined,
+    limit: number,
+  ): Promise<{ entries: AuditEntry[]; head: SignedAuditHead | null }>
 
   /** One-time or bounded-use enrolment token; the secret is returned once and stored hashed. */
   createEnrolmentToken(

@@ -1,16 +1,22 @@
 /**
- * The audit trail: one row per command, automatic decision and refused signature, each with the hash
- * of the one before, so that a change, a removal or a reordering shows. Rows are only ever added.
+ * The audit trail: one row per command, automatic decision, login, token and refusal, each with the
+ * hash of the one before, so that a change, a removal or a reordering shows. Rows are only ever
+ * added. The newest hash is signed with the timestamp key at every minute in which something came.
  * Refusals that strangers can cause fill at most 100 rows a minute; how many more there were stands
  * in the next row.
  */
-import { sha256Hex } from '../shared/kernel/sha256.ts'
-import type { StoredAudit } from './db/store.ts'
+import { unwrap } from '../shared/kernel/result.ts'
+import { type SignedAuditHead, signedAuditHeadSchema } from '../shared/model/audit.ts'
+import { auditHash, signAuditHead } from '../shared/signing/audit-chain.ts'
+import type { SyncSigner } from '../shared/signing/keys.ts'
+import type { Store } from './db/store.ts'
 import type { Ledger } from './ledger.ts'
 
 const REFUSALS_PER_MINUTE_MAX = 100
+const HEAD_KEY = 'audit.head'
+const TEXT_MAX = 500
 
-interface AuditEntry {
+export interface AuditRecord {
   readonly actor: string
   readonly action: string
   readonly resource: string
@@ -20,23 +26,35 @@ interface AuditEntry {
 }
 
 export interface Audit {
-  append(entry: AuditEntry, atMs: number): void
+  append(entry: AuditRecord, atMs: number): void
   /** For what anybody can cause without being let in. */
-  refused(entry: AuditEntry, atMs: number): void
+  refused(entry: AuditRecord, atMs: number): void
+  /** Signs the newest hash, if it is not signed already or by another key. */
+  signHead(fleet: string, signer: SyncSigner, keyid: string, atMs: number): void
+  /** As it is stored; null before the first. */
+  head(): SignedAuditHead | null
 }
 
 /** @param lastHash of the newest row, empty before the first */
-export function createAudit(ledger: Ledger, lastHash: string): Audit {
+export function createAudit(ledger: Ledger, lastHash: string, lastId = 0): Audit {
   let previousHash = lastHash
+  let newestId = lastId
   let minute = 0
   let inMinute = 0
   let skipped = 0
 
-  function append({ metadata = {}, ...entry }: AuditEntry, atMs: number): void {
-    const row = { id: ledger.nextId('audit'), atMs, ...entry, metadata, previousHash }
+  function append({ metadata = {}, ...entry }: AuditRecord, atMs: number): void {
+    const resource = entry.resource.slice(0, TEXT_MAX)
+    const row = { id: ledger.nextId('audit'), atMs, ...entry, resource, metadata, previousHash }
     const hash = auditHash(row)
     ledger.put('audit', { ...row, hash })
     previousHash = hash
+    newestId = row.id
+  }
+
+  function head(): SignedAuditHead | null {
+    const text = ledger.rows.fleet.get(HEAD_KEY)?.value
+    return text === undefined ? null : signedAuditHeadSchema.parse(JSON.parse(text))
   }
 
   return {
@@ -53,27 +71,29 @@ export function createAudit(ledger: Ledger, lastHash: string): Audit {
       skipped = 0
       append({ ...entry, metadata: { ...entry.metadata, ...more } }, atMs)
     },
+    signHead(fleet, signer, keyid, atMs) {
+      const known = head()
+      const isSigned = known?.signed.id === newestId && known.signatures[0]?.keyid === keyid
+      if (isSigned) return
+      const next = { _type: 'audit-head' as const, fleet, id: newestId, hash: previousHash, atMs }
+      const value = JSON.stringify(unwrap(signAuditHead(next, signer)))
+      ledger.put('fleet', { key: HEAD_KEY, value })
+    },
+    head,
   }
 }
 
-function auditHash(row: Omit<StoredAudit, 'hash'>): string {
-  const { id, atMs, actor, action, resource, outcome, metadata, previousHash } = row
-  const pairs = Object.entries(metadata).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return sha256Hex(
-    JSON.stringify([id, atMs, actor, action, resource, outcome, pairs, previousHash]),
-  )
-}
-
-/**
- * The id of the first row that does not follow from the one before, or undefined.
- * @param rows oldest first, from the first row on
- */
-export function findBrokenLink(rows: readonly StoredAudit[]): number | undefined {
-  let previousHash = ''
-  for (const [i, row] of rows.entries()) {
-    const follows = row.id === i + 1 && row.previousHash === previousHash
-    if (!follows || row.hash !== auditHash(row)) return row.id
-    previousHash = row.hash
-  }
-  return undefined
+/** A trail that lost what was signed goes on, but says so: the next head must not hide it. */
+export async function noteCutTrail(
+  audit: Audit,
+  store: Pick<Store, 'auditAfter'>,
+  atMs: number,
+): Promise<void> {
+  const head = audit.head()?.signed
+  if (head === undefined || head.id === 0) return
+  const [row] = await store.auditAfter(head.id - 1, 1)
+  if (row?.id === head.id && row.hash === head.hash) return
+  const metadata = { signedEntry: String(head.id), signedHash: head.hash }
+  const entry = { actor: 'controller', action: 'start', resource: 'audit' }
+  audit.append({ ...entry, outcome: 'audit.truncated', metadata }, atMs)
 }

@@ -10,9 +10,9 @@ import { ProblemError, toProblem } from '../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
 import type { ControllerState } from '../shared/protocol/messages.ts'
 import { formatTopic } from '../shared/protocol/topics.ts'
-import type { SyncVerifier } from '../shared/signing/keys.ts'
+import { keyId, type SyncVerifier } from '../shared/signing/keys.ts'
 import type { Application } from './application.ts'
-import { createAudit } from './audit.ts'
+import { createAudit, noteCutTrail } from './audit.ts'
 import type { Broker } from './broker/broker.ts'
 import { createChanges } from './changes.ts'
 import { createConsumers } from './consumers.ts'
@@ -119,9 +119,10 @@ async function assemble(options: ControllerOptions) {
   const ledger = createLedger(stored)
   claimFleet(ledger, fleet)
   const startedAtMs = clock.nowMs()
-  const broker = await options.openBroker(createDeviceAccess({ fleet, ledger, verifier }))
+  const audit = createAudit(ledger, stored.auditHash, stored.lastIds.audit)
+  const access = createDeviceAccess({ fleet, ledger, verifier, audit })
+  const broker = await options.openBroker(access)
   const turns = createTurns({ ledger, store, broker, log, wake: () => ticker.wake() })
-  const audit = createAudit(ledger, stored.auditHash)
   const changes = createChanges(startedAtMs)
   const consumers = createConsumers(fleet)
   const repository = openRepository({ ledger, signers, verifier })
@@ -162,7 +163,16 @@ async function assemble(options: ControllerOptions) {
     ...{ ...base, store, broker, blobs, ingest, enrolment, reconciler, signers },
     ...{ version, urls, startedAtMs },
   })
-  const parts = { ...base, log, broker, cells, consumers, ingest, reconciler, application }
+  const signAuditHead = (nowMs: number) => {
+    const { timestamp } = signers
+    audit.signHead(fleet, timestamp, keyId(timestamp.key), nowMs)
+  }
+  await noteCutTrail(audit, store, startedAtMs)
+  signAuditHead(startedAtMs)
+  const parts = {
+    ...{ ...base, log, broker, cells, consumers, ingest, reconciler, application },
+    signAuditHead,
+  }
   const ticker: Ticker = createTicker(clock, options.tickMs ?? 200, createTick(parts))
   broker.onMessage((message) => ingest.receive(message))
   return { ...parts, ticker }

@@ -40,6 +40,7 @@ export function createApplication(parts: ApplicationParts): Application {
   const { ledger, changes, signers } = parts
   return {
     health: async () => health(parts),
+    ...auditTrail(parts),
     ...devices(parts),
     ...createPublishing(parts),
     onlineKeys: async () =>
@@ -79,6 +80,31 @@ function health(parts: ApplicationParts): HealthResource {
     messages: { received, merged, duplicates, refused: { ...refused } },
     broker: { clients, refused: { ...refusedByBroker } },
     rootVersion: repository.root()?.version ?? null,
+  }
+}
+
+function auditTrail({
+  audit,
+  turns,
+  clock,
+  store,
+}: ApplicationParts): Pick<Application, 'record' | 'recordRefusal' | 'audit'> {
+  return {
+    async record(entry) {
+      audit.append(entry, clock.nowMs())
+      await turns.committed()
+    },
+    recordRefusal: (entry) => audit.refused(entry, clock.nowMs()),
+    async audit(after, limit) {
+      // The head may name rows of the batch under way.
+      const head = audit.head()
+      await turns.committed()
+      const newest = async () => (await store.audit(limit)).toReversed()
+      return {
+        entries: await (after === undefined ? newest() : store.auditAfter(after, limit)),
+        head,
+      }
+    },
   }
 }
 

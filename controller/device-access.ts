@@ -9,6 +9,7 @@ import type { Identity } from '../shared/protocol/access.ts'
 import { verifyDeviceJwt } from '../shared/signing/device-jwt.ts'
 import { checkSync, type SyncVerifier } from '../shared/signing/keys.ts'
 import { createReplayGuard } from '../shared/signing/replay-guard.ts'
+import type { Audit } from './audit.ts'
 import type { Ledger } from './ledger.ts'
 
 /** A device reconnects at most so often within the life of a token. */
@@ -28,14 +29,28 @@ export function createDeviceAccess(parts: {
   readonly fleet: string
   readonly ledger: Ledger
   readonly verifier: SyncVerifier
+  readonly audit: Pick<Audit, 'refused'>
 }): DeviceAccess {
-  const { fleet, ledger, verifier } = parts
+  const { fleet, ledger, verifier, audit } = parts
   const guard = createReplayGuard({
     entriesMax: TOKENS_MAX,
     entriesPerSubjectMax: TOKENS_PER_DEVICE_MAX,
   })
 
-  return ({ clientId, username, password }, nowMs) => {
+  return (credentials, nowMs) => {
+    const decided = decide(credentials, nowMs)
+    if (!decided.ok) {
+      const name = (credentials.username ?? credentials.clientId).slice(0, 64)
+      const entry = { actor: name, action: 'connect', resource: 'mqtt' }
+      audit.refused({ ...entry, outcome: decided.error.code }, nowMs)
+    }
+    return decided
+  }
+
+  function decide(
+    { clientId, username, password }: DeviceCredentials,
+    nowMs: number,
+  ): Result<Identity> {
     const row = username === undefined ? undefined : ledger.rows.devices.get(username)
     if (row === undefined) return refuse('access.unknown_device', 'No such device is enrolled.')
     if (row.revokedAtMs !== null) return refuse('access.revoked', 'This device was revoked.')

@@ -92,7 +92,12 @@ export function createEnrolmentDesk(parts: {
     },
     enrol(body, nowMs) {
       const checked = checkSync(checkEnrolment(body), verifier)
-      if (!checked.ok) return checked
+      if (!checked.ok) {
+        const { code: outcome } = checked.error
+        const stranger = { actor: 'unknown', action: 'enrol', resource: 'device', outcome }
+        audit.refused(stranger, nowMs)
+        return checked
+      }
       const { enrolment, fingerprint } = checked.value
       const known = ledger.rows.devices.get(enrolment.device)
       if (known?.deviceKey === fingerprint && enrolment.fleet === fleet) {

@@ -40,6 +40,7 @@ export interface TickParts {
   readonly repository: Repository
   readonly cells: WindowCells
   readonly consumers: Consumers
+  readonly signAuditHead: (nowMs: number) => void
 }
 
 /** @returns a function that says whether another tick should follow at once */
@@ -102,6 +103,7 @@ function createChores(parts: TickParts): (nowMs: number) => void {
     const finished = current - 1
     minute = current
     repository.refresh(nowMs)
+    parts.signAuditHead(nowMs)
     for (const message of consumers.aggregates(finished, cells.ofMinute(finished))) {
       turns.send(message)
     }

@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError } from 'commander'
 import { toProblem } from '../../shared/kernel/result.ts'
+import { auditCommands } from './audit-commands.ts'
 import { deviceCommands } from './device-commands.ts'
 import { EXIT, exitCodeOf } from './exit-codes.ts'
 import { keyCommands } from './key-commands.ts'
@@ -41,6 +42,7 @@ export function buildProgram(): Command {
     releaseCommands(),
     rolloutCommands(),
     deviceCommands(),
+    auditCommands(),
     ...operatorCommands(),
   ]) {
     program.addCommand(inheritExit(commands))

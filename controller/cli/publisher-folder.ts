@@ -19,6 +19,8 @@ export interface PublisherFolder {
   readonly targets: string
   /** What the TUF client verified of the controller's repository. */
   readonly verified: string
+  /** The newest head of the audit trail that was verified on this machine. */
+  readonly auditHead: string
   release(model: string, version: string): string
 }
 
@@ -31,6 +33,7 @@ export function publisherFolder(home: string, keys?: string): PublisherFolder {
     root: join(folder, 'root.json'),
     targets: join(folder, 'targets.json'),
     verified: join(folder, 'verified'),
+    auditHead: join(folder, 'audit-head.json'),
     release: (model, version) => join(home, 'releases', model, version),
   }
 }

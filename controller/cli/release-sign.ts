@@ -3,17 +3,13 @@
  * key. The base is the newest of what the controller publishes, verified by the same client that
  * devices use, and what was signed here before; without a controller the latter alone.
  */
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { MANIFEST_FILE, type Manifest, manifestSchema } from '../../shared/model/manifest.ts'
-import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import { writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import { loadSigner } from '../../shared/node/key-files.ts'
-import { createTufFiles } from '../../shared/node/tuf-files.ts'
-import { nodeVerifier } from '../../shared/node/verifier-node.ts'
-import { refresh } from '../../shared/signing/tuf/client.ts'
-import { runTufAsync } from '../../shared/signing/tuf/effects.ts'
 import {
   nextTargets,
   releaseTargets,
@@ -30,9 +26,9 @@ import {
   readSignedTargets,
   type SignedTargets,
 } from './publisher-folder.ts'
+import { verifyRepository } from './trusted-root.ts'
 
 const TARGETS_LIFETIME_MS = 14 * 86_400_000
-const ROOT_BYTES_MAX = 1_048_576
 
 export interface SignOptions {
   /** Releases of the model with a lower counter are superseded. */
@@ -138,39 +134,13 @@ async function newestTargets(
   return local !== undefined && local.targets.version > remote.targets.version ? local : remote
 }
 
-/**
- * What the controller publishes, verified from our own root. undefined where it publishes nothing
- * yet, or cannot be reached: then what is at hand decides.
- */
+/** undefined where the controller publishes nothing yet, or cannot be reached. */
 async function verifiedTargets(
-  { baseUrl, terminal }: Context,
+  context: Context,
   folder: PublisherFolder,
 ): Promise<SignedTargets | undefined> {
-  const root = await readFileBounded(folder.root, ROOT_BYTES_MAX)
-  if (root === undefined) {
-    throw new ProblemError({
-      code: 'trust.no_root',
-      message: 'There is no root here to verify the repository with.',
-      expected: folder.root,
-      next: 'linnet key new',
-    })
-  }
-  const answer = await fetch(`${baseUrl}/tuf/metadata/timestamp.json`).catch(() => undefined)
-  if (answer === undefined) terminal.say('The controller does not answer; signing what is at hand.')
-  await answer?.body?.cancel()
-  if (!answer?.ok) return undefined
-  await keepTrustedRoot(folder, root)
-  const files = createTufFiles(folder.verified, `${baseUrl}/tuf/metadata`, nodeVerifier)
-  unwrap(await runTufAsync(refresh(Date.now()), files))
-  const bytes = await readFile(join(folder.verified, roleFileName('targets')))
-  return parseTargets(bytes)
-}
-
-/** The client's folder starts with our root and then follows the chain by itself. */
-async function keepTrustedRoot(folder: PublisherFolder, root: Uint8Array): Promise<void> {
-  const names = await readdir(folder.verified).catch(() => [] as string[])
-  const name = roleFileName('root')
-  if (!names.includes(name)) await writeFileAtomic(join(folder.verified, name), root)
+  if ((await verifyRepository(context, folder)) === undefined) return undefined
+  return parseTargets(await readFile(join(folder.verified, roleFileName('targets'))))
 }
 
 function refuseSigned(

@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url'
 import { createClient } from '@libsql/client'
-import { and, between, desc, eq, max, sql } from 'drizzle-orm'
+import { and, between, desc, eq, gt, max, sql } from 'drizzle-orm'
 import { drizzle, type LibSQLDatabase } from 'drizzle-orm/libsql'
 import { migrate } from 'drizzle-orm/libsql/migrator'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
@@ -145,7 +145,9 @@ function windowOf(bytes: Uint8Array): Window {
   return unwrap(windowFromWire(unwrap(decodeCbor(new Uint8Array(bytes), limits))))
 }
 
-function recordReads(database: LibSQLDatabase): Pick<Store, 'decisionsOf' | 'noticesOf' | 'audit'> {
+function recordReads(
+  database: LibSQLDatabase,
+): Pick<Store, 'decisionsOf' | 'noticesOf' | 'audit' | 'auditAfter'> {
   const { decisions, notices, audit } = TABLES
   return {
     async decisionsOf(rollout, limit) {
@@ -170,6 +172,9 @@ function recordReads(database: LibSQLDatabase): Pick<Store, 'decisionsOf' | 'not
     },
     async audit(limit) {
       return database.select().from(audit).orderBy(desc(audit.id)).limit(limit)
+    },
+    async auditAfter(id, limit) {
+      return database.select().from(audit).where(gt(audit.id, id)).orderBy(audit.id).limit(limit)
     },
   }
 }

@@ -34,6 +34,10 @@ export function createMemoryStore(): Store {
     noticesOf: async (device, limit) =>
       newest(tables.notices, limit, (row) => device === undefined || row.device === device),
     audit: async (limit) => newest(tables.audit, limit, () => true),
+    auditAfter: async (id, limit) =>
+      newest(tables.audit, tables.audit.size, (row) => row.id > id)
+        .toReversed()
+        .slice(0, limit),
     /** Keeps its rows: the next controller finds them. */
     close: async () => undefined,
   }

@@ -8,6 +8,7 @@
 
 import type { ArmCounts } from '../../shared/judge/arm-counts.ts'
 import type { ProfileCounts } from '../../shared/judge/judge.ts'
+import type { AuditEntry } from '../../shared/model/audit.ts'
 import type {
   DeviceFacts,
   DeviceNotice,
@@ -159,18 +160,7 @@ interface StoredNotice {
   readonly notice: DeviceNotice
 }
 
-/** One entry of the hash chain; `hash` covers every other field. */
-export interface StoredAudit {
-  readonly id: number
-  readonly atMs: number
-  readonly actor: string
-  readonly action: string
-  readonly resource: string
-  readonly outcome: string
-  readonly metadata: Readonly<Record<string, string>>
-  readonly previousHash: string
-  readonly hash: string
-}
+export type StoredAudit = AuditEntry
 
 export interface Rows {
   readonly fleet: StoredValue
@@ -224,6 +214,8 @@ export interface Store {
   decisionsOf(rollout: string, limit: number): Promise<StoredDecision[]>
   noticesOf(device: string | undefined, limit: number): Promise<StoredNotice[]>
   audit(limit: number): Promise<StoredAudit[]>
+  /** Oldest first, those with a greater id. */
+  auditAfter(id: number, limit: number): Promise<StoredAudit[]>
   close(): Promise<void>
 }
 

@@ -49,6 +49,8 @@ export function createHttpApp(options: HttpOptions): HttpApp {
     idempotency: createIdempotency(nowMs),
     checkAnswers: options.checkAnswers ?? false,
     onFailure: options.onFailure,
+    onRefused: (actor, action, { code: outcome }) =>
+      application.recordRefusal({ actor, action, resource: 'http', outcome }),
   })
   hono.notFound((context) => filesOrNothing(context.req.raw, options))
   hono.onError((cause) => {

@@ -33,6 +33,8 @@ export interface Binding {
   /** In tests: answers are checked against their schemas too. */
   readonly checkAnswers: boolean
   onFailure(problem: Problem, cause: unknown): void
+  /** Somebody without the right to, by name where the credentials are known. */
+  onRefused(name: string, endpoint: EndpointId, problem: Problem): void
 }
 
 /** A handler as the binder sees it: checked by `Handlers`, called without its types. */
@@ -57,7 +59,10 @@ async function answer(
   const request = context.req.raw
   try {
     const actor = admit(request, endpoint, binding.access)
-    if (!actor.ok) return problemAnswer(actor.error)
+    if (!actor.ok) {
+      binding.onRefused(refusedName(request, binding.access), id, actor.error)
+      return problemAnswer(actor.error)
+    }
     const parts = await readParts(context, id, endpoint)
     if (!parts.ok) return problemAnswer(parts.error)
     const { text, ...checked } = parts.value
@@ -84,6 +89,11 @@ const MALFORMED_KEY: Problem = {
   code: 'http.malformed',
   message: 'The idempotency key is not usable.',
   expected: '8 to 128 visible characters',
+}
+
+function refusedName(request: Request, access: AccessStore): string {
+  const caller = authenticate(request, access)
+  return caller.ok ? (caller.value?.name ?? 'anonymous') : 'unknown'
 }
 
 /** Errors: `auth.required`, `auth.unknown`, `auth.role`, `http.origin`. */

@@ -7,7 +7,7 @@ import { endpointPath } from '../../shared/api/endpoints.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { COMMANDS } from '../../shared/rollout/commands.ts'
 import { isFinal } from '../../shared/rollout/state.ts'
-import type { Application } from '../application.ts'
+import type { Actor, Application } from '../application.ts'
 import type { AccessStore } from './access-store.ts'
 import { sessionCookie, sessionOf } from './authenticate.ts'
 import type { EventStreams } from './events.ts'
@@ -48,16 +48,32 @@ function processHandlers({ application, events, version }: HandlerParts) {
       const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }
       return ok(new Response(text, { headers }))
     },
+    audit: async ({ query }) => ok(await application.audit(query.after, query.limit)),
     health: async () => ok(await application.health()),
     events: ({ raw }) => events.open(raw),
   } satisfies Partial<Handlers>
 }
 
 function accessHandlers({ application, access, loginCodes }: HandlerParts) {
+  const recorded = (
+    actor: Actor,
+    action: string,
+    resource: string,
+    result: Result<unknown>,
+    metadata: Record<string, string> = {},
+  ): Promise<void> => {
+    const outcome = result.ok ? 'done' : result.error.code
+    return application.record({ actor: actor.name, action, resource, outcome, metadata })
+  }
   return {
     login: async ({ query, raw }) => {
       const actor = loginCodes.redeem(query.code)
-      if (actor === undefined) return ok(loginRefused())
+      const entry = { action: 'login', resource: 'console' }
+      if (actor === undefined) {
+        application.recordRefusal({ ...entry, actor: 'unknown', outcome: 'auth.login_code' })
+        return ok(loginRefused())
+      }
+      await application.record({ ...entry, actor: actor.name, outcome: 'done' })
       const secret = await access.createSession(actor)
       const secure = new URL(raw.url).protocol === 'https:'
       const headers = { location: '/', 'set-cookie': sessionCookie(secret, secure) }
@@ -67,24 +83,31 @@ function accessHandlers({ application, access, loginCodes }: HandlerParts) {
       const { fleet } = await application.health()
       return ok({ name: actor.name, role: actor.role, fleet })
     },
-    logout: async ({ raw }) => {
+    logout: async ({ raw, actor }) => {
       const secret = sessionOf(raw)
       if (secret !== undefined) await access.endSession(secret)
+      await recorded(actor, 'logout', 'console', ok())
       return ok({ done: true })
     },
-    loginLinkCreate: ({ body, raw, actor }) => {
+    loginLinkCreate: async ({ body, raw, actor }) => {
       const { code, expiresAtMs } = loginCodes.create({ name: actor.name, role: body.role })
+      await recorded(actor, 'create', 'login-link', ok(), { role: body.role })
       const host = raw.headers.get('host') ?? new URL(raw.url).host
       const url = `${new URL(raw.url).protocol}//${host}${endpointPath('login', {}, { code })}`
       return ok({ url, expiresAtMs })
     },
     tokenList: () => ok({ tokens: access.tokens() }),
-    tokenCreate: async ({ body }) => {
+    tokenCreate: async ({ body, actor }) => {
       const lifetimeMs = body.expiresInSeconds === null ? null : body.expiresInSeconds * 1000
       const created = await access.createToken(body.name, body.role, lifetimeMs)
+      await recorded(actor, 'create', `token/${body.name}`, created, { role: body.role })
       return created.ok ? ok({ token: created.value.secret, entry: created.value.entry }) : created
     },
-    tokenRevoke: async ({ params }) => done(await access.revokeToken(params.name)),
+    tokenRevoke: async ({ params, actor }) => {
+      const revoked = await access.revokeToken(params.name)
+      await recorded(actor, 'revoke', `token/${params.name}`, revoked)
+      return done(revoked)
+    },
   } satisfies Partial<Handlers>
 }
 
@@ -160,7 +183,11 @@ function rolloutHandlers({ application }: HandlerParts) {
     rolloutCommand: async (request) => {
       const { params, body, actor } = request
       const may = await mayCommand(application, request)
-      if (!may.ok) return may
+      if (!may.ok) {
+        const entry = { actor: actor.name, action: body.command, resource: `rollout/${params.id}` }
+        application.recordRefusal({ ...entry, outcome: may.error.code })
+        return may
+      }
       const options = { full: body.full, note: body.note }
       return application.commandRollout(params.id, body.command, options, actor)
     },

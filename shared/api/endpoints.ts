@@ -82,6 +82,7 @@ export const ENDPOINTS = {
   tokenCreate: post(`${API}/tokens`, 'A bearer token with a role; shown once.', ADMINS, 201),
   tokenRevoke: { ...read(`${API}/tokens/{name}`, 'Revokes a token.', ADMINS), method: 'DELETE' },
 
+  audit: read(`${API}/audit`, 'The audit trail, oldest first, and its signed head.'),
   health: read(`${API}/health`, 'Devices, messages, broker and root, in numbers.'),
   events: { ...read(`${API}/events`, 'Changes as server-sent events.'), answer: 'events' },
 

@@ -4,6 +4,7 @@
  * fields.
  */
 import { z } from 'zod'
+import { auditEntrySchema, signedAuditHeadSchema } from '../model/audit.ts'
 import { labelsSchema } from '../model/device.ts'
 import { idSchema, nameSchema, sha256Schema, timeMsSchema, versionSchema } from '../model/names.ts'
 import { roleSchema } from '../model/role.ts'
@@ -75,6 +76,17 @@ export const ROUTES = {
   }),
   tokenRevoke: shape({ params: z.strictObject({ name: nameSchema }), response: done }),
 
+  audit: shape({
+    query: z.strictObject({
+      /** Entries with a greater id; without it the newest ones. */
+      after: z.coerce.number().int().min(0).optional(),
+      limit: z.coerce.number().int().min(1).max(1_000).default(200),
+    }),
+    response: z.strictObject({
+      entries: z.array(auditEntrySchema),
+      head: signedAuditHeadSchema.nullable(),
+    }),
+  }),
   health: shape({ response: healthResourceSchema }),
   events: shape({}),
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { createAudit, findBrokenLink } from '../../controller/audit.ts'
+import { createAudit } from '../../controller/audit.ts'
 import { createMemoryStore } from '../../controller/db/memory-store.ts'
 import { createLedger } from '../../controller/ledger.ts'
+import { findBrokenLink } from '../../shared/signing/audit-chain.ts'
 
 const entry = { actor: 'stranger', action: 'enrol', resource: 'p1', outcome: 'refused' }
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { findBrokenLink } from '../../controller/audit.ts'
 import { createMemoryStore } from '../../controller/db/memory-store.ts'
 import { createDeviceAccess } from '../../controller/device-access.ts'
 import { createLedger } from '../../controller/ledger.ts'
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { nodeVerifier } from '../../shared/node/verifier-node.ts'
+import { findBrokenLink } from '../../shared/signing/audit-chain.ts'
 import { mintDeviceJwt } from '../../shared/signing/device-jwt.ts'
 import { keyId } from '../../shared/signing/keys.ts'
 import {
@@ -132,7 +132,10 @@ describe('device access', () => {
       enrolledAtMs: 0,
       revokedAtMs,
     })
-    const decide = createDeviceAccess({ fleet: FLEET, ledger, verifier: nodeVerifier })
+    const decide = createDeviceAccess({
+      ...{ fleet: FLEET, ledger, verifier: nodeVerifier },
+      audit: { refused: () => undefined },
+    })
     return (clientId: string, username: string, secret: Uint8Array) =>
       decide({ clientId, username, password: secret }, startMs)
   }
