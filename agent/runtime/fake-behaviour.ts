@@ -69,6 +69,14 @@ export function fillWindow(
   return window
 }
 
+/** In place: a shadow run disagrees where the candidate fails or is wrong; the other is taken for right. */
+export function fillShadow(window: Window, n: number, behaviour: Behaviour, prng: Prng): void {
+  if (window.outputs.classCounts.length === 0) return
+  const agreeing = (1 - behaviour.errorRate) * behaviour.accuracy
+  window.outputs.shadowCompared = n
+  window.outputs.shadowDisagreed = n - drawBinomial(prng, n, agreeing)
+}
+
 function fillLatencies(window: Window, n: number, behaviour: Behaviour, prng: Prng): void {
   const drawn = Math.min(n, LATENCIES_MAX)
   for (let i = 0; i < drawn; i++) {

@@ -21,7 +21,7 @@ import type {
   ServeOutcome,
   ServePlan,
 } from '../ports.ts'
-import { type Behaviour, fillWindow, HEALTHY } from './fake-behaviour.ts'
+import { type Behaviour, fillShadow, fillWindow, HEALTHY } from './fake-behaviour.ts'
 import { drawBinomial, drawPoisson } from './fake-counts.ts'
 
 export interface FakeRuntimeOptions {
@@ -120,7 +120,7 @@ function behaviourOf({ behaviours }: FakeRuntimeOptions, { release }: ResolvedRe
 /** @returns undefined when there was nothing to count. */
 function countArms(
   options: FakeRuntimeOptions,
-  { current, candidate, trafficShare }: ServedModel,
+  { current, candidate, trafficShare, shadow }: ServedModel,
   durationMs: number,
 ): ArmWindow[] | undefined {
   const { prng, requestsPerS } = options
@@ -129,7 +129,12 @@ function countArms(
   if (requests === 0) return undefined
   const toCandidate = candidate === null ? 0 : drawBinomial(prng, requests, trafficShare / 1e6)
   const arms = [armOf(options, 'baseline', current, requests - toCandidate)]
-  if (candidate !== null) arms.push(armOf(options, 'canary', candidate, toCandidate))
+  if (candidate !== null) {
+    const canary = armOf(options, 'canary', candidate, toCandidate)
+    const compared = drawBinomial(prng, requests - toCandidate, shadow / 1e6)
+    fillShadow(canary.window, compared, behaviourOf(options, candidate.resolved), prng)
+    arms.push(canary)
+  }
   return arms
 }
 

@@ -67,6 +67,7 @@ async function load(database: LibSQLDatabase): Promise<StoredState> {
     artifacts: await database.select().from(TABLES.artifacts),
     assignments: await database.select().from(TABLES.assignments),
     seen: await database.select().from(TABLES.seen),
+    contributions: await database.select().from(TABLES.contributions),
     rollouts: rollouts.map((row) => row.rollout),
     lastIds: { decision: decision?.id ?? 0, notice: notice?.id ?? 0, audit: audit?.id ?? 0 },
     auditHash: audit?.hash ?? '',
@@ -100,22 +101,22 @@ function windowReads(
     async countsOf(rollout) {
       const { wave, profile, version, minute } = windows
       const total = (column: SQLiteColumn) => sql<number>`sum(${column})`
-      const rows = await database
+      return database
         .select({
           ...{ wave, profile, version, newestMinute: sql<number>`max(${minute})` },
-          requests: total(windows.requests),
-          errors: total(windows.errors),
-          latencyBad: total(windows.latencyBad),
-          labelled: total(windows.labelled),
-          correct: total(windows.correct),
+          counts: {
+            requests: total(windows.requests),
+            errors: total(windows.errors),
+            latencyBad: total(windows.latencyBad),
+            labelled: total(windows.labelled),
+            correct: total(windows.correct),
+            shadowCompared: total(windows.shadowCompared),
+            shadowDisagreed: total(windows.shadowDisagreed),
+          },
         })
         .from(windows)
         .where(eq(windows.rollout, rollout))
         .groupBy(wave, profile, version)
-      return rows.map((row) => {
-        const { requests, errors, latencyBad, labelled, correct, ...where } = row
-        return { ...where, counts: { requests, errors, latencyBad, labelled, correct } }
-      })
     },
     async windowsOf(rollout) {
       const rows = await database.select().from(windows).where(eq(windows.rollout, rollout))

@@ -13,7 +13,7 @@ import type {
 import type { Manifest } from '../../shared/model/manifest.ts'
 import type { DecisionRecord, Rollout } from '../../shared/rollout/state.ts'
 import type { PublicKey } from '../../shared/signing/keys.ts'
-import type { DecisionInputs, StoredRelease } from './store.ts'
+import type { DecisionInputs, DeviceCounts, StoredRelease } from './store.ts'
 
 export const fleet = sqliteTable('fleet', {
   key: text().primaryKey(),
@@ -33,6 +33,8 @@ export const devices = sqliteTable('devices', {
   facts: text({ mode: 'json' }).$type<DeviceFacts>().notNull(),
   enrolledAtMs: integer('enrolled_at_ms').notNull(),
   revokedAtMs: integer('revoked_at_ms'),
+  /** Devices from before there were approvals are members. */
+  approvedAtMs: integer('approved_at_ms').default(0),
 })
 
 export const deviceStates = sqliteTable('device_states', {
@@ -128,6 +130,8 @@ export const windows = sqliteTable(
     latencyBad: integer('latency_bad').notNull(),
     labelled: integer().notNull(),
     correct: integer().notNull(),
+    shadowCompared: integer('shadow_compared').notNull().default(0),
+    shadowDisagreed: integer('shadow_disagreed').notNull().default(0),
     window: blob({ mode: 'buffer' }).$type<Uint8Array>().notNull(),
   },
   (table) => [
@@ -157,6 +161,16 @@ export const seen = sqliteTable(
     usedAtMs: integer('used_at_ms').notNull(),
   },
   (table) => [primaryKey({ columns: [table.device, table.boot] })],
+)
+
+export const contributions = sqliteTable(
+  'contributions',
+  {
+    rollout: text().notNull(),
+    device: text().notNull(),
+    counts: text({ mode: 'json' }).$type<readonly DeviceCounts[]>().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.rollout, table.device] })],
 )
 
 export const notices = sqliteTable(

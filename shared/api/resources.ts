@@ -77,6 +77,8 @@ const armCountsSchema = z.strictObject({
   latencyBad: countSchema,
   labelled: countSchema,
   correct: countSchema,
+  shadowCompared: countSchema,
+  shadowDisagreed: countSchema,
 })
 
 const evidenceSchema = z.strictObject({

@@ -11,6 +11,9 @@ export interface ArmCounts {
   /** Answers whose truth came back, and the right ones among them. */
   readonly labelled: number
   readonly correct: number
+  /** Requests that the candidate computed beside the served answer, and those it answered otherwise. */
+  readonly shadowCompared: number
+  readonly shadowDisagreed: number
 }
 
 export const NO_COUNTS: ArmCounts = {
@@ -19,6 +22,8 @@ export const NO_COUNTS: ArmCounts = {
   latencyBad: 0,
   labelled: 0,
   correct: 0,
+  shadowCompared: 0,
+  shadowDisagreed: 0,
 }
 
 export function armCounts(window: Window): ArmCounts {
@@ -28,6 +33,8 @@ export function armCounts(window: Window): ArmCounts {
     latencyBad: window.nBad.latency,
     labelled: window.labels.labelled,
     correct: window.labels.correct,
+    shadowCompared: window.outputs.shadowCompared,
+    shadowDisagreed: window.outputs.shadowDisagreed,
   }
 }
 
@@ -39,6 +46,8 @@ export function addArms(arms: readonly ArmCounts[]): ArmCounts {
       latencyBad: sum.latencyBad + arm.latencyBad,
       labelled: sum.labelled + arm.labelled,
       correct: sum.correct + arm.correct,
+      shadowCompared: sum.shadowCompared + arm.shadowCompared,
+      shadowDisagreed: sum.shadowDisagreed + arm.shadowDisagreed,
     }),
     NO_COUNTS,
   )

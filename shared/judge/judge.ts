@@ -18,7 +18,7 @@
  * load, data and time of day.
  */
 import { type ArmCounts, addArms } from './arm-counts.ts'
-import { judgeQuality, judgeShare, type Test } from './metrics.ts'
+import { judgeQuality, judgeShadow, judgeShare, type Test } from './metrics.ts'
 import type { JudgePolicy } from './policy.ts'
 import { reasonSentence } from './sentence.ts'
 import type { Verdict, VerdictReason } from './verdict.ts'
@@ -41,6 +41,11 @@ export interface JudgeInput {
   readonly profiles: readonly ProfileCounts[]
   /** The newest window is older than the caller allows. */
   readonly stale: boolean
+  /**
+   * Whether the candidate computes in the shadow of the serving release: not at all, beside serving
+   * its share of requests, or alone. Alone it serves nobody, and is judged by comparisons only.
+   */
+  readonly shadow?: 'none' | 'beside' | 'alone'
   /** The candidate's latency limit, for the sentences alone. */
   readonly latencyMsMax?: number | undefined
 }
@@ -64,6 +69,7 @@ interface Scope extends ProfileCounts {
   /** Share of a metric's chance of a false rollback. */
   readonly alphaShare: number
   readonly minRequests: number
+  readonly minShadowed: number
 }
 
 /** All profiles together, then each; a single profile is judged once. */
@@ -78,52 +84,60 @@ function scopes({ profiles, policy }: JudgeInput): Scope[] {
     baseline,
     alphaShare: single ? 1 : 0.5,
     minRequests: policy.minRequests,
+    minShadowed: policy.minShadowed,
   }
   if (single) return [pooled]
   const each = profiles.map((counts) => ({
     ...counts,
     alphaShare: 0.5 / profiles.length,
     minRequests: policy.minRequestsPerProfile,
+    minShadowed: policy.minShadowedPerProfile,
   }))
   return [pooled, ...each]
 }
 
-function judgeScope(scope: Scope, { policy, latencyMsMax }: JudgeInput): VerdictReason[] {
-  const { canary, baseline, profile, minRequests } = scope
-  const test = (limit: number, weight: number): Test => ({
-    limit,
-    alpha: (1 - policy.rollbackConfidence) * weight * scope.alphaShare,
-    beta: 1 - policy.promoteConfidence,
-    minBadEvents: policy.minBadEvents,
-  })
-  const weights = activeWeights(policy)
-  const found: Omit<VerdictReason, 'sentence' | 'profile'>[] = []
-  if (policy.errorRateMax !== null) {
-    const at = test(policy.errorRateMax, weights.errorRate)
-    found.push(judgeShare('error_rate', canary, baseline, at, minRequests))
-  }
-  if (policy.latencyBadShareMax !== null) {
-    const at = test(policy.latencyBadShareMax, weights.latency)
-    found.push(judgeShare('latency', canary, baseline, at, minRequests))
-  }
-  if (policy.qualityDropMax !== null) {
-    const at = test(policy.qualityDropMax, weights.quality)
-    found.push(judgeQuality(canary, baseline, at, policy))
-  }
-  return found.map((reason) => {
-    const told = { ...reason, profile }
+function judgeScope(scope: Scope, input: JudgeInput): VerdictReason[] {
+  const { policy, latencyMsMax, shadow = 'none' } = input
+  const { canary, baseline, profile, minRequests, minShadowed } = scope
+  const limits = limitsOf(input)
+  const weightSum = limits.reduce((sum, { weight }) => sum + weight, 0)
+  return limits.map(({ metric, limit, weight }) => {
+    const test: Test = {
+      limit,
+      alpha: (1 - policy.rollbackConfidence) * (weight / weightSum) * scope.alphaShare,
+      beta: 1 - policy.promoteConfidence,
+      minBadEvents: policy.minBadEvents,
+    }
+    const found =
+      metric === 'quality'
+        ? judgeQuality(canary, baseline, test, policy)
+        : metric === 'shadow' && shadow !== 'none'
+          ? judgeShadow(canary, test, shadow, minShadowed)
+          : judgeShare(metric, canary, baseline, test, minRequests)
+    const told = { ...found, profile }
     return { ...told, sentence: reasonSentence({ ...told, latencyMsMax }) }
   })
 }
 
-/** The weights of what is judged, adding up to 1. */
-function activeWeights(policy: JudgePolicy): JudgePolicy['weights'] {
-  const { errorRate, latency, quality } = policy.weights
-  const sum =
-    (policy.errorRateMax === null ? 0 : errorRate) +
-    (policy.latencyBadShareMax === null ? 0 : latency) +
-    (policy.qualityDropMax === null ? 0 : quality)
-  return { errorRate: errorRate / sum, latency: latency / sum, quality: quality / sum }
+interface Limit {
+  readonly metric: 'error_rate' | 'latency' | 'quality' | 'shadow'
+  readonly limit: number
+  readonly weight: number
+}
+
+/** What is judged in this wave: everything that has a limit and can be counted. */
+function limitsOf({ policy, shadow = 'none' }: JudgeInput): Limit[] {
+  const { weights } = policy
+  const rows = [
+    { metric: 'error_rate', limit: policy.errorRateMax, weight: weights.errorRate },
+    { metric: 'latency', limit: policy.latencyBadShareMax, weight: weights.latency },
+    { metric: 'quality', limit: policy.qualityDropMax, weight: weights.quality },
+    { metric: 'shadow', limit: policy.shadowDisagreeShareMax, weight: weights.shadow },
+  ] as const
+  return rows.flatMap(({ limit, ...row }) => {
+    const isCounted = row.metric === 'shadow' ? shadow !== 'none' : shadow !== 'alone'
+    return limit === null || !isCounted ? [] : [{ ...row, limit }]
+  })
 }
 
 const URGENCY = { breach: 0, undecided: 1, pass: 2, not_judged: 3 } as const

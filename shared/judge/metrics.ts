@@ -1,6 +1,7 @@
 /**
- * The three tests of the mission, each over one scope (a profile, or all together): share of
- * requests without an answer, share of requests over the latency limit, drop of accuracy.
+ * The tests, each over one scope (a profile, or all together): share of requests without an answer,
+ * share of requests over the latency limit, drop of accuracy; and, where the candidate computes in
+ * the shadow of the serving release, share of comparisons with another class.
  */
 import type { ArmCounts } from './arm-counts.ts'
 import {
@@ -33,22 +34,29 @@ const LABELS_FOR_BREACH = 20
 /** More than this is no forecast but "never at this share". */
 const NEEDED_MAX = 1_000_000
 
-/** An absolute criterion: the canary's share of bad requests against a limit. */
+/** What is counted against a limit of its own. */
+type ShareMetric = 'error_rate' | 'latency' | 'shadow'
+
+/**
+ * An absolute criterion: the canary's share of bad events against a limit. Fewer than `eventsMin`
+ * never pass.
+ */
 export function judgeShare(
-  metric: 'error_rate' | 'latency',
+  metric: ShareMetric,
   canary: ArmCounts,
   baseline: ArmCounts | null,
   test: Test,
-  minRequests: number,
+  eventsMin: number,
 ): Finding {
   const share = shareOf(metric, canary)
   const outcomeOf = (at: Share): Outcome => {
     const { limit, alpha, beta, minBadEvents } = test
     if (at.bad >= minBadEvents && chanceOfAtLeast(at, limit) < alpha) return 'breach'
     const isWithin = limit >= 1 || chanceOfAtMost(at, limit) <= beta
-    return at.n >= minRequests && isWithin ? 'pass' : 'undecided'
+    return at.n >= eventsMin && isWithin ? 'pass' : 'undecided'
   }
   const outcome = outcomeOf(share)
+  const unit = metric === 'shadow' ? 'comparisons' : 'requests'
   return {
     metric,
     outcome,
@@ -58,12 +66,25 @@ export function judgeShare(
     upper: share.n > 0 ? upperBound(share, test.beta) : null,
     ...share,
     baseline: baseline && shareOf(metric, baseline),
-    needed: outcome === 'undecided' ? needed('requests', share, outcomeOf) : null,
+    needed: outcome === 'undecided' ? needed(unit, share, outcomeOf) : null,
   }
 }
 
-function shareOf(metric: 'error_rate' | 'latency', counts: ArmCounts): Share {
+function shareOf(metric: ShareMetric, counts: ArmCounts): Share {
+  if (metric === 'shadow') return { n: counts.shadowCompared, bad: counts.shadowDisagreed }
   return { n: counts.requests, bad: metric === 'error_rate' ? counts.errors : counts.latencyBad }
+}
+
+/** Shadow runs take only idle time, so a wave that also serves never waits for them. */
+export function judgeShadow(
+  canary: ArmCounts,
+  test: Test,
+  shadow: 'beside' | 'alone',
+  comparisonsMin: number,
+): Finding {
+  const found = judgeShare('shadow', canary, null, test, comparisonsMin)
+  if (shadow === 'alone' || found.outcome !== 'undecided') return found
+  return { ...found, outcome: 'not_judged', needed: null }
 }
 
 /** A relative criterion: how much more often the canary's answers were wrong. */
@@ -132,7 +153,7 @@ function wrongOf(counts: ArmCounts): Share {
  * halving. @returns null when no number up to `NEEDED_MAX` does.
  */
 function needed(
-  unit: 'requests' | 'labels',
+  unit: NonNullable<VerdictReason['needed']>['unit'],
   now: Share,
   outcomeOf: (then: Share) => Outcome,
 ): VerdictReason['needed'] {

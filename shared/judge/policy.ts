@@ -16,6 +16,11 @@ export const judgePolicySchema = z
     latencyBadShareMax: shareSchema.nullable().default(0.05),
     /** Largest drop of accuracy against the baseline, in share points; null is not judged. */
     qualityDropMax: shareSchema.nullable().default(0.05),
+    /**
+     * Largest share of shadow runs that may give another class than the serving release; null is
+     * not judged. Generous: a better candidate disagrees where the serving release is wrong.
+     */
+    shadowDisagreeShareMax: shareSchema.nullable().default(0.2),
     /** Whether a wave waits for labels, or is judged without them as long as none come at all. */
     labels: z.enum(['required', 'if_any']).default('if_any'),
     /** Canary requests below which nothing is promoted: of all profiles together, and of each. */
@@ -23,6 +28,9 @@ export const judgePolicySchema = z
     minRequestsPerProfile: z.int().min(1).max(1e9).default(50),
     /** Labels in each arm below which quality does not pass. */
     minLabels: z.int().min(1).max(1e9).default(50),
+    /** As the two above, of comparisons in a wave that only shadows. */
+    minShadowed: z.int().min(1).max(1e9).default(200),
+    minShadowedPerProfile: z.int().min(1).max(1e9).default(50),
     /** Bad canary events below which nothing is rolled back. */
     minBadEvents: z.int().min(1).max(1e6).default(3),
     /** 1 minus the chance of a rollback, at one look, of a candidate just at all its limits. */
@@ -35,6 +43,7 @@ export const judgePolicySchema = z
         errorRate: weightSchema.default(0.4),
         latency: weightSchema.default(0.4),
         quality: weightSchema.default(0.2),
+        shadow: weightSchema.default(0.2),
       })
       .prefault({}),
   })

@@ -13,6 +13,7 @@ function tell(reason: Told): string {
   if (reason.metric === 'freshness') {
     return 'The newest telemetry is too old to promote on: hold until devices report again.'
   }
+  if (reason.metric === 'shadow') return tellShadow(reason)
   return reason.metric === 'quality' ? tellQuality(reason) : tellShare(reason)
 }
 
@@ -23,6 +24,17 @@ function tellShare(reason: Told): string {
   const went = metric === 'error_rate' ? 'failed' : slow
   const seen = `${whole(bad)} of ${whole(n)} canary requests ${went} (${percent(bad / n)})`
   return `${seen}${against(reason)}; the limit is ${percent(reason.limit ?? 0)}${ending(reason)}.`
+}
+
+function tellShadow(reason: Told): string {
+  const { n, bad, limit, outcome } = reason
+  if (outcome === 'not_judged') {
+    return `Shadow runs were not judged: ${whole(n)} compared, too few, and requests decide.`
+  }
+  if (n === 0) return `No shadow run was compared yet; ${neededText(reason)}.`
+  const seen = `${whole(bad)} of ${whole(n)} shadow runs gave another class`
+  const ends = `the limit is ${percent(limit ?? 0)}${ending(reason)}`
+  return `${seen} (${percent(bad / n)}) than the serving release; ${ends}.`
 }
 
 function tellQuality(reason: Told): string {

@@ -7,25 +7,25 @@ import { z } from 'zod'
 const shareSchema = z.strictObject({ n: z.int().min(0), bad: z.int().min(0) })
 
 const verdictReasonSchema = z.strictObject({
-  metric: z.enum(['error_rate', 'latency', 'quality', 'freshness']),
+  metric: z.enum(['error_rate', 'latency', 'quality', 'shadow', 'freshness']),
   /** `*` is all profiles of the wave together. */
   profile: z.string(),
   /** `not_judged` blocks nothing: the policy allows it, and the sentence says so. */
   outcome: z.enum(['breach', 'pass', 'undecided', 'not_judged']),
-  /** Canary's share of bad events; for quality the drop of accuracy. null without data. */
+  /** Share of bad events; for quality the drop of accuracy, for shadow of other answers. */
   value: z.number().nullable(),
   limit: z.number().nullable(),
   /** Confidence bounds of `value`: breach when `lower` > limit, pass when `upper` <= limit. */
   lower: z.number().nullable(),
   upper: z.number().nullable(),
-  /** Canary requests (for quality: labels) and the bad ones among them. */
+  /** Canary requests (quality: labels; shadow: comparisons) and the bad ones among them. */
   n: z.int().min(0),
   bad: z.int().min(0),
   /** The same of the baseline; null where there is none. */
   baseline: shareSchema.nullable(),
   /** About what would decide it, at the share seen so far; null where more would not help. */
   needed: z
-    .strictObject({ unit: z.enum(['requests', 'labels']), count: z.int().min(1) })
+    .strictObject({ unit: z.enum(['requests', 'labels', 'comparisons']), count: z.int().min(1) })
     .nullable(),
   /** The reason for people, with its numbers. */
   sentence: z.string(),

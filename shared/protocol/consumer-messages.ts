@@ -24,6 +24,9 @@ export const aggregateSchema = z.strictObject({
   latencyBad: countSchema,
   labelled: countSchema,
   correct: countSchema,
+  /** Requests that a candidate computed in the shadow of the served release, and other answers. */
+  shadowCompared: countSchema,
+  shadowDisagreed: countSchema,
   /** Of the total latency; null without requests. Relative error 1.1 %. */
   latencyMsP50: latencySchema,
   latencyMsP95: latencySchema,

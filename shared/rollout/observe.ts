@@ -10,7 +10,7 @@ import { judge, type ProfileCounts, type Verdict } from '../judge/judge.ts'
 import { releaseName } from '../model/names.ts'
 import { variantFor } from './assign.ts'
 import { type DesiredModel, waveCohort } from './desired.ts'
-import { isTargeted } from './spec.ts'
+import { isTargeted, shadowOf } from './spec.ts'
 import type { Rollout, RolloutEvent, TargetedDevice } from './state.ts'
 import type { World, WorldDevice } from './world.ts'
 
@@ -116,5 +116,6 @@ function verdictOf(
   const stale = newestAtMs !== null && nowMs - newestAtMs > world.staleAfterMs
   const manifest = world.releases.get(releaseName({ model: spec.model, version: spec.candidate }))
   const latencyMsMax = manifest?.serviceLevels.latencyMsMax
-  return judge({ policy: spec.policy, wave, profiles, stale, latencyMsMax })
+  const shadow = shadowOf(spec, wave)
+  return judge({ policy: spec.policy, wave, profiles, stale, shadow, latencyMsMax })
 }

@@ -28,30 +28,57 @@ const waveSchema = z
     /** What is still undecided then goes by `onHold`. */
     maxSeconds: z.number().positive().max(2_592_000).default(86_400),
   })
+  .refine(
+    (wave) => wave.trafficPercent > 0 || wave.shadowPercent > 0,
+    'a wave without requests and without shadow runs can never be judged',
+  )
   .refine((wave) => wave.minSeconds <= wave.maxSeconds, 'minSeconds must not exceed maxSeconds')
 export type Wave = z.infer<typeof waveSchema>
 
-export const rolloutSpecSchema = z.strictObject({
-  model: nameSchema,
-  candidate: versionSchema,
-  /** null for the first release of a model: nothing serves yet, so all of a device's requests draw it. */
-  baseline: versionSchema.nullable(),
-  targets: targetsSchema.default({}),
-  waves: z
-    .array(waveSchema)
-    .min(1)
-    .max(32)
-    .refine(ascending, 'percent must not shrink from wave to wave'),
-  policy: judgePolicySchema,
-  /** Share of a wave's devices that may fail to install the candidate before it rolls back. */
-  installFailureShareMax: z.number().min(0).max(1).default(0.2),
-  onHold: z.enum(['pause', 'rollback']).default('pause'),
-  approvals: z.int().min(0).max(8).default(0),
-})
+export const rolloutSpecSchema = z
+  .strictObject({
+    model: nameSchema,
+    candidate: versionSchema,
+    /** null for the first release of a model: nothing serves yet, so all of a device's requests draw it. */
+    baseline: versionSchema.nullable(),
+    targets: targetsSchema.default({}),
+    waves: z
+      .array(waveSchema)
+      .min(1)
+      .max(32)
+      .refine(ascending, 'percent must not shrink from wave to wave'),
+    policy: judgePolicySchema,
+    /** Share of a wave's devices that may fail to install the candidate before it rolls back. */
+    installFailureShareMax: z.number().min(0).max(1).default(0.2),
+    /** Devices that may report attacks in a wave before it pauses. */
+    attackReportsMax: z.int().min(0).max(1_000_000).default(2),
+    onHold: z.enum(['pause', 'rollback']).default('pause'),
+    approvals: z.int().min(0).max(8).default(0),
+  })
+  .refine(
+    (spec) =>
+      spec.policy.shadowDisagreeShareMax !== null ||
+      spec.waves.every((_, i) => shadowOf(spec, i) !== 'alone'),
+    'a wave that only shadows is judged by policy.shadowDisagreeShareMax',
+  )
 export type RolloutSpec = z.infer<typeof rolloutSpecSchema>
 
 function ascending(waves: readonly { percent: number }[]): boolean {
   return waves.every((wave, i) => i === 0 || wave.percent >= waves[i - 1]!.percent)
+}
+
+/**
+ * How a wave's candidate computes in the shadow of the serving release. Where nothing serves yet
+ * there is nothing to shadow: the candidate then serves (desired.ts).
+ */
+export function shadowOf(
+  { waves, baseline }: { readonly waves: readonly Wave[]; readonly baseline: string | null },
+  index: number,
+): 'none' | 'beside' | 'alone' {
+  const wave = waves[index]
+  if (wave === undefined || baseline === null || wave.shadowPercent === 0) return 'none'
+  if (wave.trafficPercent === 100) return 'none'
+  return wave.trafficPercent === 0 ? 'alone' : 'beside'
 }
 
 /** Does this device belong to the rollout at all? */

@@ -6,7 +6,7 @@ import type {
   ReleaseResource,
   RolloutResource,
 } from '../../shared/api/resources.ts'
-import { addArms } from '../../shared/judge/arm-counts.ts'
+import { addArms, NO_COUNTS } from '../../shared/judge/arm-counts.ts'
 import { judge, type ProfileCounts } from '../../shared/judge/judge.ts'
 import { judgePolicySchema } from '../../shared/judge/policy.ts'
 import type { Verdict } from '../../shared/judge/verdict.ts'
@@ -182,13 +182,7 @@ export function counts(profile: string, baseline: number[], canary: number[]): P
     latencyBad = 0,
     labelled = 0,
     correct = 0,
-  ]: number[]) => ({
-    requests,
-    errors,
-    latencyBad,
-    labelled,
-    correct,
-  })
+  ]: number[]) => ({ ...NO_COUNTS, requests, errors, latencyBad, labelled, correct })
   return { profile, baseline: arm(baseline), canary: arm(canary) }
 }
 

@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import type { Store, StoreChange, StoredWindow, WindowKey } from '../../controller/db/store.ts'
+import { NO_COUNTS } from '../../shared/judge/arm-counts.ts'
 import { emptyWindow } from '../../shared/sketch/window.ts'
 import { recordRequest } from '../../shared/sketch/window-record.ts'
 import { buildRollout } from '../fixtures/rollout-builders.ts'
@@ -154,14 +155,14 @@ export function storeContract(open: () => Promise<StoreUnderTest>): void {
           profile: 'raspberry-pi-5',
           version: '1.1.0',
           newestMinute: 29_000_003,
-          counts: { requests: 13, errors: 3, latencyBad: 6, labelled: 0, correct: 0 },
+          counts: { ...NO_COUNTS, requests: 13, errors: 3, latencyBad: 6 },
         },
         {
           wave: 1,
           profile: 'raspberry-pi-5',
           version: '1.1.0',
           newestMinute: 29_000_000,
-          counts: { requests: 5, errors: 1, latencyBad: 2, labelled: 0, correct: 0 },
+          counts: { ...NO_COUNTS, requests: 5, errors: 1, latencyBad: 2 },
         },
       ])
       expect(await store.countsOf('r2')).toEqual([])

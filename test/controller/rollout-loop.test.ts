@@ -8,7 +8,7 @@ import {
 } from '../../shared/api/resources.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { aggregateSchema } from '../../shared/protocol/consumer-messages.ts'
-import type { RolloutSpec } from '../../shared/rollout/spec.ts'
+import { PRESETS, type RolloutSpec } from '../../shared/rollout/spec.ts'
 import { ada, buildFleet, type TestDevice, type TestFleet } from '../fixtures/controller-builder.ts'
 import { buildRelease } from '../fixtures/release-builders.ts'
 import { buildSpec } from '../fixtures/rollout-builders.ts'
@@ -42,9 +42,9 @@ async function fleetOnFirstRelease(): Promise<{ fleet: TestFleet; devices: TestD
   return { fleet, devices }
 }
 
-async function startSecond(fleet: TestFleet): Promise<string> {
+async function startSecond(fleet: TestFleet, spec = buildSpec()): Promise<string> {
   const { application } = fleet.controller
-  const { id } = unwrap(await application.createRollout(buildSpec(), ada))
+  const { id } = unwrap(await application.createRollout(spec, ada))
   unwrap(await application.commandRollout(id, 'start', { full: false, note: '' }, ada))
   await fleet.after(1_000)
   return id
@@ -198,5 +198,79 @@ describe('a rollout, from the targets to the devices and back', () => {
     const { state, reason } = unwrap(await fleet.controller.application.getRollout(id, ada))
     expect([state, reason.code]).toEqual(['rolled_back', 'install_failures'])
     expect(reason.sentence).toContain('golden.mismatch')
+  })
+})
+
+describe('a rollout that shadows first', () => {
+  const spec = buildSpec({ waves: [...PRESETS['shadow-first']] })
+  const shown = async (fleet: TestFleet, id: string) =>
+    unwrap(await fleet.controller.application.getRollout(id, ada))
+
+  it('is promoted: comparisons decide the first wave, requests the others', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const id = await startSecond(fleet, spec)
+    for (const device of underRollout(devices, id)) {
+      const candidate = device.obey().slots.find(({ slot }) => slot === 'candidate')
+      expect([candidate?.trafficShare, candidate?.shadow]).toEqual([0, 1_000_000])
+      device.count({ '1.0.0': [900, 0], '1.1.0': [0, 0] }, [150, 6])
+    }
+    await fleet.after(1_000)
+    const waiting = await shown(fleet, id)
+    expect([waiting.wave, waiting.verdict?.decision]).toEqual([0, 'hold'])
+    expect(waiting.reason.sentence).toContain(
+      '6 of 150 shadow runs gave another class (4.0 %) than the serving release; ' +
+        'the limit is 20.0 %: undecided, about 50 more comparisons needed.',
+    )
+    for (const device of underRollout(devices, id)) {
+      device.count({ '1.0.0': [900, 0], '1.1.0': [0, 0] }, [150, 6])
+    }
+    await fleet.after(1_000)
+    expect(await shown(fleet, id)).toMatchObject({ state: 'running', wave: 1 })
+    const [passed] = await fleet.controller.application.decisions(id)
+    expect(passed?.reason.sentence).toBe(
+      'Wave 1 passed: 12 of 300 shadow runs gave another class (4.0 %) than the serving release; ' +
+        'the limit is 20.0 %.',
+    )
+    for (let wave = 1; wave < 4; wave++) {
+      await fleet.after(1_000)
+      for (const device of underRollout(devices, id)) {
+        device.obey()
+        device.count({ '1.0.0': [400, 0], '1.1.0': [400, 0] })
+      }
+      await fleet.after(1_000)
+    }
+    expect((await shown(fleet, id)).state).toBe('promoted')
+  })
+
+  it('is rolled back when the candidate gives other answers, before it served anybody', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const id = await startSecond(fleet, spec)
+    for (const device of underRollout(devices, id)) {
+      device.obey()
+      device.count({ '1.0.0': [300, 0], '1.1.0': [0, 0] }, [300, 120])
+    }
+    await fleet.after(1_000)
+    const rolling = await shown(fleet, id)
+    expect([rolling.state, rolling.reason.code]).toEqual(['rolling_back', 'guardrail'])
+    expect(rolling.reason.sentence).toBe(
+      '120 of 300 shadow runs gave another class (40.0 %) than the serving release; ' +
+        'the limit is 20.0 %.',
+    )
+    expect(rolling.totals.canaryRequests).toBe(0)
+  })
+
+  it('counts the same after a restart', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const id = await startSecond(fleet, spec)
+    for (const device of underRollout(devices, id)) {
+      device.obey()
+      device.count({ '1.0.0': [300, 0], '1.1.0': [0, 0] }, [100, 1])
+    }
+    await fleet.after(1_000)
+    const before = (await shown(fleet, id)).evidence
+    expect(before[0]?.canary).toMatchObject({ shadowCompared: 100, shadowDisagreed: 1 })
+    const again = await fleet.restart()
+    await again.controller.start()
+    expect((await shown(again, id)).evidence).toEqual(before)
   })
 })

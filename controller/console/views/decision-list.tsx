@@ -77,7 +77,7 @@ function Inputs({ decision }: { decision: DecisionResource }) {
             <tr>
               <th scope="col">Profile</th>
               <th scope="col">Arm</th>
-              {['Requests', 'Errors', 'Too slow', 'Labelled', 'Right'].map((head) => (
+              {COUNT_HEADS.map((head) => (
                 <th key={head} scope="col" class="num">
                   {head}
                 </th>
@@ -106,6 +106,16 @@ function Inputs({ decision }: { decision: DecisionResource }) {
   )
 }
 
+const COUNT_HEADS = [
+  'Requests',
+  'Errors',
+  'Too slow',
+  'Labelled',
+  'Right',
+  'Shadowed',
+  'Disagreed',
+] as const
+
 interface CountsProps {
   readonly profile: string
   readonly arm: string
@@ -114,7 +124,9 @@ interface CountsProps {
 
 function Counts({ profile, arm, counts }: CountsProps) {
   const { requests, errors, latencyBad, labelled, correct } = counts
-  const shown = { requests, errors, latencyBad, labelled, correct }
+  const { shadowCompared, shadowDisagreed } = counts
+  const served = { requests, errors, latencyBad, labelled, correct }
+  const shown = { ...served, shadowCompared, shadowDisagreed }
   return (
     <tr>
       <th scope="row">{profile === '*' ? 'all profiles' : profile}</th>

@@ -18,7 +18,7 @@ const SPAN_MS_MIN = 5_000
 
 export function EvidenceChart({ rollout, decided }: ChartProps) {
   const samples = samplesOf(rollout.id, decided)
-  const metrics = (['error_rate', 'latency', 'quality'] as const).filter((metric) =>
+  const metrics = (['error_rate', 'latency', 'quality', 'shadow'] as const).filter((metric) =>
     isWorthDrawing(pointsOf(samples, metric, '*')),
   )
   const worst = rollout.verdict?.reasons[0]

@@ -12,6 +12,7 @@ export const METRIC_WORDS: Readonly<Record<Metric, string>> = {
   error_rate: 'Errors',
   latency: 'Too slow',
   quality: 'Accuracy drop',
+  shadow: 'Disagreement',
   freshness: 'Freshness',
 }
 
@@ -124,7 +125,7 @@ function Share({ counts }: { counts: { n: number; bad: number } | null }) {
   )
 }
 
-const METRIC_ORDER: readonly Metric[] = ['error_rate', 'latency', 'quality', 'freshness']
+const METRIC_ORDER: readonly Metric[] = ['error_rate', 'latency', 'quality', 'shadow', 'freshness']
 
 function byMetricThenProfile(a: VerdictReason, b: VerdictReason): number {
   const metric = METRIC_ORDER.indexOf(a.metric) - METRIC_ORDER.indexOf(b.metric)

@@ -23,13 +23,15 @@ interface Given {
   policy?: JudgePolicyInput
   profiles: readonly ProfileCounts[]
   stale?: boolean
+  shadow?: 'none' | 'beside' | 'alone'
 }
-function judged({ policy = {}, profiles, stale = false }: Given): Verdict {
+function judged({ policy = {}, profiles, stale = false, shadow = 'none' }: Given): Verdict {
   return judge({
     policy: judgePolicySchema.parse(policy),
     wave: 0,
     profiles,
     stale,
+    shadow,
     latencyMsMax: 20,
   })
 }
@@ -172,6 +174,40 @@ describe('quality', () => {
   })
 })
 
+describe('shadow runs', () => {
+  const shadowed = (shadowCompared: number, shadowDisagreed: number, requests = 0) =>
+    one(arm(requests, { shadowCompared, shadowDisagreed }))
+
+  it('alone decide a wave that serves nobody: hold, promote, roll back', () => {
+    const hold = judged({ profiles: shadowed(0, 0), shadow: 'alone' })
+    expect(hold.decision).toBe('hold')
+    expect(hold.sentence).toBe('No shadow run was compared yet; about 200 more comparisons needed.')
+    expect(judged({ profiles: shadowed(199, 0), shadow: 'alone' }).decision).toBe('hold')
+    expect(judged({ profiles: shadowed(200, 20), shadow: 'alone' }).decision).toBe('promote')
+    expect(judged({ profiles: shadowed(200, 60), shadow: 'alone' }).decision).toBe('rollback')
+  })
+
+  it('have to suffice for each profile', () => {
+    const few = { profile: 'kiosk', baseline: healthy, canary: arm(0, { shadowCompared: 49 }) }
+    const verdict = judged({ profiles: [...shadowed(900, 9), few], shadow: 'alone' })
+    expect(verdict.decision).toBe('hold')
+    expect(verdict.sentence).toMatch(/^kiosk: 0 of 49 .* about 1 more comparison needed\.$/)
+  })
+
+  it('beside requests roll back, and never keep a wave waiting', () => {
+    const beside = (compared: number, disagreed: number) =>
+      judged({ profiles: shadowed(compared, disagreed, 400), shadow: 'beside' })
+    expect(beside(400, 200).decision).toBe('rollback')
+    expect(beside(10, 4).decision).toBe('promote')
+    expect(reasonOf(beside(10, 4), 'shadow').outcome).toBe('not_judged')
+  })
+
+  it('say nothing where the wave asks for none', () => {
+    const verdict = judged({ profiles: shadowed(400, 400, 400) })
+    expect(verdict.reasons.map(({ metric }) => metric)).not.toContain('shadow')
+  })
+})
+
 describe('the policy', () => {
   it('judges only what has a limit, and refuses to judge nothing', () => {
     const verdict = judged({
@@ -221,19 +257,23 @@ describe('from windows', () => {
       latencyBad: 9,
       labelled: 30,
       correct: 15,
+      shadowCompared: 0,
+      shadowDisagreed: 0,
     })
   })
 })
 
 const anyArm = fc
-  .record({ requests: fc.nat(600), labelled: fc.nat(600) })
-  .chain(({ requests, labelled }) =>
+  .record({ requests: fc.nat(600), labelled: fc.nat(600), compared: fc.nat(600) })
+  .chain(({ requests, labelled, compared }) =>
     fc.record({
       requests: fc.constant(requests),
       errors: fc.nat(requests),
       latencyBad: fc.nat(requests),
       labelled: fc.constant(labelled),
       correct: fc.nat(labelled),
+      shadowCompared: fc.constant(compared),
+      shadowDisagreed: fc.nat(compared),
     }),
   )
 const anyProfiles = fc.uniqueArray(
