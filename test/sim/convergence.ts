@@ -55,7 +55,7 @@ function deviceProblem(
   if (!drained) return 'always had something unsent'
   const told = state.deviceStates.find(({ device }) => device === name)
   const issued = state.assignments.find(({ device }) => device === name)
-  if (issued === undefined) return 'was never assigned anything'
+  if (issued === undefined) return settled.size === 0 ? undefined : 'was never assigned anything'
   if (told?.report?.generation !== issued.generation) {
     return `says generation ${told?.report?.generation} of ${issued.generation}`
   }

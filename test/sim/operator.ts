@@ -44,7 +44,8 @@ export function startOperator(
 ): Operator {
   let planned = [...versions]
   let done = false
-  let busy = false
+  /** The controller that was asked and has not answered; one that died never does. */
+  let asked: Application | undefined
 
   async function act(controller: Application): Promise<void> {
     const rollouts = await controller.listRollouts(ADA)
@@ -76,16 +77,14 @@ export function startOperator(
 
   function look(): void {
     const controller = application()
-    if (controller !== undefined && !busy) {
-      busy = true
+    if (controller !== undefined && controller !== asked) {
+      asked = controller
       act(controller)
         .catch((cause) => world.trace.line('operator', `no answer: ${String(cause)}`))
         .finally(() => {
-          busy = false
+          if (asked === controller) asked = undefined
         })
     }
-    // A controller that died never answers.
-    if (controller === undefined) busy = false
     world.after(LOOKS_EVERY_MS, look)
   }
 

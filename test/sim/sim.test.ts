@@ -36,7 +36,7 @@ describe('one seed, one story', () => {
   const wild = planOf(() => 0.4)
 
   it('gives the same trace twice, and another one for another seed', async () => {
-    const options = { faults: wild, minutes: 4, versions: ['1.0.0'] }
+    const options = { faults: wild, minutes: 4, versions: ['1.0.0'], livenessMinutesMax: 10 }
     const [first, again, other] = [
       await run(options),
       await run(options),
