@@ -5,6 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toProblem } from '../../shared/kernel/result.ts'
+import { createInferListener } from '../serve/infer-listener.ts'
 import { createInferenceApi } from '../serve/inference-api.ts'
 import { type Listening, listen } from '../serve/listen.ts'
 import { createHostPlane, type HostPlane } from './host-plane.ts'
@@ -64,8 +65,9 @@ async function main(): Promise<void> {
 
 async function openApi(plane: HostPlane): Promise<Listening> {
   const { listen: tcp, socketPath, requestBytesMax } = options
-  const api = createInferenceApi(plane, { requestBytesMax, loopbackOnly: true })
-  const listening = await listen(api, { tcp, socketPath })
+  const limits = { requestBytesMax, loopbackOnly: true }
+  const direct = createInferListener(plane, limits)
+  const listening = await listen(createInferenceApi(plane, limits), { tcp, socketPath, direct })
   send({ kind: 'listening', port: listening.port ?? null, socketPath })
   return listening
 }

@@ -7,18 +7,14 @@ import { ok, type Result } from '../../shared/kernel/result.ts'
 import type { InferAnswer } from '../data-plane.ts'
 import { bytesFromElements } from './binary-tensor.ts'
 import { jsonFromElements } from './json-tensor.ts'
-
-export interface EncodedAnswer {
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string | Uint8Array<ArrayBuffer>
-}
+import type { WireAnswer } from './refusal.ts'
 
 /** Errors: `infer.output_not_json`. */
 export function encodeAnswer(
   answer: InferAnswer,
   id: string | undefined,
   binaryOutput: (name: string) => boolean,
-): Result<EncodedAnswer> {
+): Result<WireAnswer> {
   const binary: Uint8Array[] = []
   const outputs: Record<string, unknown>[] = []
   for (const tensor of answer.outputs) {
@@ -43,10 +39,12 @@ export function encodeAnswer(
   })
   const shared = { 'linnet-arm': arm, 'linnet-release': `${model}@${version}` }
   if (binary.length === 0) {
-    return ok({ headers: { ...shared, 'content-type': 'application/json' }, body: text })
+    const headers = { ...shared, 'content-type': 'application/json' }
+    return ok({ status: 200, headers, body: text })
   }
   const header = utf8(text)
   return ok({
+    status: 200,
     headers: {
       ...shared,
       'content-type': 'application/octet-stream',

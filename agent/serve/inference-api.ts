@@ -9,8 +9,8 @@ import { type Context, Hono } from 'hono'
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { refuse } from '../../shared/kernel/result.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
-import { decodeInfer, isArm } from './infer-decode.ts'
-import { encodeAnswer } from './infer-encode.ts'
+import { refuseForeign } from './foreign.ts'
+import { answerInfer } from './infer-exchange.ts'
 import { modelMetadata, modelStatistics, repositoryIndex, serverMetadata } from './metadata.ts'
 import { metricsText } from './metrics.ts'
 import { readBody } from './read-body.ts'
@@ -37,8 +37,14 @@ interface Env {
 export function createInferenceApi(plane: DataPlane, options: InferenceApiOptions): InferenceApi {
   const api = createRoutes(plane, options.requestBytesMax)
   // Not a middleware: composing one costs a tenth of a small request.
-  return (request, isGone) =>
-    (options.loopbackOnly && foreign(request.headers)) || api.fetch(request, { isGone })
+  return (request, isGone) => {
+    if (options.loopbackOnly) {
+      const host = request.headers.get('host')
+      const refused = refuseForeign(host, request.headers.get('origin'))
+      if (refused !== undefined) return refusalResponse(refused)
+    }
+    return api.fetch(request, { isGone })
+  }
 }
 
 function createRoutes(plane: DataPlane, requestBytesMax: number): Hono<Env> {
@@ -85,32 +91,18 @@ async function infer(plane: DataPlane, bytesMax: number, context: Context<Env>):
   const { req } = context
   const body = await readBody(req.raw, bytesMax)
   if (!body.ok) return refusalResponse(body.error)
-  const headerLength = req.header('inference-header-content-length')
-  const decoded = decodeInfer(
-    body.value,
-    headerLength === undefined ? undefined : Number(headerLength),
-  )
-  if (!decoded.ok) return refusalResponse(decoded.error)
-  const { binaryOutput, ...request } = decoded.value
-  const forced = req.header('linnet-arm')
-  if (forced !== undefined && !isArm(forced)) {
-    return refusalOf('request.malformed', 'The linnet-arm header names no arm.', {
-      expected: 'baseline or canary',
-      found: forced.slice(0, 64),
-    })
-  }
   const { model = '', version } = req.param()
-  const answered = await plane.infer(
-    {
-      ...request,
-      ...{ model, version, arm: forced ?? request.arm, arrivedAtMs },
-      isGone: context.env.isGone,
-    },
-    (answer) => encodeAnswer(answer, request.id, binaryOutput),
-  )
-  if (!answered.ok) return refusalResponse(answered.error)
-  const { headers, body: encoded } = answered.value
-  return new Response(encoded, { headers })
+  const {
+    status,
+    headers,
+    body: encoded,
+  } = await answerInfer(plane, {
+    ...{ model, version, arrivedAtMs, body: body.value },
+    headerLength: req.header('inference-header-content-length'),
+    forcedArm: req.header('linnet-arm'),
+    isGone: context.env.isGone,
+  })
+  return new Response(encoded, { status, headers })
 }
 
 async function feedback(plane: DataPlane, context: Context): Promise<Response> {
@@ -162,22 +154,6 @@ function noModel(plane: DataPlane, context: Context): Response {
 /** Health routes answer by status: 200, or 503 where the protocol says "4xx/5xx". */
 function readiness(context: Context, isReady: boolean): Response {
   return context.json({ ready: isReady }, isReady ? 200 : 503)
-}
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
-
-/** A page of a foreign site must not reach the API through the visitor's browser (DNS rebinding). */
-function foreign(headers: Headers): Response | undefined {
-  const host = headers.get('host')
-  const origin = headers.get('origin')
-  const originHost = origin?.replace(/^https?:\/\//, '')
-  const isLocal =
-    (host === null || LOOPBACK.test(host)) &&
-    (originHost === undefined || LOOPBACK.test(originHost))
-  if (isLocal) return undefined
-  return refusalOf('request.foreign_origin', 'Only programs on this device may ask.', {
-    found: `host ${host?.slice(0, 100)}, origin ${origin?.slice(0, 100) ?? 'none'}`,
-  })
 }
 
 function refusalOf(...args: Parameters<typeof refuse>): Response {

@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { ProblemError } from '../../shared/kernel/result.ts'
+import type { DirectListener } from './infer-listener.ts'
 
 export interface Listening {
   /** Undefined when only a socket was asked for. */
@@ -18,6 +19,8 @@ export interface Listening {
 export interface ListenOptions {
   readonly tcp: { readonly host: string; readonly port: number } | null
   readonly socketPath: string | null
+  /** Asked first; what it leaves goes to the fetch-like API. */
+  readonly direct: DirectListener
 }
 
 /** `isGone` tells whether the client has closed its connection since. */
@@ -34,13 +37,18 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
   const servers: Server[] = []
   let port: number | undefined
   if (options.tcp !== null) {
-    const server = await open(fetch, options.tcp, `${options.tcp.host}:${options.tcp.port}`)
+    const server = await open(
+      fetch,
+      options,
+      options.tcp,
+      `${options.tcp.host}:${options.tcp.port}`,
+    )
     servers.push(server)
     port = (server.address() as AddressInfo).port
   }
   if (options.socketPath !== null) {
     await rm(options.socketPath, { force: true })
-    servers.push(await open(fetch, { path: options.socketPath }, options.socketPath))
+    servers.push(await open(fetch, options, { path: options.socketPath }, options.socketPath))
   }
   return {
     port,
@@ -52,6 +60,7 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
 
 function open(
   fetch: Fetch,
+  { direct }: ListenOptions,
   where: { host: string; port: number } | { path: string },
   name: string,
 ): Promise<Server> {
@@ -60,7 +69,9 @@ function open(
   )
   const server = createServer(
     { headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
-    (request, response) => void listener(request, response),
+    (request, response) => {
+      if (!direct(request, response)) void listener(request, response)
+    },
   )
   server.keepAliveTimeout = KEEP_ALIVE_MS
   server.maxConnections = CONNECTIONS_MAX

@@ -3,7 +3,7 @@
  * a chunked body is counted while it is read, so no sender can fill the memory.
  */
 import { concatBytes } from '../../shared/kernel/bytes.ts'
-import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { type Err, ok, type Result, refuse } from '../../shared/kernel/result.ts'
 
 /** Errors: `request.too_large`, `request.encoding`. */
 export async function readBody(request: Request, bytesMax: number): Promise<Result<Uint8Array>> {
@@ -36,7 +36,7 @@ async function readCounted(
   return ok(concatBytes(...chunks))
 }
 
-function tooLarge(bytesMax: number, found: string): Result<never> {
+export function tooLarge(bytesMax: number, found: string): Err {
   return refuse('request.too_large', 'The request is too large.', {
     expected: `at most ${bytesMax} bytes`,
     found,

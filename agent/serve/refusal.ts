@@ -26,14 +26,26 @@ export function statusOf({ code }: Problem): number {
   return STATUSES[code] ?? 400
 }
 
+/** An answer that any server can write. */
+export interface WireAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | Uint8Array<ArrayBuffer>
+}
+
 export function refusalResponse(problem: Problem): Response {
+  const { status, headers, body } = refusalAnswer(problem)
+  return new Response(body, { status, headers })
+}
+
+export function refusalAnswer(problem: Problem): WireAnswer {
   const status = statusOf(problem)
   const headers: Record<string, string> = {
     'content-type': 'application/json',
     'linnet-code': problem.code,
   }
   if (status === 503) headers['retry-after'] = retryAfterSeconds(problem)
-  return new Response(JSON.stringify({ error: describeProblem(problem) }), { status, headers })
+  return { status, headers, body: JSON.stringify({ error: describeProblem(problem) }) }
 }
 
 /** The refusal's next step names the seconds, where it knows them. */

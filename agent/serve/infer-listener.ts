@@ -1,0 +1,108 @@
+/**
+ * The direct path of Node's server for `POST .../infer`, the one route where microseconds count: no
+ * Request, Headers or Response objects, no router; the body is read as it comes and the answer goes
+ * out in one write. Everything else, and whatever looks unusual, is left to the fetch-like API.
+ *
+ * Invariants: every request is answered exactly once, also when its body fails; no more than
+ * `requestBytesMax` of a body is kept, whatever its sender declares.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type Problem, refuse, toProblem } from '../../shared/kernel/result.ts'
+import type { DataPlane } from '../data-plane.ts'
+import { refuseForeign } from './foreign.ts'
+import { answerInfer } from './infer-exchange.ts'
+import type { InferenceApiOptions } from './inference-api.ts'
+import { tooLarge } from './read-body.ts'
+import { refusalAnswer, type WireAnswer } from './refusal.ts'
+
+/** @returns false when the request is not for this path; nothing of it was read then. */
+export type DirectListener = (request: IncomingMessage, response: ServerResponse) => boolean
+
+/** Names as the schemas have them: whatever needs decoding goes the other way. */
+const INFER_PATH = /^\/v2\/models\/([\w.-]+)(?:\/versions\/([\w.-]+))?\/infer$/
+
+export function createInferListener(
+  plane: DataPlane,
+  { requestBytesMax, loopbackOnly }: InferenceApiOptions,
+): DirectListener {
+  return (request, response) => {
+    if (request.method !== 'POST') return false
+    const path = INFER_PATH.exec(request.url ?? '')
+    const { headers } = request
+    if (path === null || headers['content-encoding'] !== undefined) return false
+    const arrivedAtMs = plane.nowMs()
+    const declared = headers['content-length']
+    const refused =
+      (loopbackOnly ? refuseForeign(headers.host, headers.origin) : undefined) ??
+      (declared !== undefined && Number(declared) > requestBytesMax
+        ? tooLarge(requestBytesMax, declared).error
+        : undefined)
+    if (refused !== undefined) {
+      turnAway(request, response, refused)
+      return true
+    }
+    readWhole(request, requestBytesMax, (body, problem) => {
+      if (problem !== undefined) return turnAway(request, response, problem)
+      const exchange = {
+        ...{ model: path[1]!, version: path[2], body, arrivedAtMs },
+        headerLength: single(headers['inference-header-content-length']),
+        forcedArm: single(headers['linnet-arm']),
+        isGone: () => response.destroyed,
+      }
+      void answerInfer(plane, exchange)
+        .catch((cause: unknown) => refusalAnswer(broken(cause)))
+        .then((answer) => write(response, answer))
+        .catch(() => response.destroy())
+    })
+    return true
+  }
+}
+
+/** Calls back once: with the body, or why there is none; not at all when the client left. */
+function readWhole(
+  request: IncomingMessage,
+  bytesMax: number,
+  done: (body: Uint8Array, problem?: Problem) => void,
+): void {
+  const chunks: Buffer[] = []
+  let total = 0
+  const keep = (chunk: Buffer): void => {
+    total += chunk.length
+    if (total <= bytesMax) chunks.push(chunk)
+    else {
+      request.off('data', keep)
+      request.off('end', end)
+      done(EMPTY, tooLarge(bytesMax, `more than ${bytesMax}`).error)
+    }
+  }
+  const end = (): void => done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, total))
+  request.on('data', keep)
+  request.on('end', end)
+  // A sender that breaks off is gone; its connection is closed by the server.
+  request.on('error', () => undefined)
+}
+
+const EMPTY = new Uint8Array()
+
+/** A body that nobody will read cannot be followed by another request on the same connection. */
+function turnAway(request: IncomingMessage, response: ServerResponse, problem: Problem): void {
+  if (!request.complete) response.setHeader('connection', 'close')
+  request.resume()
+  write(response, refusalAnswer(problem))
+}
+
+function write(response: ServerResponse, { status, headers, body }: WireAnswer): void {
+  if (response.destroyed) return
+  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+  response.writeHead(status, { ...headers, 'content-length': length })
+  response.end(body)
+}
+
+const single = (header: string | string[] | undefined): string | undefined =>
+  Array.isArray(header) ? header[0] : header
+
+function broken(cause: unknown): Problem {
+  return refuse('infer.failed', 'The request failed inside the model host.', {
+    found: toProblem(cause, 'infer.failed').message.slice(0, 300),
+  }).error
+}

@@ -1,0 +1,127 @@
+/** The direct path of the local API over real sockets: it must not differ from the fetch-like one. */
+import { request as httpRequest } from 'node:http'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createInferListener } from '../../../agent/serve/infer-listener.ts'
+import { createInferenceApi } from '../../../agent/serve/inference-api.ts'
+import { type Listening, listen } from '../../../agent/serve/listen.ts'
+import { type BuiltPlane, buildLive, buildPlane, SCORES } from '../runtime/plane-builder.ts'
+
+const LIMITS = { requestBytesMax: 4_096, loopbackOnly: true }
+let plane: BuiltPlane
+let listening: Listening
+let url: string
+
+beforeEach(async () => {
+  plane = buildPlane()
+  plane.put(buildLive((inputs) => SCORES(0.75, Number(inputs[0]?.data[1]))))
+  listening = await listen(createInferenceApi(plane, LIMITS), {
+    tcp: { host: '127.0.0.1', port: 0 },
+    socketPath: null,
+    direct: createInferListener(plane, LIMITS),
+  })
+  url = `http://127.0.0.1:${listening.port}/v2/models/tiny`
+})
+afterEach(() => listening.close())
+
+const x = (data: readonly number[]) => ({ name: 'x', datatype: 'FP32', shape: [1, 2], data })
+const ask = async (
+  body: string | Uint8Array,
+  headers: Record<string, string> = {},
+  to = '/infer',
+) => {
+  const answer = await fetch(`${url}${to}`, { method: 'POST', body: body as BodyInit, headers })
+  const { date: _, ...named } = Object.fromEntries(answer.headers)
+  return { status: answer.status, headers: named, text: await answer.text() }
+}
+
+describe('The direct path of inference', () => {
+  it.each<[string, string, Record<string, string>]>([
+    ['an answer', JSON.stringify({ id: 'a', inputs: [x([1, 0.5])] }), {}],
+    ['a forced arm', JSON.stringify({ inputs: [x([1, 0.5])] }), { 'linnet-arm': 'baseline' }],
+    ['an arm that is none', '{}', { 'linnet-arm': 'third' }],
+    ['what is no JSON', '{', {}],
+    ['a wrong shape', JSON.stringify({ inputs: [{ ...x([1, 2, 3]), shape: [1, 3] }] }), {}],
+    ['a header longer than the body', '{}', { 'inference-header-content-length': '9' }],
+  ])('gives %s as the other path does', async (_, body, headers) => {
+    // A query is not for the direct path.
+    const [direct, other] = [await ask(body, headers), await ask(body, headers, '/infer?x')]
+    expect(direct.status).toBe(other.status)
+    expect(direct.text).toBe(other.text)
+    for (const name of ['content-type', 'linnet-arm', 'linnet-release', 'linnet-code'] as const) {
+      expect(direct.headers[name]).toBe(other.headers[name])
+    }
+  })
+
+  it('answers binary with binary', async () => {
+    const input = { ...x([]), data: undefined, parameters: { binary_data_size: 8 } }
+    const parameters = { binary_data_output: true }
+    const head = Buffer.from(JSON.stringify({ parameters, inputs: [input] }))
+    const data = Buffer.from(Float32Array.of(1, 0.25).buffer)
+    const headers = { 'inference-header-content-length': String(head.length) }
+    const answer = await fetch(`${url}/infer`, {
+      method: 'POST',
+      body: Buffer.concat([head, data]),
+      headers,
+    })
+    const bytes = Buffer.from(await answer.arrayBuffer())
+    const at = Number(answer.headers.get('inference-header-content-length'))
+    expect([bytes.readFloatLE(at), bytes.readFloatLE(at + 4)]).toEqual([0.75, 0.25])
+  })
+
+  it('refuses a body over the limit, declared or not, and stays up', async () => {
+    const large = `${' '.repeat(5_000)}{}`
+    expect((await ask(large)).status).toBe(413)
+    expect(await chunked(large)).toBe(413)
+    expect((await ask(JSON.stringify({ inputs: [x([1, 0.5])] }))).status).toBe(200)
+  })
+
+  it('refuses pages of other sites and compressed bodies', async () => {
+    expect((await ask('{}', { origin: 'https://evil.example' })).status).toBe(403)
+    expect((await ask('{}', { 'content-encoding': 'gzip' })).status).toBe(415)
+  })
+
+  it('does not run a request whose client left while it waited', async () => {
+    let runs = 0
+    let finish = (): void => undefined
+    const slow = new Promise<never>((_, reject) => {
+      finish = () => reject(new Error('done'))
+    })
+    plane.put(
+      buildLive(() => {
+        runs += 1
+        return slow
+      }),
+    )
+    const body = JSON.stringify({ inputs: [x([1, 2])] })
+    const first = ask(body)
+    await until(() => runs === 1)
+    const leaver = new AbortController()
+    const { signal } = leaver
+    const left = fetch(`${url}/infer`, { method: 'POST', body, signal }).catch(() => 'left')
+    await until(() => plane.queued() === 1)
+    leaver.abort()
+    expect(await left).toBe('left')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    finish()
+    expect((await first).status).toBe(500)
+    await until(() => plane.statistics()[0]?.errors.cancelled === 1)
+    expect(runs).toBe(1)
+  })
+})
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+/** Without a content length. @returns the status. */
+function chunked(body: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(`${url}/infer`, { method: 'POST' }, (answer) => {
+      answer.resume()
+      resolve(answer.statusCode)
+    })
+    request.on('error', reject)
+    request.write(body.slice(0, 100))
+    setTimeout(() => request.end(body.slice(100)), 20)
+  })
+}
