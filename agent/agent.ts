@@ -12,6 +12,7 @@ import type { MessageKind, MessageOf } from '../shared/protocol/codec.ts'
 import { sealMessage } from '../shared/protocol/frame.ts'
 import { formatTopic, TOPICS } from '../shared/protocol/topics.ts'
 import type { Signer } from '../shared/signing/keys.ts'
+import { installedReleases } from '../shared/update/slots.ts'
 import {
   type DeviceEvent,
   type DeviceState,
@@ -37,6 +38,7 @@ import type {
   Trust,
   UpTopic,
 } from './ports.ts'
+import { createReviewLane, type ReviewLane } from './review-lane.ts'
 import { openSpool, type Spool, type SpoolLimits } from './spool.ts'
 import { createUplink, type SendOutcome, TOPIC_OF, type Uplink } from './uplink.ts'
 
@@ -53,6 +55,8 @@ export interface AgentPorts {
   readonly spoolStore: SpoolStore
   readonly runtime: Runtime
   readonly transport: Transport
+  /** The newest assignment over HTTP, unchecked, for when the broker has none. */
+  readonly askAssignment?: () => Promise<string | undefined>
 }
 
 export interface AgentIdentity {
@@ -92,6 +96,7 @@ export class Agent {
   readonly #spool: Spool
   readonly #jobs: JobLane
   readonly #checks: CheckLane
+  readonly #reviews: ReviewLane
   readonly #effects: EffectLane
   readonly #uplink: Uplink
   readonly #startedAtMs: number
@@ -113,6 +118,8 @@ export class Agent {
     const dispatch = (event: DeviceEvent) => this.#dispatch(event)
     this.#jobs = createJobLane(ports, dispatch)
     this.#checks = createCheckLane(ports, dispatch)
+    const installed = () => installedReleases(this.#state.durable)
+    this.#reviews = createReviewLane(ports, installed, dispatch)
     const { clock, log, repository, artifacts, states, runtime } = ports
     const lanes = { spool, jobs: this.#jobs, checks: this.#checks }
     const nowMs = () => clock.nowMs()
@@ -140,6 +147,7 @@ export class Agent {
     })
     this.#dispatch({ kind: 'started' })
     transport.open()
+    this.#reviews.start()
   }
 
   state(): DeviceState {
@@ -161,11 +169,12 @@ export class Agent {
     this.#stopped = true
     this.#cancelTick()
     this.#checks.close()
+    const reviewed = this.#reviews.close()
     this.#effects.close()
     this.#uplink.close()
     await this.#send('presence', this.#presence('offline'))
     const { transport, runtime } = this.#ports
-    await Promise.all([this.#jobs.close(), transport.close(), runtime.close()])
+    await Promise.all([reviewed, this.#jobs.close(), transport.close(), runtime.close()])
     await this.#spool.flush()
   }
 
@@ -204,9 +213,12 @@ export class Agent {
     this.#ports.log.info(connected ? 'connected' : 'disconnected')
     if (connected) void this.#send('presence', this.#presence('online'))
     this.#uplink.connection(connected)
+    this.#reviews.connected(connected)
   }
 
   #onDesired(payload: Uint8Array): void {
+    // A cleared retained message says nothing, and then the controller is asked.
+    if (payload.length > 0) this.#reviews.desiredArrived()
     const envelope = fromUtf8(payload)
     const problem = { code: 'assignment.malformed', message: 'The assignment is not text.' }
     this.#dispatch(
@@ -220,6 +232,7 @@ export class Agent {
     const ack = await this.#ports.trust.openAck(frame)
     if (!ack.ok) {
       this.#ports.log.warn('an acknowledgement was refused', { code: ack.error.code })
+      this.#dispatch({ kind: 'attackSeen', subject: 'acknowledgement', problem: ack.error })
       return
     }
     this.#spool.acknowledge(ack.value)

@@ -5,7 +5,7 @@
  */
 
 import { err } from '../shared/kernel/result.ts'
-import { attackOf } from '../shared/signing/tuf/problems.ts'
+import { attackOf } from '../shared/model/attack.ts'
 import { backoffMs } from '../shared/update/job.ts'
 import type { DeviceEffect, DeviceEvent } from '../shared/update/state.ts'
 import { isTransient, unexpected } from './perform.ts'

@@ -2,14 +2,14 @@
  * What the agent needs from the world. The control process decides with shared/update and performs
  * through these; Node, the browser and the simulation each bring their own.
  */
-import type { Result } from '../shared/kernel/result.ts'
+import type { Problem, Result } from '../shared/kernel/result.ts'
 import type { Assignment, RolloutRef } from '../shared/model/assignment.ts'
 import type { DeviceNotice, Qualification } from '../shared/model/device.ts'
 import type { Artifact, Manifest, Variant } from '../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../shared/model/profile.ts'
 import type { Ack, Arm } from '../shared/protocol/messages.ts'
 import type { Window } from '../shared/sketch/window.ts'
-import type { AssignmentOrder, DurableState, ReleaseRef } from '../shared/update/state.ts'
+import type { AssignmentOrder, DurableState, ReleaseRef, Review } from '../shared/update/state.ts'
 
 export interface Clock {
   nowMs(): number
@@ -49,6 +49,11 @@ export interface CheckedAssignment {
 export interface Trust {
   /** Errors: transient `net.*`, `tuf.*`; permanent `assignment.*`. */
   checkAssignment(envelope: string, order: AssignmentOrder): Promise<Result<CheckedAssignment>>
+  /**
+   * A look at newer metadata, for releases that are on this device. `problem` says why there were
+   * none, whether the network was down or somebody forged them; never throws for the like.
+   */
+  review(releases: readonly ReleaseRef[]): Promise<{ review: Review; problem: Problem | null }>
   /** Errors: `frame.*`, `message.*`, `ack.device`. */
   openAck(frame: Uint8Array): Promise<Result<Ack>>
 }

@@ -35,6 +35,9 @@ const SEVERITY_OF_NOTICE: Readonly<Record<DeviceNotice['kind'], Alert['severity'
   host_restarted: 'info',
   spool_overflow: 'warning',
   drift_alarm: 'warning',
+  attack: 'critical',
+  release_revoked: 'warning',
+  frozen: 'warning',
 }
 
 export interface Consumers {

@@ -5,11 +5,19 @@
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
-import { countersSchema, releaseRecordSchema } from '../../shared/model/release-record.ts'
+import {
+  countersSchema,
+  type ReleaseRecord,
+  releaseRecordSchema,
+} from '../../shared/model/release-record.ts'
+import type { ReleaseTarget } from '../../shared/model/release-target.ts'
 import type { ReleaseRef } from '../../shared/update/state.ts'
 import type { ResolvedRelease, SmallFiles } from '../ports.ts'
+import { TRUST_FILE } from './trust-memory.ts'
 
 const COUNTERS = 'counters.json'
+/** Not about one release. */
+const LASTING: readonly string[] = [COUNTERS, TRUST_FILE]
 
 export class ReleaseCache {
   readonly #files: SmallFiles
@@ -18,15 +26,21 @@ export class ReleaseCache {
     this.#files = files
   }
 
-  async put({ release, manifest }: ResolvedRelease): Promise<void> {
-    const text = JSON.stringify({ target: release.target, manifest })
-    await this.#files.write(nameOf(release), text)
+  /** @param signed what the publishers signed about the target. */
+  async put(
+    { release, manifest }: ResolvedRelease,
+    { onRevoked, releaseCounter }: ReleaseTarget,
+  ): Promise<void> {
+    const record: ReleaseRecord = {
+      ...{ target: release.target, manifest, releaseCounter },
+      ...(onRevoked && { onRevoked }),
+    }
+    await this.#files.write(nameOf(release), JSON.stringify(record))
   }
 
   /** Errors: `release.not_on_device`. */
   async get(release: ReleaseRef): Promise<Result<ResolvedRelease>> {
-    const entry = releaseRecordSchema.safeParse(parse(await this.#files.read(nameOf(release))))
-    const manifest = entry.data?.manifest
+    const manifest = (await this.record(release))?.manifest
     const variant = manifest?.variants.find(({ name }) => name === release.variant)
     if (manifest !== undefined && variant?.artifact.sha256 === release.sha256) {
       return ok({ release, manifest, variant })
@@ -36,10 +50,15 @@ export class ReleaseCache {
     })
   }
 
+  /** What was signed about a release that is on this device. */
+  async record(release: ReleaseRef): Promise<ReleaseRecord | undefined> {
+    return releaseRecordSchema.safeParse(parse(await this.#files.read(nameOf(release)))).data
+  }
+
   async keepOnly(artifacts: ReadonlySet<string>): Promise<void> {
     for (const name of await this.#files.names()) {
       const digest = name.slice(0, 64)
-      if (name !== COUNTERS && !artifacts.has(digest)) await this.#files.remove(name)
+      if (!LASTING.includes(name) && !artifacts.has(digest)) await this.#files.remove(name)
     }
   }
 

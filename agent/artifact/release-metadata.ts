@@ -60,9 +60,17 @@ export class ReleaseMetadata {
     return root.ok ? directorOf(root.value) : root
   }
 
+  /** True when what was trusted last has expired, or nothing is stored that has not. */
+  hasExpired(): boolean {
+    return this.#trusted !== undefined && expiryMs(this.#trusted) <= this.#nowMs()
+  }
+
   /** In what is trusted now; nothing yet before the first refresh. Errors: `tuf.*`. */
   async find(paths: readonly string[]): Promise<Result<readonly FoundTarget[]>> {
-    const trusted = this.#trusted === undefined ? await this.refresh() : ok(this.#trusted)
+    const known = this.#trusted
+    // What was trusted a while ago may have expired since.
+    const isFresh = known !== undefined && expiryMs(known) > this.#nowMs()
+    const trusted = isFresh ? ok(known) : await this.refresh()
     return trusted.ok ? runTufAsync(findTargets(trusted.value, paths), this.#tuf) : trusted
   }
 
@@ -73,4 +81,9 @@ export class ReleaseMetadata {
     const refreshed = await this.refresh()
     return refreshed.ok ? this.find(paths) : refreshed
   }
+}
+
+/** When the first of the roles expires. */
+function expiryMs({ root, timestamp, snapshot, targets }: TrustedSet): number {
+  return Math.min(...[root, timestamp, snapshot, targets].map(({ expiresMs }) => expiresMs))
 }

@@ -17,6 +17,7 @@ import {
   targetPath,
 } from '../../shared/model/manifest.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
+import type { ReleaseTarget } from '../../shared/model/release-target.ts'
 import { chooseVariant } from '../../shared/model/variant-choice.ts'
 import { openMessage } from '../../shared/protocol/frame.ts'
 import type { Ack } from '../../shared/protocol/messages.ts'
@@ -34,10 +35,12 @@ import type { FoundTarget } from '../../shared/signing/tuf/search.ts'
 import { targetUrlPath } from '../../shared/signing/tuf/store-layout.ts'
 import { checkFile } from '../../shared/signing/tuf/target-file.ts'
 import { releaseOf } from '../../shared/update/slots.ts'
-import type { AssignmentOrder, ReleaseRef } from '../../shared/update/state.ts'
+import type { AssignmentOrder, ReleaseRef, Review } from '../../shared/update/state.ts'
 import type { CheckedAssignment, Repository, ResolvedRelease, SmallFiles, Trust } from '../ports.ts'
 import { ReleaseCache } from './release-cache.ts'
 import { ReleaseMetadata } from './release-metadata.ts'
+import { TrustMemory } from './trust-memory.ts'
+import { type TimeServer, TrustedTime } from './trusted-time.ts'
 
 export interface TufRepositoryOptions {
   readonly tuf: TufPorts
@@ -53,6 +56,7 @@ export interface TufRepositoryOptions {
   /** Takes releases that are not proven yet. */
   readonly staging: boolean
   readonly nowMs: () => number
+  readonly time?: TimeServer | undefined
 }
 
 /** What a newer root or newer targets could change. */
@@ -67,16 +71,24 @@ export class TufRepository implements Repository, Trust {
   readonly #options: TufRepositoryOptions
   readonly #metadata: ReleaseMetadata
   readonly #cache: ReleaseCache
-  /** Time never goes back behind what the director signed. */
-  #floorMs = 0
+  readonly #memory: TrustMemory
+  readonly #time: TrustedTime
 
   constructor(options: TufRepositoryOptions) {
     this.#options = options
-    this.#metadata = new ReleaseMetadata(options.tuf, () => this.#nowMs())
+    this.#metadata = new ReleaseMetadata(options.tuf, () => this.#time.nowMs())
     this.#cache = new ReleaseCache(options.cache)
+    this.#memory = new TrustMemory(options.cache)
+    const director = () => this.#metadata.director()
+    this.#time = new TrustedTime(
+      { ...options, verifier: options.tuf.verifier, director },
+      this.#memory,
+    )
   }
 
   async resolve(release: ReleaseRef): Promise<Result<ResolvedRelease>> {
+    const time = await this.#time.settle()
+    if (!time.ok) return time
     const { model, version } = release
     const manifestPath = targetPath(model, version, MANIFEST_FILE)
     const found = await this.#metadata.findFresh([release.target, manifestPath])
@@ -87,7 +99,7 @@ export class TufRepository implements Repository, Trust {
     const manifest = await this.#fetchManifest(manifestTarget!)
     if (!manifest.ok) return manifest
     const resolved = checkManifest(release, manifest.value, this.#options.profile)
-    if (resolved.ok) await this.#cache.put(resolved.value)
+    if (resolved.ok) await this.#cache.put(resolved.value, signed.value)
     return resolved
   }
 
@@ -107,7 +119,12 @@ export class TufRepository implements Repository, Trust {
     envelope: string,
     order: AssignmentOrder,
   ): Promise<Result<CheckedAssignment>> {
-    const first = await this.#accept(envelope, order, undefined)
+    const time = await this.#time.settle()
+    if (!time.ok) return time
+    let first = await this.#accept(envelope, order, undefined)
+    if (!first.ok && first.error.code === 'assignment.not_yet_valid' && (await this.#time.ask())) {
+      first = await this.#accept(envelope, order, undefined)
+    }
     if (!first.ok && !STALE.includes(first.error.code)) return first
     if (!first.ok) {
       const refreshed = await this.#metadata.refresh()
@@ -117,12 +134,32 @@ export class TufRepository implements Repository, Trust {
     const signed = first.ok ? first : await this.#accept(envelope, order, undefined)
     if (!signed.ok) return signed
     const { assignment, digest, outcome } = signed.value
-    this.#floorMs = Math.max(this.#floorMs, assignment.issuedAt)
+    await this.#memory.raiseFloor(assignment.directorEpoch, assignment.issuedAt)
     if (outcome === 'unchanged') return ok({ assignment, digest, isNew: false })
+    const allowed = await this.#requireCurrent(assignment)
+    if (!allowed.ok) return allowed
     const targets = await this.#targetsOf(assignment)
     if (!targets.ok) return targets
     const checked = await this.#accept(envelope, order, targets.value)
     return checked.ok ? ok({ assignment, digest, isNew: true }) : checked
+  }
+
+  async review(
+    releases: readonly ReleaseRef[],
+  ): Promise<{ review: Review; problem: Problem | null }> {
+    const time = await this.#time.settle()
+    const refreshed = time.ok ? await this.#metadata.refresh() : time
+    const director = await this.#metadata.director()
+    const directorEpoch = director.ok ? director.value.directorEpoch : 0
+    await this.#memory.enterEpoch(directorEpoch)
+    if (refreshed.ok) {
+      const revoked = await this.#revokedAmong(releases)
+      return { review: { directorEpoch, frozen: null, revoked }, problem: null }
+    }
+    const problem = refreshed.error
+    const isFrozen = problem.code === 'tuf.expired' || this.#metadata.hasExpired()
+    const frozen = isFrozen ? { ...problem, code: 'tuf.expired' } : null
+    return { review: { directorEpoch, frozen, revoked: [] }, problem }
   }
 
   async openAck(frame: Uint8Array): Promise<Result<Ack>> {
@@ -143,8 +180,39 @@ export class TufRepository implements Repository, Trust {
     return refusal
   }
 
-  #nowMs(): number {
-    return Math.max(this.#options.nowMs(), this.#floorMs)
+  /** What is known to be withdrawn or superseded is not taken, not even from this very device. */
+  async #requireCurrent({ slots }: Assignment): Promise<Result<undefined>> {
+    for (const slot of slots) {
+      const release = releaseOf(slot)
+      if (this.#memory.isRevoked(release)) {
+        return refuse('release.revoked', `The publishers have withdrawn ${slot.target}.`)
+      }
+      const counter = (await this.#cache.record(release))?.releaseCounter
+      const counterMin = await this.#cache.minCounter(slot.model)
+      if (counter === undefined || counter >= counterMin) continue
+      return refuse('release.superseded', `The publishers have superseded ${slot.target}.`, {
+        expected: `a release counter of at least ${counterMin}`,
+        found: `${counter}`,
+      })
+    }
+    return ok()
+  }
+
+  /** Looks each release up by itself: one that is gone must not hide the others. */
+  async #revokedAmong(releases: readonly ReleaseRef[]): Promise<Review['revoked']> {
+    const revoked: Review['revoked'][number][] = []
+    for (const release of releases) {
+      const found = await this.#metadata.find([release.target])
+      const isKnown = found.ok || found.error.code === 'tuf.target_unknown'
+      if (!isKnown) continue
+      const sha256 = found.ok ? found.value[0]?.file.hashes.get('sha256') : undefined
+      const isRevoked = sha256 !== release.sha256
+      await this.#memory.setRevoked(release, isRevoked)
+      if (!isRevoked) continue
+      const { onRevoked = 'serve' } = (await this.#cache.record(release)) ?? {}
+      revoked.push({ target: release.target, sha256: release.sha256, onRevoked })
+    }
+    return revoked
   }
 
   async #accept(
@@ -160,7 +228,7 @@ export class TufRepository implements Repository, Trust {
       director: director.value,
       identity: { fleet, device, deviceKey },
       lastSeen: order.generation < 0 ? undefined : order,
-      nowMs: this.#nowMs(),
+      nowMs: this.#time.nowMs(),
       targets,
     })
     return checkAsync(checking, tuf.verifier)
@@ -189,7 +257,7 @@ export class TufRepository implements Repository, Trust {
     })
   }
 
-  async #checkTarget(release: ReleaseRef, target: FoundTarget): Promise<Result<undefined>> {
+  async #checkTarget(release: ReleaseRef, target: FoundTarget): Promise<Result<ReleaseTarget>> {
     const { sha256, length, model } = release
     const { file } = target
     if (file.hashes.get('sha256') !== sha256 || file.length !== length) {
@@ -204,7 +272,7 @@ export class TufRepository implements Repository, Trust {
     const suits = checkReleaseTarget(target, constraints)
     if (!suits.ok) return suits
     await this.#cache.raiseMinCounter(model, suits.value.minCounter)
-    return ok()
+    return suits
   }
 
   async #fetchManifest({ path, file }: FoundTarget): Promise<Result<Manifest>> {

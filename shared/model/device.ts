@@ -1,6 +1,7 @@
 /** What a device is and says of itself: facts at enrolment, then its reported state. */
 import { z } from 'zod'
 import type { Problem } from '../kernel/result.ts'
+import { attackKindSchema } from './attack.ts'
 import {
   countSchema,
   idSchema,
@@ -93,6 +94,15 @@ export const jobPhaseSchema = z.enum([
 ])
 export type JobPhase = z.infer<typeof jobPhaseSchema>
 
+/** A refusal that looked like an attack. */
+const attackReportSchema = z.strictObject({
+  kind: attackKindSchema,
+  subject: z.string().max(160),
+  /** By the device's clock. */
+  atMs: timeMsSchema,
+})
+export type AttackReport = z.infer<typeof attackReportSchema>
+
 /** The reported state: which generation the device is at and what it runs. */
 export const reportSchema = z.strictObject({
   /** Order of the assignment that the device follows. */
@@ -115,6 +125,10 @@ export const reportSchema = z.strictObject({
       }),
     )
     .max(16),
+  /** The newest refusal of each kind of attack since the start; absent when there was none. */
+  attacks: z.array(attackReportSchema).max(7).optional(),
+  /** Release metadata have expired: it serves what it has and takes nothing new. */
+  frozen: z.boolean().optional(),
 })
 export type Report = z.infer<typeof reportSchema>
 
@@ -127,10 +141,17 @@ export const deviceNoticeSchema = z.strictObject({
     'host_restarted',
     'spool_overflow',
     'drift_alarm',
+    /** Something on the way to the device was refused; what serves is untouched. */
+    'attack',
+    /** The publishers withdrew a release that this device holds. */
+    'release_revoked',
+    'frozen',
   ]),
   atMs: timeMsSchema,
   subject: z.string().max(160),
   problem: problemSchema,
+  /** The attack that the problem looked like, where it looked like one. */
+  attack: attackKindSchema.optional(),
 })
 export type DeviceNotice = z.infer<typeof deviceNoticeSchema>
 

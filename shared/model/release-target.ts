@@ -15,5 +15,7 @@ export const releaseTargetSchema = z.strictObject({
   releaseCounter: countSchema,
   /** Releases of the model with a lower counter are superseded. */
   minCounter: countSchema,
+  /** What a device does when this release is revoked and nothing else is left; absent: `serve`. */
+  onRevoked: z.enum(['serve', 'stop']).optional(),
 })
 export type ReleaseTarget = z.infer<typeof releaseTargetSchema>

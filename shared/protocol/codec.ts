@@ -46,9 +46,9 @@ interface Codec {
 
 export const CODECS: Readonly<Record<MessageKind, Codec>> = {
   presence: { schemaId: 1, schema: presenceMessageSchema, bytesMax: 1_024 },
-  report: { schemaId: 2, schema: reportMessageSchema, bytesMax: 61_440 },
+  report: { schemaId: 5, schema: reportMessageSchema, bytesMax: 61_440 },
   telemetry: { schemaId: 3, schema: telemetrySchema, bytesMax: 61_440 },
-  notice: { schemaId: 4, schema: noticeMessageSchema, bytesMax: 8_192 },
+  notice: { schemaId: 6, schema: noticeMessageSchema, bytesMax: 8_192 },
   ack: { schemaId: 16, schema: ackSchema, bytesMax: 8_192 },
 }
 

@@ -60,7 +60,11 @@ export function targetedDevice(
   const isIt = (other: { model: string; version: string }): boolean =>
     other.model === model && other.version === version
   const { report } = device
-  const base = { device: device.device, profile: device.facts.profile, online: device.online }
+  const attacksAtMs = (report?.attacks ?? []).map(({ atMs }) => atMs)
+  const base = {
+    ...{ device: device.device, profile: device.facts.profile, online: device.online },
+    ...(attacksAtMs.length > 0 && { attackAtMs: Math.max(...attacksAtMs) }),
+  }
   const unfit = variantFor({ model, version }, device.facts.profile, world)
   if (!unfit.ok) return { ...base, candidate: 'failed', failureCode: unfit.error.code }
   if (report?.slots.some((slot) => slot.slot !== 'previous' && isIt(slot))) {

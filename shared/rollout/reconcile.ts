@@ -15,7 +15,7 @@ import { issueFor, wantedOf } from './assign.ts'
 import { type DesiredModel, desiredState } from './desired.ts'
 import { observe } from './observe.ts'
 import type { DecisionRecord, Rollout } from './state.ts'
-import { step } from './step.ts'
+import { isHeldByAttacks, step } from './step.ts'
 import type { Issue, World } from './world.ts'
 
 export interface Decision {
@@ -71,7 +71,8 @@ function stepRollout(
   desired: ReadonlyMap<string, readonly DesiredModel[]>,
   nowMs: number,
 ): { rollout: Rollout; decisions: Decision[] } {
-  if (rollout.state !== 'running' && rollout.state !== 'rolling_back') {
+  const isMoving = rollout.state === 'running' || rollout.state === 'rolling_back'
+  if (!isMoving && !isHeldByAttacks(rollout)) {
     return { rollout, decisions: [] }
   }
   const { event, inputs } = observe(rollout, world, desired, nowMs)

@@ -58,6 +58,8 @@ export interface TargetedDevice {
   readonly candidate: 'absent' | 'installing' | 'serving' | 'failed'
   /** Code of the failure, where there is one, for grouping. */
   readonly failureCode: string | null
+  /** When it last refused something that looked like an attack, by its own clock. */
+  readonly attackAtMs?: number
 }
 
 export type RolloutCommand =

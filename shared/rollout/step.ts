@@ -20,6 +20,8 @@ import {
   type TargetedDevice,
 } from './state.ts'
 
+const ATTACK_REPORTS = 'attack_reports'
+
 export interface RolloutStep {
   readonly rollout: Rollout
   /** Empty when nothing was decided. */
@@ -106,7 +108,8 @@ function isDone(rollout: Rollout, { command, actor }: Command): boolean {
 
 function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
   if (rollout.state === 'rolling_back') return onRollingBack(rollout, event.devices, nowMs)
-  if (rollout.state !== 'running') return { rollout, records: [] }
+  const held = isHeldByAttacks(rollout)
+  if (rollout.state !== 'running' && !held) return { rollout, records: [] }
   const automatic = (change: Partial<Rollout> & { reason: Reason }, action: string) =>
     decide(rollout, { verdict: event.verdict, ...change }, 'controller', action, nowMs)
 
@@ -119,6 +122,9 @@ function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutSt
       verdict.reasons.find((r) => r.outcome === 'breach')?.sentence ?? 'A limit was broken.'
     return automatic({ state: 'rolling_back', reason: { code: 'guardrail', sentence } }, 'rollback')
   }
+  if (held) return { rollout, records: [] }
+  const attacked = tooManyAttacks(rollout, event.devices)
+  if (attacked !== undefined) return automatic({ state: 'paused', reason: attacked }, 'pause')
   const spec = rollout.spec.waves[rollout.wave]!
   const elapsedMs = nowMs - (rollout.waveStartedAtMs ?? nowMs)
   if (verdict?.decision === 'promote' && elapsedMs >= spec.minSeconds * 1000) {
@@ -194,6 +200,23 @@ function tooManyInstallFailures(
     code: 'install_failures',
     sentence: `${failed.length} of ${reached.length} devices of wave ${rollout.wave + 1} refused or failed to install it (${codes.join(', ')}).`,
   }
+}
+
+/** Paused by reports of attacks, a rollout can still roll back by itself. */
+export function isHeldByAttacks({ state, reason }: Rollout): boolean {
+  return state === 'paused' && reason.code === ATTACK_REPORTS
+}
+
+/** After the rollbacks on purpose: whoever makes devices complain can stop an advance, not a retreat. */
+function tooManyAttacks(
+  { spec, wave, waveStartedAtMs }: Rollout,
+  devices: readonly TargetedDevice[],
+): Reason | undefined {
+  const sinceMs = waveStartedAtMs ?? 0
+  const attacked = devices.filter(({ attackAtMs = 0 }) => attackAtMs > sinceMs)
+  if (attacked.length <= spec.attackReportsMax) return undefined
+  const sentence = `${attacked.length} devices of wave ${wave + 1} report attacks, more than ${spec.attackReportsMax}.`
+  return { code: ATTACK_REPORTS, sentence }
 }
 
 /** Rolled back once no reachable device serves the candidate; the others follow when they return. */

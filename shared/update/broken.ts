@@ -23,11 +23,13 @@ export function withoutRelease(
   durable: DurableState,
   broken: ReleaseRef,
   problem: Problem,
+  /** Leaves its slot even when nothing else is there to serve. */
+  evenLast = false,
 ): { durable: DurableState; notice: Pick<DeviceNotice, 'kind' | 'subject'> } | undefined {
   const known = isRefused(durable, broken)
   const slots = durable.models.find((entry) => entry.model === broken.model)
   const isLast = sameRelease(slots?.current, broken) && slots?.previous === null
-  if (known && isLast) return undefined
+  if (known && isLast && !evenLast) return undefined
   const failure: Failure = {
     release: refOf(broken),
     rollout: rolloutOf(durable.desired, broken.model)?.id ?? null,
@@ -40,7 +42,7 @@ export function withoutRelease(
     kind: wasServed && !isLast ? ('rolled_back' as const) : ('release_failed' as const),
     subject: releaseName(broken),
   }
-  if (isLast) return { durable: { ...durable, failures }, notice }
+  if (isLast && !evenLast) return { durable: { ...durable, failures }, notice }
   return { durable: { ...removeWhere(durable, (r) => sameRelease(r, broken)), failures }, notice }
 }
 

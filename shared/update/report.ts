@@ -14,7 +14,7 @@ export function qualificationsOf(durable: DurableState): Qualification[] {
 }
 
 export function reportOf(state: DeviceState): Report {
-  const { durable } = state
+  const { durable, attacks, frozen } = state
   return {
     directorEpoch: durable.order.directorEpoch,
     generation: Math.max(0, durable.order.generation),
@@ -27,6 +27,8 @@ export function reportOf(state: DeviceState): Report {
       sha256: failure.release.sha256,
       problem: failure.problem,
     })),
+    ...(attacks.length > 0 && { attacks: [...attacks] }),
+    ...(frozen && { frozen }),
   }
 }
 

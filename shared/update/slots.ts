@@ -29,7 +29,10 @@ export function installedReleases(durable: DurableState): Installed[] {
 }
 
 /** Two releases may share an artifact and differ in their manifests: the target tells them apart. */
-export function sameRelease(a: ReleaseRef | null | undefined, b: ReleaseRef): boolean {
+export function sameRelease(
+  a: Pick<ReleaseRef, 'target' | 'sha256'> | null | undefined,
+  b: ReleaseRef,
+): boolean {
   return a?.target === b.target && a.sha256 === b.sha256
 }
 

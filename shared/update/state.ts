@@ -6,7 +6,13 @@
  */
 import type { Problem } from '../kernel/result.ts'
 import type { Assignment, RolloutRef } from '../model/assignment.ts'
-import type { DeviceNotice, JobPhase, Qualification, Report } from '../model/device.ts'
+import type {
+  AttackReport,
+  DeviceNotice,
+  JobPhase,
+  Qualification,
+  Report,
+} from '../model/device.ts'
 
 /** One release, in the variant that was assigned, named by the digest of its artifact. */
 export interface ReleaseRef {
@@ -85,6 +91,24 @@ export interface DeviceState {
   readonly plan: number
   /** The newest arrangement that the model host confirmed, or -1. */
   readonly servedPlan: number
+  /** The newest refusal of each kind of attack since the start. */
+  readonly attacks: readonly AttackReport[]
+  /** Release metadata have expired: what serves goes on, and nothing new is taken. */
+  readonly frozen: boolean
+}
+
+/** What fresh release metadata, or their absence, say about this device. */
+export interface Review {
+  readonly directorEpoch: number
+  /** Why the metadata count as expired; null while they are fresh, or merely out of reach. */
+  readonly frozen: Problem | null
+  /** Installed releases that the metadata list no longer. */
+  readonly revoked: readonly {
+    readonly target: string
+    readonly sha256: string
+    /** The publishers' policy for when nothing else is left. */
+    readonly onRevoked: 'serve' | 'stop'
+  }[]
 }
 
 export type DeviceEvent =
@@ -111,6 +135,9 @@ export type DeviceEvent =
   | { readonly kind: 'releaseBroke'; readonly sha256: string; readonly problem: Problem }
   /** The disk lost or changed the files of an installed release: not the release's fault. */
   | { readonly kind: 'filesLost'; readonly sha256: string }
+  | { readonly kind: 'reviewed'; readonly review: Review }
+  /** Something was refused that no other event tells of. */
+  | { readonly kind: 'attackSeen'; readonly subject: string; readonly problem: Problem }
   | { readonly kind: 'tick' }
 
 export type DeviceEffect =
@@ -162,5 +189,7 @@ export function initialDeviceState(): DeviceState {
     waiting: [],
     plan: 0,
     servedPlan: -1,
+    attacks: [],
+    frozen: false,
   }
 }

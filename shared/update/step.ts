@@ -9,9 +9,12 @@
 import { unreachable } from '../kernel/assert.ts'
 import type { Problem } from '../kernel/result.ts'
 import type { Assignment } from '../model/assignment.ts'
+import type { DeviceNotice } from '../model/device.ts'
+import { releaseName } from '../model/names.ts'
 import { withoutFiles, withoutRelease } from './broken.ts'
 import { backoffMs, enterPhase, PHASES, startJob } from './job.ts'
 import { qualificationsOf, reportOf } from './report.ts'
+import { applyReview, noticeOf, wasTold, withAttack } from './review.ts'
 import {
   arrangeSlots,
   installedReleases,
@@ -28,6 +31,7 @@ import {
   type Failure,
   type Installed,
   type ReleaseRef,
+  type Review,
   STAGED_MAX,
   type Step,
   WINDOW_MS_DEFAULT,
@@ -56,6 +60,10 @@ export function step(state: DeviceState, event: DeviceEvent, nowMs: number): Ste
       return onFilesLost(state, event.sha256)
     case 'served':
       return onServed(state, event.plan)
+    case 'reviewed':
+      return onReviewed(state, event.review, nowMs)
+    case 'attackSeen':
+      return onAttackSeen(state, event.subject, event.problem, nowMs)
     case 'tick':
       return onTick(state, nowMs)
     default:
@@ -103,11 +111,31 @@ function stillApplies(failure: Failure, assignment: Assignment): boolean {
 }
 
 function refused(state: DeviceState, problem: Problem, nowMs: number): Step {
-  const effect: DeviceEffect = {
-    kind: 'notify',
-    notice: { kind: 'assignment_refused', atMs: nowMs, subject: 'assignment', problem },
-  }
-  return { state, effects: [effect] }
+  return tell(state, [noticeOf('assignment_refused', 'assignment', problem, nowMs)])
+}
+
+/** Notices, and a report where one of them looked like an attack. */
+function tell(state: DeviceState, notices: readonly DeviceNotice[]): Step {
+  const effects = notices.map((notice): DeviceEffect => ({ kind: 'notify', notice }))
+  const told = notices.reduce(withAttack, state)
+  return told === state ? { state, effects } : withReport(told, effects)
+}
+
+function onAttackSeen(state: DeviceState, subject: string, problem: Problem, nowMs: number): Step {
+  const notice = noticeOf('attack', subject, problem, nowMs)
+  if (notice.attack === undefined) return unchanged(state)
+  if (wasTold(state, notice.attack, notice.subject, nowMs)) return unchanged(state)
+  return tell(state, [notice])
+}
+
+function onReviewed(before: DeviceState, review: Review, nowMs: number): Step {
+  const { state, notices, moved } = applyReview(before, review, nowMs)
+  const told = notices.reduce(withAttack, state)
+  const effects = notices.map((notice): DeviceEffect => ({ kind: 'notify', notice }))
+  if (moved) return rearrange(told, effects)
+  return effects.length > 0 || state.frozen !== before.frozen
+    ? withReport(told, effects)
+    : unchanged(before)
 }
 
 type ProgressEvent = Extract<
@@ -139,7 +167,10 @@ function onJobFailed(
   if (!transient) return takeOut({ ...state, job: null }, job.release, problem, nowMs)
   const { release, attempt } = job
   const retry = { release, attempt: attempt + 1, retryAtMs: nowMs + backoffMs(attempt) }
-  return settle({ ...state, job: null, waiting: [...state.waiting, retry] }, [])
+  // What passes by itself is silent, unless it looks like somebody's doing.
+  const seen = onAttackSeen(state, releaseName(release), problem, nowMs)
+  const notices = seen.effects.filter((effect) => effect.kind === 'notify')
+  return settle({ ...seen.state, job: null, waiting: [...state.waiting, retry] }, notices)
 }
 
 /** The local guard, a crash loop or a failed load took an installed release out of service. */
@@ -158,9 +189,9 @@ function onReleaseBroke(state: DeviceState, sha256: string, problem: Problem, no
 function takeOut(state: DeviceState, broken: ReleaseRef, problem: Problem, nowMs: number): Step {
   const left = withoutRelease(state.durable, broken, problem)
   if (left === undefined) return unchanged(state)
-  return rearrange({ ...state, durable: left.durable }, [
-    { kind: 'notify', notice: { ...left.notice, atMs: nowMs, problem } },
-  ])
+  const notice = noticeOf(left.notice.kind, left.notice.subject, problem, nowMs)
+  const told = withAttack({ ...state, durable: left.durable }, notice)
+  return rearrange(told, [{ kind: 'notify', notice }])
 }
 
 function onFilesLost(state: DeviceState, sha256: string): Step {

@@ -143,6 +143,9 @@ const NOTICE_WORDS: Readonly<Record<string, string>> = {
   host_restarted: 'host restarted',
   spool_overflow: 'telemetry lost',
   drift_alarm: 'drift',
+  attack: 'attack refused',
+  release_revoked: 'release revoked',
+  frozen: 'frozen',
 }
 
 /** Notices of the last hour: a line for each kind, with the newest message. */

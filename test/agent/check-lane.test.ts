@@ -21,6 +21,10 @@ function buildLane(answers: readonly Result<CheckedAssignment>[]) {
     {
       trust: {
         checkAssignment: async () => answers[Math.min(asked++, answers.length - 1)]!,
+        review: async () => ({
+          review: { directorEpoch: 0, frozen: null, revoked: [] },
+          problem: null,
+        }),
         openAck: async () => refuse('frame.signature', 'Not asked here.'),
       },
       clock: { nowMs: () => 0, after },

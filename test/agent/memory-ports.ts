@@ -17,7 +17,7 @@ import { openMessage } from '../../shared/protocol/frame.ts'
 import { type Ack, ackSchema } from '../../shared/protocol/messages.ts'
 import { formatTopic } from '../../shared/protocol/topics.ts'
 import { checkSync } from '../../shared/signing/keys.ts'
-import type { DurableState, ReleaseRef } from '../../shared/update/state.ts'
+import type { DurableState, ReleaseRef, Review } from '../../shared/update/state.ts'
 import { aQualification, aSha } from '../fixtures/device-builders.ts'
 
 class VirtualClock implements Clock {
@@ -75,6 +75,7 @@ export class World {
   resolveProblem: Problem | undefined
   qualifyProblem: Problem | undefined
   checkProblem: Problem | undefined
+  review: Review = { directorEpoch: 0, frozen: null, revoked: [] }
   /** Downloads wait for ever, until aborted. */
   isSlow = false
   isSaving = true
@@ -214,6 +215,10 @@ export class World {
           const isNew = assignment.generation > order.generation
           return ok({ assignment, digest: aSha(envelope), isNew })
         },
+        review: async () => ({
+          review: this.review,
+          problem: null,
+        }),
         openAck: async (bytes) => ok(ackSchema.parse(JSON.parse(new TextDecoder().decode(bytes)))),
       },
       repository: {

@@ -119,7 +119,8 @@ export function releaseTargets(
   files: readonly { readonly file: string; readonly sha256: string; readonly length: number }[],
 ): readonly TargetEntry[] {
   const folder = `${release.model}/${release.version}`
-  const custom: JsonObject = { ...release }
+  const { onRevoked, ...always } = release
+  const custom: JsonObject = { ...always, ...(onRevoked && { onRevoked }) }
   return files.map(({ file, sha256, length }) => ({
     path: `${folder}/${file}`,
     length,

@@ -3,7 +3,7 @@ import { utf8 } from '../../../../shared/kernel/bytes.ts'
 import type { JsonObject } from '../../../../shared/signing/canonical-json.ts'
 import { refresh } from '../../../../shared/signing/tuf/client.ts'
 import { runTufAsync, runTufSync } from '../../../../shared/signing/tuf/effects.ts'
-import { attackOf } from '../../../../shared/signing/tuf/problems.ts'
+import { attackOf } from '../../../../shared/model/attack.ts'
 import { signerNumber } from '../build-assignment.ts'
 import {
   dayMs,
