@@ -80,12 +80,13 @@ export function decodeMessage<K extends MessageKind>(
       found: `${bytes.length} bytes`,
     })
   }
-  const raw = formOf(bytes) === 'json' ? readJson(kind, bytes) : readCbor(kind, bytes)
+  const isJson = formOf(bytes) === 'json'
+  const raw = isJson ? readJson(kind, bytes) : readCbor(kind, bytes)
   if (!raw.ok) return raw
   const parsed = schema.safeParse(raw.value)
   if (!parsed.success) return malformed(kind, z.prettifyError(parsed.error).slice(0, 300))
   const message = parsed.data as MessageOf[K]
-  const flaw = kind === 'telemetry' ? windowFlaw(message as Telemetry) : undefined
+  const flaw = isJson && kind === 'telemetry' ? windowFlaw(message as Telemetry) : undefined
   return flaw === undefined ? ok(message) : err(flaw)
 }
 

@@ -39,7 +39,5 @@ export type Observation =
       readonly directorEpoch: number
       readonly generation: number
     }
-  /** Messages of the network and power that may cost counts. */
-  | { readonly kind: 'countsMayBeLost' }
 
 export type Observe = (observation: Observation) => void
