@@ -173,6 +173,7 @@ function staleReason(): VerdictReason {
     bad: 0,
     baseline: null,
     needed: null,
+    badUntilBreach: null,
   }
   return { ...reason, sentence: reasonSentence(reason) }
 }

@@ -67,6 +67,7 @@ export function judgeShare(
     ...share,
     baseline: baseline && shareOf(metric, baseline),
     needed: outcome === 'undecided' ? needed(unit, share, outcomeOf) : null,
+    badUntilBreach: badUntilBreach(share, outcomeOf),
   }
 }
 
@@ -97,7 +98,7 @@ export function judgeQuality(
   const canary = wrongOf(canaryCounts)
   const baseline = baselineCounts && wrongOf(baselineCounts)
   const found = { metric: 'quality' as const, limit: test.limit, ...canary, baseline }
-  const unknown = { value: null, lower: null, upper: null, needed: null }
+  const unknown = { value: null, lower: null, upper: null, needed: null, badUntilBreach: null }
   if (baseline === null) return { ...found, ...unknown, outcome: 'not_judged' }
   if (canary.n === 0 && baseline.n === 0 && policy.labels === 'if_any') {
     return { ...found, ...unknown, outcome: 'not_judged' }
@@ -118,6 +119,7 @@ export function judgeQuality(
     lower: isKnown ? lower : null,
     upper: isKnown ? upper : null,
     needed: outcome === 'undecided' ? needed('labels', canary, outcomeWith) : null,
+    badUntilBreach: badUntilBreach(canary, (more) => judgeAt(more, baseline).outcome),
   }
 }
 
@@ -149,8 +151,8 @@ function wrongOf(counts: ArmCounts): Share {
 }
 
 /**
- * About how many more events decide, if the share of bad ones stays as it is: doubling, then
- * halving. @returns null when no number up to `NEEDED_MAX` does.
+ * About how many more events decide, if the share of bad ones stays as it is; null when no number
+ * up to `NEEDED_MAX` does.
  */
 function needed(
   unit: NonNullable<VerdictReason['needed']>['unit'],
@@ -158,20 +160,31 @@ function needed(
   outcomeOf: (then: Share) => Outcome,
 ): VerdictReason['needed'] {
   const rate = now.n > 0 ? now.bad / now.n : 0
-  const isDecidedAfter = (more: number): boolean => {
+  const count = leastThat((more) => {
     const n = now.n + more
     return outcomeOf({ n, bad: Math.max(now.bad, Math.round(rate * n)) }) !== 'undecided'
-  }
+  })
+  return count === null ? null : { unit, count }
+}
+
+/** How many bad events in a row from now on are a breach; null when it is one already. */
+function badUntilBreach(now: Share, outcomeOf: (then: Share) => Outcome): number | null {
+  if (outcomeOf(now) === 'breach') return null
+  return leastThat((more) => outcomeOf({ n: now.n + more, bad: now.bad + more }) === 'breach')
+}
+
+/** By doubling, then halving; null when nothing up to `NEEDED_MAX` does. */
+function leastThat(isEnough: (more: number) => boolean): number | null {
   let enough = 1
-  while (!isDecidedAfter(enough)) {
+  while (!isEnough(enough)) {
     enough *= 2
     if (enough > NEEDED_MAX) return null
   }
   let tooFew = Math.floor(enough / 2)
   while (enough - tooFew > 1) {
     const middle = Math.floor((tooFew + enough) / 2)
-    if (isDecidedAfter(middle)) enough = middle
+    if (isEnough(middle)) enough = middle
     else tooFew = middle
   }
-  return { unit, count: enough }
+  return enough
 }

@@ -71,7 +71,7 @@ function neededText({ needed }: Told): string {
 }
 
 /** 1254 -> "1,254". */
-function whole(value: number): string {
+export function whole(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ',')
 }
 

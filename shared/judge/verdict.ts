@@ -27,6 +27,8 @@ const verdictReasonSchema = z.strictObject({
   needed: z
     .strictObject({ unit: z.enum(['requests', 'labels', 'comparisons']), count: z.int().min(1) })
     .nullable(),
+  /** So many bad events in a row from now on would be a breach; null where none would. */
+  badUntilBreach: z.int().min(1).nullable(),
   /** The reason for people, with its numbers. */
   sentence: z.string(),
 })

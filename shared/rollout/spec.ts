@@ -50,6 +50,8 @@ export const rolloutSpecSchema = z
     policy: judgePolicySchema,
     /** Share of a wave's devices that may fail to install the candidate before it rolls back. */
     installFailureShareMax: z.number().min(0).max(1).default(0.2),
+    /** Share of them that may take it out of service by local guard (guard-trips.ts). */
+    guardTripShareMax: z.number().min(0).max(1).default(0.02),
     /** Devices that may report attacks in a wave before it pauses. */
     attackReportsMax: z.int().min(0).max(1_000_000).default(2),
     onHold: z.enum(['pause', 'rollback']).default('pause'),

@@ -11,6 +11,7 @@
 import { unreachable } from '../kernel/assert.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
 import { COMMANDS } from './commands.ts'
+import { isGuardTrip, tooManyGuardTrips } from './guard-trips.ts'
 import {
   type DecisionRecord,
   isFinal,
@@ -19,6 +20,7 @@ import {
   type RolloutEvent,
   type TargetedDevice,
 } from './state.ts'
+import { plural, waitingFor } from './waiting.ts'
 
 const ATTACK_REPORTS = 'attack_reports'
 
@@ -113,7 +115,8 @@ function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutSt
   const automatic = (change: Partial<Rollout> & { reason: Reason }, action: string) =>
     decide(rollout, { verdict: event.verdict, ...change }, 'controller', action, nowMs)
 
-  const failed = tooManyInstallFailures(rollout, event.devices)
+  const failed =
+    tooManyInstallFailures(rollout, event.devices) ?? tooManyGuardTrips(rollout, event.devices)
   if (failed !== undefined) return automatic({ state: 'rolling_back', reason: failed }, 'rollback')
 
   const { verdict } = event
@@ -131,7 +134,7 @@ function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutSt
     return pass(rollout, event, nowMs)
   }
   if (elapsedMs >= spec.maxSeconds * 1000) {
-    const sentence = `Wave ${rollout.wave + 1} is undecided after ${spec.maxSeconds} s: ${waitingFor(event)}`
+    const sentence = `Wave ${rollout.wave + 1} is undecided after ${spec.maxSeconds} s: ${waitingFor(event, spec.minSeconds)}`
     const state = rollout.spec.onHold === 'pause' ? 'paused' : 'rolling_back'
     return automatic(
       { state, reason: { code: 'undecided', sentence } },
@@ -171,20 +174,11 @@ function pass(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
 function keepObserving(rollout: Rollout, event: Observed): RolloutStep {
   const serving = event.devices.some((device) => device.candidate === 'serving')
   const wavePhase = serving ? 'observing' : rollout.wavePhase
-  const sentence = `Wave ${rollout.wave + 1} of ${rollout.spec.waves.length}: ${waitingFor(event)}`
+  const { waves } = rollout.spec
+  const waiting = waitingFor(event, waves[rollout.wave]?.minSeconds ?? 0)
+  const sentence = `Wave ${rollout.wave + 1} of ${waves.length}: ${waiting}`
   const reason = { code: wavePhase, sentence }
   return { rollout: { ...rollout, wavePhase, verdict: event.verdict, reason }, records: [] }
-}
-
-function waitingFor(event: Observed): string {
-  const waiting = event.devices.filter((device) => device.candidate === 'absent' && !device.online)
-  const offline = waiting.length > 0 ? ` ${waiting.length} offline devices will follow.` : ''
-  const serving = event.devices.filter((device) => device.candidate === 'serving').length
-  if (event.devices.length === 0) return 'no device is targeted yet.'
-  if (serving === 0)
-    return `waiting for the first of ${event.devices.length} devices to serve it.${offline}`
-  const undecided = event.verdict?.reasons.find((reason) => reason.outcome === 'undecided')
-  return `${serving} of ${event.devices.length} devices serve it; ${undecided?.sentence ?? 'no evidence yet.'}${offline}`
 }
 
 function tooManyInstallFailures(
@@ -228,7 +222,8 @@ function onRollingBack(
   const holding = devices.filter((device) => device.candidate === 'serving')
   const reachable = holding.filter((device) => device.online)
   if (reachable.length > 0) return { rollout, records: [] }
-  const offline = holding.length > 0 ? ` ${holding.length} offline devices will follow.` : ''
+  const offline =
+    holding.length > 0 ? ` ${plural(holding.length, 'offline device')} will follow.` : ''
   const reason = { ...rollout.reason, sentence: `${rollout.reason.sentence}${offline}` }
   return decide(
     rollout,

@@ -3,6 +3,7 @@
  * render this. Nothing is decided here; sentences with numbers come from the judge and the machine.
  */
 import type { DecisionResource, RolloutResource } from '../api/resources.ts'
+import { missingOf, missingWords } from '../judge/missing.ts'
 import {
   cellStatus,
   outcomeStatus,
@@ -154,11 +155,11 @@ function nextOf(rollout: RolloutResource, nowMs: number): string {
       const elapsedMs = nowMs - (rollout.waveStartedAtMs ?? nowMs)
       const restMs = (limits?.maxSeconds ?? 0) * 1_000 - elapsedMs
       const earliestMs = (limits?.minSeconds ?? 0) * 1_000 - elapsedMs
-      const missing = rollout.verdict?.reasons.find((r) => r.outcome === 'undecided')?.needed
-      const after = missing ? ` after about ${grouped(missing.count)} more ${missing.unit}` : ''
+      const missing = rollout.verdict === null ? [] : missingOf(rollout.verdict)
+      const after = missing.length === 0 ? '' : ` after ${missing.map(missingWords).join(', ')}`
       const wait = earliestMs > 0 ? `, not before ${duration(earliestMs)}` : ''
       const hold = spec.onHold === 'pause' ? 'it pauses for a person' : 'it rolls back'
-      return `If it passes, ${goal}${after}${wait}; undecided in ${duration(restMs)}, ${hold}.`
+      return `If it passes, ${goal}${after}${wait}; ${breachWords(rollout)}undecided in ${duration(restMs)}, ${hold}.`
     }
     case 'paused':
       return `Nothing advances. linnet rollout resume ${rollout.id}, promote or rollback.`
@@ -180,6 +181,25 @@ function nextOf(rollout: RolloutResource, nowMs: number): string {
     default:
       return rollout.state satisfies never
   }
+}
+
+const BAD_EVENTS: Readonly<Record<Reason['metric'], string>> = {
+  error_rate: 'failed request',
+  latency: 'slow request',
+  quality: 'wrong answer',
+  shadow: 'disagreement',
+  freshness: '',
+}
+
+/** The shortest way to a rollback: so many bad events in a row. */
+function breachWords({ verdict }: RolloutResource): string {
+  const least = (verdict?.reasons ?? [])
+    .filter(({ badUntilBreach }) => badUntilBreach !== null)
+    .toSorted((a, b) => (a.badUntilBreach ?? 0) - (b.badUntilBreach ?? 0))[0]
+  if (least === undefined || least.badUntilBreach === null) return ''
+  const where = least.profile === '*' ? '' : ` on ${least.profile}`
+  const events = `${BAD_EVENTS[least.metric]}${least.badUntilBreach === 1 ? '' : 's'}`
+  return `${grouped(least.badUntilBreach)} more ${events} in a row${where} roll it back; `
 }
 
 function waveView(rollout: RolloutResource, index: number): WaveView {

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type ArmCounts, armCounts, NO_COUNTS } from '../../../shared/judge/arm-counts.ts'
 import { judge, type ProfileCounts } from '../../../shared/judge/judge.ts'
+import { missingOf, missingSentence } from '../../../shared/judge/missing.ts'
 import {
   type JudgePolicyInput,
   judgePolicySchema,
@@ -239,6 +240,51 @@ describe('the policy', () => {
       qualityDropMax: 0.003,
       minRequests: 200,
     })
+  })
+})
+
+describe('what would decide it', () => {
+  it('stands in every reason that is undecided, and holds when it comes true', () => {
+    const anyShare = fc.record({
+      n: fc.integer({ min: 1, max: 800 }),
+      share: fc.double({ min: 0, max: 0.1, noNaN: true }),
+    })
+    fc.assert(
+      fc.property(anyShare, ({ n, share }) => {
+        const bad = Math.round(n * share)
+        const reason = reasonOf(judged({ profiles: one(arm(n, { errors: bad })) }), 'error_rate')
+        const { needed, badUntilBreach, outcome } = reason
+        if (needed !== null) {
+          const errors = Math.max(bad, Math.round(((n + needed.count) * bad) / n))
+          const then = judged({ profiles: one(arm(n + needed.count, { errors })) })
+          expect(reasonOf(then, 'error_rate').outcome).not.toBe('undecided')
+        }
+        expect(badUntilBreach === null).toBe(outcome === 'breach')
+        if (badUntilBreach === null) return
+        const outcomeWith = (more: number) =>
+          reasonOf(judged({ profiles: one(arm(n + more, { errors: bad + more })) }), 'error_rate')
+        expect(outcomeWith(badUntilBreach).outcome).toBe('breach')
+        expect(outcomeWith(badUntilBreach - 1).outcome).not.toBe('breach')
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  it('is listed for every profile that lacks something, and for each unit', () => {
+    const labelled = { labelled: 20, wrong: 0 }
+    const profiles = [
+      { profile: 'kiosk', baseline: healthy, canary: NO_COUNTS },
+      { profile: 'press', baseline: arm(500, labelled), canary: arm(30, labelled) },
+    ]
+    const verdict = judged({ profiles })
+    expect(missingOf(verdict).map(({ profile, needed }) => [profile, needed?.unit])).toEqual([
+      ['*', 'labels'],
+      ['*', 'requests'],
+      ['kiosk', 'requests'],
+      ['press', 'labels'],
+      ['press', 'requests'],
+    ])
+    expect(missingSentence(verdict)).toMatch(/Missing besides: .*about 149 more requests of kiosk/)
   })
 })
 

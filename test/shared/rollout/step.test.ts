@@ -127,13 +127,83 @@ describe('a running wave', () => {
     expect(rollout.reason.sentence).toContain('1 of 3 devices of wave 1')
   })
 
+  it('rolls back when the only device of a profile stopped the candidate by itself', () => {
+    const tripped = buildTargeted({
+      ...{ device: 'd9', profile: 'intel-n100', candidate: 'failed' },
+      failureCode: 'guard.latency',
+    })
+    const others = ['d1', 'd2', 'd3'].map((device) => buildTargeted({ device }))
+    const { rollout, records } = apply(runningRollout(), observed(null, [...others, tripped]))
+    expect([rollout.state, rollout.reason.code]).toEqual(['rolling_back', 'guard_trips'])
+    expect(rollout.reason.sentence).toBe(
+      'The only device of intel-n100 took it out of service by local guard (guard.latency).',
+    )
+    expect(records.map(({ action }) => action)).toEqual(['rollback'])
+    // One of the same profile that is out of reach, or never could install it, is no second witness.
+    const away = buildTargeted({ ...tripped, device: 'd8', candidate: 'absent', online: false })
+    const unfit = { ...tripped, device: 'd7', failureCode: 'variant.none_fits' }
+    const devices = [...others, ...others, ...others, tripped, away, unfit]
+    expect(apply(runningRollout(), observed(null, devices)).rollout.reason.code).toBe('guard_trips')
+  })
+
+  it('takes one device among several for broken, and two for evidence', () => {
+    const device = (name: string, more = {}) => buildTargeted({ device: name, ...more })
+    const trip = { candidate: 'failed' as const, failureCode: 'guard.error_rate' }
+    const one = [device('d1', trip), device('d2'), device('d3')]
+    const waiting = apply(runningRollout(), observed(null, one)).rollout
+    expect(waiting.state).toBe('running')
+    expect(waiting.reason.sentence).toBe(
+      'Wave 1 of 2: 2 of 3 devices serve it; no evidence yet. ' +
+        '1 device took it out of service by local guard (guard.error_rate).',
+    )
+    const two = apply(runningRollout(), observed(null, [...one, device('d4', trip)])).rollout
+    expect(two.reason.sentence).toBe(
+      '2 of 4 devices of wave 1 took it out of service by local guard (guard.error_rate).',
+    )
+    const many = Array.from({ length: 98 }, (_, i) => device(`e${i}`))
+    const shares = [device('d1', trip), device('d2', trip), ...many]
+    expect(apply(runningRollout(), observed(null, shares)).rollout.state).toBe('running')
+  })
+
+  it.each([
+    [[], 'no device is targeted yet.'],
+    [
+      [buildTargeted({ candidate: 'absent' }), buildTargeted({ candidate: 'installing' })],
+      'waiting for the first of 2 devices to serve it.',
+    ],
+    [
+      [buildTargeted({ online: false }), buildTargeted({ candidate: 'absent', online: false })],
+      'all its 2 devices are offline; it goes on when one returns.',
+    ],
+    [
+      [
+        ...[1, 2, 3, 4].map(() => buildTargeted()),
+        buildTargeted({ candidate: 'failed', failureCode: 'variant.none_fits' }),
+      ],
+      '4 of 5 devices serve it; no evidence yet. 1 device did not install it (variant.none_fits).',
+    ],
+  ])('says what a wave waits for: %#', (devices, sentence) => {
+    const { reason } = apply(runningRollout(), observed(null, devices)).rollout
+    expect(reason.sentence).toBe(`Wave 1 of 2: ${sentence}`)
+  })
+
+  it('says that a wave within its limits waits for its minimum time alone', () => {
+    const [wave] = buildSpec().waves
+    const spec = buildSpec({ waves: [{ ...wave!, minSeconds: 60 }] })
+    const { reason } = apply(runningRollout({ spec }), observed(buildVerdict('promote'))).rollout
+    expect(reason.sentence).toBe(
+      'Wave 1 of 1: 1 of 1 device serves it; It says promote. ' +
+        'It may go on 60 s after the wave began.',
+    )
+  })
+
   it('is rolled back once no reachable device serves it; offline ones follow', () => {
     const rolling = runningRollout({ state: 'rolling_back' })
     const still = apply(rolling, observed(null, [buildTargeted()]))
     expect(still.rollout.state).toBe('rolling_back')
     const { rollout } = apply(rolling, observed(null, [buildTargeted({ online: false })]))
     expect(rollout.state).toBe('rolled_back')
-    expect(rollout.reason.sentence).toContain('1 offline devices will follow')
+    expect(rollout.reason.sentence).toContain('1 offline device will follow')
   })
 })
 

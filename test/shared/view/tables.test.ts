@@ -51,6 +51,7 @@ const verdict: NonNullable<RolloutResource['verdict']> = {
       bad: 19,
       baseline: { n: 44, bad: 1 },
       needed: null,
+      badUntilBreach: null,
       sentence: '19 of 26 requests took over 10 ms.',
     },
     {
@@ -65,6 +66,7 @@ const verdict: NonNullable<RolloutResource['verdict']> = {
       bad: 0,
       baseline: null,
       needed: { unit: 'requests', count: 60 },
+      badUntilBreach: 4,
       sentence: 'No errors in 140 requests.',
     },
   ],
@@ -134,6 +136,10 @@ describe('rollouts', () => {
     [{ state: 'ready' as const }, 'linnet rollout start r-7f3a'],
     [{ verdict: { ...verdict, reasons: verdict.reasons.slice(1) } }, 'about 60 more requests'],
     [{ wave: 1 }, 'If it passes, it is promoted; undecided in 23 h, it pauses for a person.'],
+    [
+      { verdict: { ...verdict, reasons: verdict.reasons.slice(1) } },
+      '4 more failed requests in a row roll it back; undecided in',
+    ],
     [{ state: 'paused' as const }, 'linnet rollout resume r-7f3a'],
     [{ state: 'promoted' as const }, 'It is over.'],
   ])('says what comes next: %#', (more, text) => {
