@@ -54,7 +54,7 @@ export async function qualifyRelease(
   const tried: Tried[] = []
   let last: Problem | undefined
   for (const configuration of configurations(options.profile)) {
-    if (hasPassed(tried, options.choose, configuration.provider)) continue
+    if (isSettled(tried, options.choose, configuration.provider)) continue
     const answer = await answerTo({ ...task.value, ...configuration }, options)
     if (answer.outcome === 'inadmissible') return err(answer.problem)
     const attempt = attemptOf(configuration, answer)
@@ -78,15 +78,16 @@ export async function qualifyRelease(
   return ok({ qualification, settings: { threads: best.measured.threads, layout } })
 }
 
-/** Whether this provider needs no further trial: an alternative layout is for those that fail. */
-function hasPassed(
+/** Another layout is for a provider that is there and wrong. */
+function isSettled(
   tried: readonly Tried[],
   choose: QualifyOptions['choose'],
   provider: ExecutionProvider,
 ): boolean {
-  const passed = tried.filter(({ measured }) => measured !== undefined)
-  if (choose === 'first') return passed.length > 0
-  return passed.some(({ configuration }) => configuration.provider === provider)
+  const hasPassed = ({ measured }: Tried): boolean => measured !== undefined
+  if (choose === 'first' && tried.some(hasPassed)) return true
+  const own = tried.filter(({ configuration }) => configuration.provider === provider)
+  return own.some((one) => hasPassed(one) || one.attempt.outcome === 'unavailable')
 }
 
 function fastest(tried: readonly Tried[]): Tried | undefined {

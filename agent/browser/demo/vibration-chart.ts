@@ -59,7 +59,7 @@ function drawGrid(
   range: number,
   style: CSSStyleDeclaration,
 ): void {
-  const step = range > 2 ? 1 : range > 0.8 ? 0.5 : 0.1
+  const step = range > 2 ? 1 : range > 0.8 ? 0.5 : range > 0.35 ? 0.2 : 0.1
   context.strokeStyle = style.getPropertyValue('--line')
   context.fillStyle = style.getPropertyValue('--soft')
   context.font = `11px ${style.fontFamily}`

@@ -1,5 +1,10 @@
 /** The page of the runtime tests: makes a `WebRuntime` on demand and hands it to the test by name. */
 
+import {
+  createInferenceClient,
+  type InferenceClient,
+  type InferOptions,
+} from '../../../agent/browser/inference-client.ts'
 import type { ReadArtifact } from '../../../agent/browser/web-qualifier.ts'
 import { createWebRuntime, type WebRuntime } from '../../../agent/browser/web-runtime.ts'
 import type { ResolvedRelease, RuntimeEvent, ServePlan, SmallFiles } from '../../../agent/ports.ts'
@@ -10,10 +15,12 @@ export interface BenchSettings {
   readonly gpu: boolean
   readonly threads: number
   readonly hangMs?: number
+  /** Releases that were qualified with so many threads, by digest. */
+  readonly qualified?: Readonly<Record<string, number>>
 }
 
-function mapFiles(): SmallFiles {
-  const files = new Map<string, string>()
+function mapFiles(entries: readonly (readonly [string, string])[]): SmallFiles {
+  const files = new Map(entries)
   return {
     read: async (name) => files.get(name),
     write: async (name, text) => void files.set(name, text),
@@ -30,12 +37,16 @@ const readArtifact: ReadArtifact = async (sha256) => {
 }
 
 let runtime: WebRuntime
+let client: InferenceClient
+let asking = false
+const answered: Record<string, number> = {}
 const events: RuntimeEvent[] = []
 const attempts: unknown[] = []
 
 export const bench = {
   isolated: () => globalThis.crossOriginIsolated,
-  async create({ profile, gpu, threads, hangMs }: BenchSettings): Promise<void> {
+  async create({ profile, gpu, threads, hangMs, qualified = {} }: BenchSettings): Promise<void> {
+    const known = Object.entries(qualified).map(([sha, n]) => [sha, `${n} default`] as const)
     runtime = await createWebRuntime({
       device: 'd1',
       boot: 'b1',
@@ -44,11 +55,44 @@ export const bench = {
       gpuMissing: 'switched off for this test',
       script: new URL('./runtime-worker-main.js', import.meta.url),
       readArtifact,
-      settings: mapFiles(),
+      settings: mapFiles(known),
       onAttempt: (attempt, measured) => attempts.push({ attempt, measured }),
       limits: { flushMs: 50, ...(hangMs === undefined ? {} : { hangMs }) },
     })
     runtime.onEvent((event) => events.push(event))
+    client = createInferenceClient(runtime.fetch)
+  },
+  async hasGpu(): Promise<boolean> {
+    const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } }
+    return ((await gpu?.requestAdapter()) ?? null) !== null
+  },
+  /** By typed arrays: so many rows, each with `x0` as its first element. */
+  async infer(x0: number, rows: number, options: InferOptions) {
+    const data = new Float32Array(2 * rows)
+    for (let i = 0; i < rows; i++) data[2 * i] = x0
+    const tensor = { name: 'x', datatype: 'FP32' as const, shape: [rows, 2], data }
+    const answer = await client.infer('tiny', [tensor], options)
+    if (!answer.ok) return answer
+    const { outputs, ...facts } = answer.value
+    const [scores] = outputs
+    return {
+      ok: true as const,
+      value: { ...facts, shape: scores?.shape, last: scores?.data.at(-1) },
+    }
+  },
+  feedback: (id: string, label: string) => client.feedback('tiny', id, label),
+  /** Asks without a pause until told; @returns how often each version answered, and refusals. */
+  async askOn(): Promise<void> {
+    asking = true
+    while (asking) {
+      const answer = await bench.infer(1, 1, {})
+      const name = answer.ok ? answer.value.version : answer.error.code
+      answered[name] = (answered[name] ?? 0) + 1
+    }
+  },
+  stopAsking() {
+    asking = false
+    return answered
   },
   qualify(release: ResolvedRelease, aborted: boolean) {
     return runtime.qualify(release, aborted ? AbortSignal.abort() : new AbortController().signal)

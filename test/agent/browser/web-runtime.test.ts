@@ -1,90 +1,26 @@
-import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
-import type { ResolvedRelease, Runtime, RuntimeEvent } from '../../../agent/ports.ts'
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { ResolvedRelease, ServedModel, ServePlan } from '../../../agent/ports.ts'
 import type { FirmwareProfile } from '../../../shared/model/profile.ts'
 import { type RuntimeBench, runtimeContract } from '../../contract/runtime.contract.ts'
 import { createBenchReleases } from '../runtime/bench-releases.ts'
-import { PROFILE } from '../runtime/release-builder.ts'
-import {
-  CHROMIUM,
-  launchChromium,
-  type PageServer,
-  ROOT,
-  servePage,
-  withoutChromium,
-} from './chromium.ts'
-import type { BenchSettings, bench } from './runtime-page.ts'
-
-type PageBench = typeof bench
-declare global {
-  var bench: PageBench
-}
+import { PROFILE, softmax, tinyClassifier, writeRelease } from '../runtime/release-builder.ts'
+import { CHROMIUM, withoutChromium } from './chromium.ts'
+import { bridged, type PageBenches, served, startPageBenches } from './page-bench.ts'
+import type { BenchSettings } from './runtime-page.ts'
 
 const WASM: FirmwareProfile = { ...PROFILE, executionProviders: ['wasm'] }
-const SETTINGS: BenchSettings = { profile: WASM, gpu: false, threads: 2 }
+const SETTINGS: BenchSettings = { profile: WASM, gpu: false, threads: 1 }
 
-let browser: Browser
-/** One for all pages, so that the compiled WebAssembly is cached. */
-let context: BrowserContext
-let server: PageServer
-let folder = ''
+let benches: PageBenches
 
-async function openBench(settings: BenchSettings): Promise<Page> {
-  const page = await context.newPage()
-  page.on('pageerror', (error) => console.error('page:', error.message))
-  await page.goto(server.url)
-  await page.waitForFunction(() => 'bench' in globalThis)
-  await page.evaluate((given) => globalThis.bench.create(given), settings)
-  return page
-}
-
-const served = (release: ResolvedRelease) => ({
-  resolved: release,
-  provider: 'wasm' as const,
-  modelPath: release.variant.artifact.sha256,
-})
-
-/** The port, over the bridge between test and page. */
-function bridged(page: Page): Runtime & { pull(): Promise<void> } {
-  const handlers: ((event: RuntimeEvent) => void)[] = []
-  async function pull(): Promise<void> {
-    const events = await page.evaluate(() => JSON.stringify(globalThis.bench.takeEvents()))
-    for (const event of JSON.parse(events) as RuntimeEvent[]) {
-      for (const handler of handlers) handler(event)
-    }
-  }
-  return {
-    pull,
-    onEvent: (handler) => void handlers.push(handler),
-    qualify: (release, { aborted }) =>
-      page.evaluate(([r, a]) => globalThis.bench.qualify(r, a), [release, aborted] as const),
-    serve: (plan) => page.evaluate((given) => globalThis.bench.serve(given), plan),
-    async close() {
-      await page.evaluate(() => globalThis.bench.close())
-      await pull()
-    },
-  }
-}
-
-const infer = (x0: number) =>
-  JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [x0, 0] }] })
-
-function ask(page: Page, path: string, body: string | null, headers: Record<string, string> = {}) {
-  return page.evaluate(([p, b, h]) => globalThis.bench.ask(p, b, h), [path, body, headers] as const)
-}
-
-async function askUntil(page: Page, status: number): Promise<void> {
-  await expect
-    .poll(async () => (await ask(page, '/v2/models/tiny/infer', infer(1))).status, {
-      timeout: 20_000,
-    })
-    .toBe(status)
-}
+const infer = (page: Page, x0 = 1, rows = 1, options = {}) =>
+  page.evaluate(([x, r, o]) => globalThis.bench.infer(x, r, o), [x0, rows, options] as const)
 
 async function createBench(): Promise<RuntimeBench> {
   const releases = createBenchReleases()
-  folder = releases.folder
-  const page = await openBench(SETTINGS)
+  benches.folder = releases.folder
+  const page = await benches.open(SETTINGS)
   const runtime = bridged(page)
   return {
     runtime,
@@ -97,8 +33,9 @@ async function createBench(): Promise<RuntimeBench> {
       return settled
     },
     async traffic() {
-      await askUntil(page, 200)
-      for (let i = 0; i < 20; i++) await ask(page, '/v2/models/tiny/infer', infer(i - 10))
+      // After a kill the next worker takes a moment.
+      await expect.poll(async () => (await infer(page)).ok, { timeout: 20_000 }).toBe(true)
+      for (let i = 0; i < 20; i++) await infer(page, i - 10)
       await page.waitForTimeout(150)
       await runtime.pull()
     },
@@ -114,16 +51,130 @@ async function createBench(): Promise<RuntimeBench> {
   }
 }
 
+const planOf = (
+  generation: number,
+  current: ResolvedRelease,
+  more: Partial<ServedModel> = {},
+): ServePlan => ({
+  generation,
+  windowMs: 60_000,
+  models: [
+    {
+      ...{ model: 'tiny', current: served(current), candidate: null, previous: null },
+      ...{ trafficShare: 0, shadow: 0, rollout: null, ...more },
+    },
+  ],
+})
+
 describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
   beforeAll(async () => {
-    browser = await launchChromium()
-    context = await browser.newContext()
-    server = await servePage(`${ROOT}/test/agent/browser/runtime-page.ts`, () => folder)
+    benches = await startPageBenches()
   })
-  afterAll(async () => {
-    await browser?.close()
-    server?.close()
-  })
+  afterAll(() => benches?.close())
 
   runtimeContract('the runtime in a worker', createBench)
+
+  describe('a page', () => {
+    let page: Page
+    let releases: ReturnType<typeof createBenchReleases>
+
+    const open = async (settings: Partial<BenchSettings> = {}): Promise<Page> => {
+      page = await benches.open({ ...SETTINGS, ...settings })
+      return page
+    }
+    const serve = (plan: ServePlan) => page.evaluate((given) => globalThis.bench.serve(given), plan)
+    beforeAll(() => {
+      releases = createBenchReleases()
+      benches.folder = releases.folder
+    })
+    afterEach(() => page.close())
+    afterAll(() => releases?.dispose())
+
+    it('asks with typed arrays in the shapes of the Open Inference Protocol', async () => {
+      await open()
+      const candidate = served(releases.better)
+      const trafficShare = 500_000
+      await serve(planOf(1, releases.good, { candidate, trafficShare }))
+      const forced = await infer(page, 0.5, 3, { id: 'a', arm: 'canary' })
+      expect(forced).toMatchObject({
+        ok: true,
+        value: { version: '1.1.0', arm: 'canary', provider: 'wasm', shape: [3, 2] },
+      })
+      expect(forced.ok && forced.value.last).toBeCloseTo(softmax(0.5, 0.1)[1], 5)
+      const named = await infer(page, 0.5, 1, { version: '1.0.0' })
+      expect(named).toMatchObject({ ok: true, value: { version: '1.0.0', arm: 'baseline' } })
+      const strange = await infer(page, 0.5, 1, { version: '9.9.9' })
+      expect(strange).toMatchObject({ ok: false, error: { code: 'infer.unknown_version' } })
+      const answers = await page.evaluate(async () => {
+        await globalThis.bench.infer(1, 1, { id: 'b' })
+        const first = await globalThis.bench.feedback('b', 'high')
+        return [first, await globalThis.bench.feedback('b', 'high')]
+      })
+      expect(answers).toEqual([true, false])
+      const metadata = await page.evaluate(() => globalThis.bench.ask('/v2/models/tiny', null))
+      expect(JSON.parse(metadata.text)).toMatchObject({ name: 'tiny', versions: expect.anything() })
+    })
+
+    it('ends a worker that hangs, refuses what it had, and serves again', async () => {
+      const slow = writeRelease(releases.folder, {
+        version: '2.0.0',
+        description: deepClassifier(400),
+      })
+      await open({ hangMs: 1_000 })
+      await serve(planOf(1, slow))
+      const hung = await infer(page, 1, 1_000_000)
+      expect(hung).toMatchObject({ ok: false, error: { code: 'infer.not_ready' } })
+      await expect.poll(async () => (await infer(page)).ok, { timeout: 20_000 }).toBe(true)
+      const events = await page.evaluate(() => globalThis.bench.takeEvents())
+      expect(events.filter(({ kind }) => kind === 'hostRestarted')).toMatchObject([
+        { problem: { code: 'host.hung' } },
+      ])
+    })
+
+    it('moves to a worker with more threads without losing a request', async () => {
+      await open({ threads: 2, qualified: { [releases.better.release.sha256]: 2 } })
+      expect(await page.evaluate(() => globalThis.bench.isolated())).toBe(true)
+      await serve(planOf(1, releases.good))
+      const asking = page.evaluate(() => globalThis.bench.askOn())
+      await page.waitForTimeout(100)
+      expect(await serve(planOf(2, releases.better))).toEqual({ served: true })
+      await page.waitForTimeout(200)
+      const answered = await page.evaluate(() => globalThis.bench.stopAsking())
+      await asking
+      expect(Object.keys(answered).toSorted()).toEqual(['1.0.0', '1.1.0'])
+    })
+
+    it('tells why webgpu is not there, and takes wasm', async () => {
+      const executionProviders = ['webgpu' as const, 'wasm' as const]
+      await open({ profile: { ...PROFILE, executionProviders } })
+      const qualified = await page.evaluate(
+        (release) => globalThis.bench.qualify(release, false),
+        releases.good,
+      )
+      expect(qualified).toMatchObject({ ok: true, value: { chosen: 'wasm' } })
+      expect(qualified.ok && qualified.value.attempts).toMatchObject([
+        { provider: 'webgpu', outcome: 'unavailable' },
+        { provider: 'wasm', outcome: 'chosen', goldenDifferenceMax: expect.closeTo(0, 5) },
+      ])
+      expect(qualified.ok && qualified.value.residentMb).toBeGreaterThan(10)
+    })
+  })
 })
+
+/** `tinyClassifier` after many multiplications with one: slow for a large batch, instant for a row. */
+function deepClassifier(depth: number) {
+  const tiny = tinyClassifier()
+  const one = {
+    ...{ name: 'one', datatype: 'FP32' as const, shape: [2, 2] },
+    data: Float32Array.from([1, 0, 0, 1]),
+  }
+  const chain = Array.from({ length: depth }, (_, i) => ({
+    op: 'MatMul',
+    inputs: [i === 0 ? 'x' : `x${i}`, 'one'],
+    outputs: [`x${i + 1}`],
+  }))
+  const [first, ...rest] = tiny.graph.nodes
+  const nodes = [...chain, { ...first!, inputs: [`x${depth}`, 'w'] }, ...rest]
+  const initializers = [...tiny.graph.initializers, one]
+  return { ...tiny, graph: { ...tiny.graph, nodes, initializers } }
+}
