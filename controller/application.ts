@@ -6,6 +6,7 @@
 import type {
   DecisionResource,
   DeviceResource,
+  EnrolmentTokenResource,
   HealthResource,
   ReleaseResource,
   RolloutResource,
@@ -48,6 +49,12 @@ export interface Application {
     options: { uses: number; expiresInSeconds: number; labels: Record<string, string> },
     actor: Actor,
   ): Promise<Result<{ token: string; expiresAtMs: number }>>
+  /** Without their secrets, newest first. */
+  enrolmentTokens(): Promise<EnrolmentTokenResource[]>
+  revokeEnrolmentToken(id: string, actor: Actor): Promise<Result<undefined>>
+  /** For good: its key and its id never belong to the fleet again. */
+  revokeDevice(device: string, note: string, actor: Actor): Promise<Result<undefined>>
+  approveDevice(device: string, actor: Actor): Promise<Result<undefined>>
   /** Body: the signed enrolment request of shared/signing, as received. */
   enrol(
     body: Uint8Array,

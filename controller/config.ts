@@ -19,6 +19,7 @@ export const USAGE = `linnet controller [options]
   --window-seconds N    length of a telemetry window (60)
   --database-url URL    libsql server instead of a file (DATABASE_URL, DATABASE_TOKEN)
   --broker-url URL      an MQTT broker elsewhere instead of the embedded one (LINNET_BROKER_URL)
+  --enrolment HOW       token, or approve: devices wait for an operator as well (token)
   --allow-unsigned      take unsigned messages of devices: development only
   --log-level LEVEL     debug, info, warn or error (info)
   --json-logs           logs as JSON lines, even on a terminal
@@ -44,6 +45,7 @@ const configSchema = z.strictObject({
     .string()
     .regex(/^(mqtt|ws)s?:\/\//)
     .nullable(),
+  enrolment: z.enum(['token', 'approve']),
   allowUnsigned: z.boolean(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']),
   jsonLogs: z.boolean(),
@@ -68,6 +70,7 @@ export function readConfig(args: readonly string[], env: Environment): Result<Co
     databaseUrl: flags['database-url'] ?? env.DATABASE_URL ?? null,
     databaseToken: env.DATABASE_TOKEN ?? null,
     brokerUrl: flags['broker-url'] ?? env.LINNET_BROKER_URL ?? null,
+    enrolment: flags.enrolment,
     allowUnsigned: flags['allow-unsigned'],
     logLevel: flags['log-level'],
     jsonLogs: flags['json-logs'],
@@ -107,6 +110,7 @@ function readFlags(args: readonly string[]) {
         'window-seconds': { ...text, default: '60' },
         'database-url': text,
         'broker-url': text,
+        enrolment: { ...text, default: 'token' },
         'allow-unsigned': flag,
         'log-level': { ...text, default: 'info' },
         'json-logs': flag,

@@ -16,6 +16,7 @@ import { createAudit, noteCutTrail } from './audit.ts'
 import type { Broker } from './broker/broker.ts'
 import { createChanges } from './changes.ts'
 import { createConsumers } from './consumers.ts'
+import { createContributions } from './contributions.ts'
 import { createApplication } from './create-application.ts'
 import type { Store } from './db/store.ts'
 import { createDeviceAccess, type DeviceAccess } from './device-access.ts'
@@ -24,6 +25,7 @@ import { createEvidence } from './evidence.ts'
 import { createIngest } from './ingest.ts'
 import { createIngestHandlers } from './ingest-handlers.ts'
 import { createLedger, type Ledger } from './ledger.ts'
+import { createMembershipDesk } from './membership.ts'
 import type { Clock, Log } from './ports.ts'
 import { createPresenceTracker } from './presence.ts'
 import { createReconciler, type ReconcilerOptions } from './reconcile.ts'
@@ -58,6 +60,8 @@ export interface ControllerOptions {
   readonly reconcile?: Partial<ReconcilerOptions>
   /** Development only. */
   readonly allowUnsigned?: boolean
+  /** `approve`: a token alone admits nobody, an operator has to as well. */
+  readonly enrolment?: 'token' | 'approve'
   readonly randomSecret?: () => string
 }
 
@@ -137,7 +141,14 @@ async function assemble(options: ControllerOptions) {
       })),
     ),
   )
-  const base = { fleet, ledger, turns, audit, changes, repository, presence, evidence, clock }
+  const contributions = createContributions(ledger)
+  for (const { device, revokedAtMs } of stored.devices) {
+    if (revokedAtMs !== null) contributions.withdraw(device, evidence)
+  }
+  const base = {
+    ...{ fleet, ledger, turns, audit, changes, repository, presence, evidence, clock },
+    contributions,
+  }
   const handlers = createIngestHandlers({
     ...base,
     cells,
@@ -157,10 +168,13 @@ async function assemble(options: ControllerOptions) {
     },
   })
   const randomSecret = options.randomSecret ?? (() => randomBytes(32).toString('base64url'))
-  const enrolment = createEnrolmentDesk({ ...base, verifier, profiles, randomSecret })
+  const needsApproval = options.enrolment === 'approve'
+  const admission = { verifier, profiles, randomSecret, needsApproval }
+  const enrolment = createEnrolmentDesk({ ...base, ...admission })
+  const membership = createMembershipDesk({ ...base, broker })
   const { version, urls, blobs } = options
   const application = createApplication({
-    ...{ ...base, store, broker, blobs, ingest, enrolment, reconciler, signers },
+    ...{ ...base, store, broker, blobs, ingest, enrolment, membership, reconciler, signers },
     ...{ version, urls, startedAtMs },
   })
   const signAuditHead = (nowMs: number) => {

@@ -1,14 +1,15 @@
 /** The application over the controller's parts: what HTTP calls. Decisions are made in the parts. */
 import type { HealthResource } from '../shared/api/resources.ts'
-import { ok, refuse } from '../shared/kernel/result.ts'
+import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { releaseName } from '../shared/model/names.ts'
 import { keyId } from '../shared/signing/keys.ts'
 import type { Application } from './application.ts'
 import type { Broker } from './broker/broker.ts'
-import type { Store, StoredDevice } from './db/store.ts'
-import type { EnrolmentDesk } from './enrolment.ts'
+import type { Store, StoredDevice, StoredToken } from './db/store.ts'
+import { type EnrolmentDesk, tokenId } from './enrolment.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ingest } from './ingest.ts'
+import { type MembershipDesk, requireMember } from './membership.ts'
 import type { PresenceTracker } from './presence.ts'
 import { createPublishing, type PublishingParts } from './publishing.ts'
 import type { Reconciler } from './reconcile.ts'
@@ -29,6 +30,7 @@ export interface ApplicationParts extends PublishingParts {
   readonly broker: Broker
   readonly ingest: Ingest
   readonly enrolment: EnrolmentDesk
+  readonly membership: MembershipDesk
   readonly evidence: Evidence
   readonly presence: PresenceTracker
   readonly reconciler: Reconciler
@@ -110,15 +112,29 @@ function auditTrail({
 
 type DeviceOperations = Pick<
   Application,
-  'createEnrolmentToken' | 'enrol' | 'listDevices' | 'getDevice' | 'assignmentOf'
+  | 'createEnrolmentToken'
+  | 'enrolmentTokens'
+  | 'revokeEnrolmentToken'
+  | 'enrol'
+  | 'revokeDevice'
+  | 'approveDevice'
+  | 'listDevices'
+  | 'getDevice'
+  | 'assignmentOf'
 >
 
 function devices(parts: ApplicationParts): DeviceOperations {
+  const { membership } = parts
+  const committed = async <T>(result: Result<T>): Promise<Result<T>> => {
+    await turns.committed()
+    return result
+  }
   const { ledger, enrolment, turns, clock, changes, store, fleet, reconciler, presence } = parts
   const shown = (row: StoredDevice, notices: Awaited<ReturnType<Store['noticesOf']>>) =>
     deviceResource(ledger, row, {
       fleet,
       desired: reconciler.desired().get(row.device) ?? [],
+      unfit: reconciler.unfit().get(row.device),
       lastSeenMs: presence.lastSeenMs(row.device),
       notices: notices.slice(0, NOTICES_MAX).map(({ notice }) => notice),
     })
@@ -133,6 +149,14 @@ function devices(parts: ApplicationParts): DeviceOperations {
       if (created.ok) await turns.committed()
       return created
     },
+    enrolmentTokens: async () =>
+      enrolment
+        .tokens(clock.nowMs())
+        .map((token) => ({ id: tokenId(token), ...shownToken(token) })),
+    revokeEnrolmentToken: (id, actor) => committed(enrolment.revokeToken(id, actor, clock.nowMs())),
+    revokeDevice: (device, note, actor) =>
+      committed(membership.revoke(device, note, actor, clock.nowMs())),
+    approveDevice: (device, actor) => committed(membership.approve(device, actor, clock.nowMs())),
     async enrol(body) {
       const enrolled = enrolment.enrol(body, clock.nowMs())
       await turns.committed()
@@ -156,10 +180,17 @@ function devices(parts: ApplicationParts): DeviceOperations {
       return ok(shown(row, await store.noticesOf(device, NOTICES_MAX)))
     },
     async assignmentOf(device) {
+      const row = ledger.rows.devices.get(device)
+      if (row === undefined) return unknown(device)
+      const member = requireMember(row)
+      if (!member.ok) return member
       const assignment = ledger.stored.assignments.get(device)
       if (assignment !== undefined) return ok(assignment.envelope)
-      if (!ledger.rows.devices.has(device)) return unknown(device)
       return refuse('assignment.none', 'Nothing is assigned to this device yet.')
     },
   }
+}
+
+function shownToken({ usesLeft, expiresAtMs, labels, createdBy, createdAtMs }: StoredToken) {
+  return { usesLeft, expiresAtMs, labels, createdBy, createdAtMs }
 }

@@ -11,6 +11,7 @@ import { checkSync, type SyncVerifier } from '../shared/signing/keys.ts'
 import { createReplayGuard } from '../shared/signing/replay-guard.ts'
 import type { Audit } from './audit.ts'
 import type { Ledger } from './ledger.ts'
+import { requireMember } from './membership.ts'
 
 /** A device reconnects at most so often within the life of a token. */
 const TOKENS_PER_DEVICE_MAX = 256
@@ -22,7 +23,7 @@ interface DeviceCredentials {
   readonly password: Uint8Array | undefined
 }
 
-/** Errors: `access.unknown_device`, `access.revoked`, `access.client_id`, `token.*`. */
+/** Errors: `access.unknown_device`, `access.revoked`, `access.pending`, `access.client_id`, `token.*`. */
 export type DeviceAccess = (credentials: DeviceCredentials, nowMs: number) => Result<Identity>
 
 export function createDeviceAccess(parts: {
@@ -53,7 +54,8 @@ export function createDeviceAccess(parts: {
   ): Result<Identity> {
     const row = username === undefined ? undefined : ledger.rows.devices.get(username)
     if (row === undefined) return refuse('access.unknown_device', 'No such device is enrolled.')
-    if (row.revokedAtMs !== null) return refuse('access.revoked', 'This device was revoked.')
+    const member = requireMember(row)
+    if (!member.ok) return member
     const { device, publicKey } = row
     if (clientId !== device) {
       return refuse('access.client_id', 'A device connects under its own id.', {

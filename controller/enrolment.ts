@@ -1,5 +1,6 @@
 /**
- * How devices join: tokens with bounded uses and life, and signed requests that spend them.
+ * How devices join: tokens with bounded uses and life, and signed requests that spend them. Whether
+ * an operator has to approve as well is a setting; membership.ts has the rest of a device's life.
  *
  * Invariants: a secret is never stored, only its digest; a device id belongs to one key for ever;
  * the same device with the same key may ask again and spends nothing; a token's use and the device
@@ -31,6 +32,10 @@ export interface EnrolmentDesk {
    * `.revoked`, `.token_unknown`, `.token_expired`, `.token_used`.
    */
   enrol(body: Uint8Array, nowMs: number): Result<{ device: string }>
+  /** Newest first, those that still admit somebody. */
+  tokens(nowMs: number): StoredToken[]
+  /** By the start of its digest. Errors: `enrolment_token.not_found`. */
+  revokeToken(id: string, actor: Actor, nowMs: number): Result<undefined>
 }
 
 export function createEnrolmentDesk(parts: {
@@ -41,8 +46,10 @@ export function createEnrolmentDesk(parts: {
   readonly profiles: ReadonlyMap<string, FirmwareProfile>
   /** A secret that nobody can guess. */
   readonly randomSecret: () => string
+  /** A device that a token admits still waits for an operator. */
+  readonly needsApproval: boolean
 }): EnrolmentDesk {
-  const { fleet, ledger, audit, verifier, profiles, randomSecret } = parts
+  const { fleet, ledger, audit, verifier, profiles } = parts
 
   function admit(enrolment: Enrolment, fingerprint: string, nowMs: number): Result<StoredToken> {
     if (enrolment.fleet !== fleet) {
@@ -68,28 +75,7 @@ export function createEnrolmentDesk(parts: {
   }
 
   return {
-    createToken({ uses, expiresInSeconds, labels }, actor, nowMs) {
-      for (const token of ledger.rows.tokens.values()) {
-        if (token.expiresAtMs <= nowMs) ledger.remove('tokens', token)
-      }
-      if (ledger.rows.tokens.size >= TOKENS_MAX) {
-        return refuse('enrolment.too_many_tokens', 'Too many enrolment tokens are open.', {
-          expected: `at most ${TOKENS_MAX}`,
-        })
-      }
-      const token = `lne_${randomSecret()}`
-      const hash = sha256Hex(token)
-      const expiresAtMs = nowMs + expiresInSeconds * 1_000
-      const row = { hash, usesLeft: uses, expiresAtMs, labels, createdBy: actor.name }
-      ledger.put('tokens', { ...row, createdAtMs: nowMs })
-      const metadata = { uses: String(uses), expiresAtMs: String(expiresAtMs) }
-      const resource = `enrolment-token/${hash.slice(0, 12)}`
-      audit.append(
-        { actor: actor.name, action: 'create', resource, outcome: 'done', metadata },
-        nowMs,
-      )
-      return ok({ token, expiresAtMs })
-    },
+    ...createTokens(parts),
     enrol(body, nowMs) {
       const checked = checkSync(checkEnrolment(body), verifier)
       if (!checked.ok) {
@@ -119,11 +105,69 @@ export function createEnrolmentDesk(parts: {
         facts: { ...facts, labels: { ...facts.labels, ...token.value.labels } },
         enrolledAtMs: nowMs,
         revokedAtMs: null,
+        approvedAtMs: parts.needsApproval ? null : nowMs,
       })
-      audit.append({ ...entry, outcome: 'done', metadata: { key: fingerprint } }, nowMs)
+      const outcome = parts.needsApproval ? 'enrolment.pending' : 'done'
+      audit.append({ ...entry, outcome, metadata: { key: fingerprint } }, nowMs)
       return ok({ device: enrolment.device })
     },
   }
+}
+
+function createTokens({
+  ledger,
+  audit,
+  randomSecret,
+}: {
+  readonly ledger: Ledger
+  readonly audit: Audit
+  readonly randomSecret: () => string
+}): Pick<EnrolmentDesk, 'createToken' | 'tokens' | 'revokeToken'> {
+  return {
+    createToken({ uses, expiresInSeconds, labels }, actor, nowMs) {
+      for (const token of ledger.rows.tokens.values()) {
+        if (token.expiresAtMs <= nowMs) ledger.remove('tokens', token)
+      }
+      if (ledger.rows.tokens.size >= TOKENS_MAX) {
+        return refuse('enrolment.too_many_tokens', 'Too many enrolment tokens are open.', {
+          expected: `at most ${TOKENS_MAX}`,
+        })
+      }
+      const token = `lne_${randomSecret()}`
+      const hash = sha256Hex(token)
+      const expiresAtMs = nowMs + expiresInSeconds * 1_000
+      const row = { hash, usesLeft: uses, expiresAtMs, labels, createdBy: actor.name }
+      ledger.put('tokens', { ...row, createdAtMs: nowMs })
+      const metadata = { uses: String(uses), expiresAtMs: String(expiresAtMs) }
+      const resource = `enrolment-token/${tokenId({ hash })}`
+      audit.append(
+        { actor: actor.name, action: 'create', resource, outcome: 'done', metadata },
+        nowMs,
+      )
+      return ok({ token, expiresAtMs })
+    },
+    tokens: (nowMs) =>
+      [...ledger.rows.tokens.values()]
+        .filter((token) => spendable(token, nowMs).ok)
+        .toSorted((a, b) => b.createdAtMs - a.createdAtMs),
+    revokeToken(id, actor, nowMs) {
+      const token = [...ledger.rows.tokens.values()].find((row) => tokenId(row) === id)
+      if (token === undefined) {
+        return refuse('enrolment_token.not_found', `There is no enrolment token ${id}.`, {
+          next: 'linnet device tokens',
+        })
+      }
+      ledger.remove('tokens', token)
+      const entry = { actor: actor.name, action: 'revoke', resource: `enrolment-token/${id}` }
+      audit.append({ ...entry, outcome: 'done' }, nowMs)
+      return ok()
+    },
+  }
+}
+
+/** How people name a token: it says nothing of the secret. */
+export function tokenId({ hash }: Pick<StoredToken, 'hash'>): string {
+  return hash.slice(0, 12)
 }
 
 /** A token that names the root carries our secret as one part; the rest is the device's business. */

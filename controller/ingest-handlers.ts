@@ -16,6 +16,7 @@ import type { Rollout } from '../shared/rollout/state.ts'
 import { type WindowShape, windowShape } from '../shared/sketch/window.ts'
 import { checkWindowShape } from '../shared/sketch/window-check.ts'
 import type { Changes } from './changes.ts'
+import type { Contributions } from './contributions.ts'
 import type { StoredDevice, StoredRelease } from './db/store.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ledger } from './ledger.ts'
@@ -45,6 +46,7 @@ export interface HandlerParts {
   readonly presence: PresenceTracker
   readonly cells: WindowCells
   readonly evidence: Evidence
+  readonly contributions: Contributions
   readonly changes: Changes
   readonly turns: Turns
   /** Tells consumers of a notice. */
@@ -131,10 +133,12 @@ async function telemetry(
   }
   const merged = await cells.merge(placed)
   if (!merged.ok || rollout === undefined) return merged
-  for (const { key, window } of placed) {
-    const counts = armCounts(window)
-    evidence.add({ rollout, wave, profile, version: key.version, counts, atMs: nowMs })
-  }
+  const counted = placed.map(({ key: { version }, window }) => ({
+    ...{ wave, profile, version },
+    counts: armCounts(window),
+  }))
+  for (const entry of counted) evidence.add({ rollout, ...entry, atMs: nowMs })
+  parts.contributions.add(row.device, rollout.id, counted)
   return merged
 }
 

@@ -15,6 +15,7 @@ import { createTally } from './broker/tally.ts'
 import type { StoredDevice } from './db/store.ts'
 import type { IngestHandlers, Taken } from './ingest-handlers.ts'
 import type { Ledger } from './ledger.ts'
+import { isMember } from './membership.ts'
 import { createMessageQueue, type Queued, type UpKind } from './message-queue.ts'
 import type { Log } from './ports.ts'
 import { createSeenLog } from './seen-log.ts'
@@ -62,7 +63,7 @@ export function createIngest(parts: IngestParts): Ingest {
   async function work(queued: Queued, acks: Acknowledgements, nowMs: number): Promise<void> {
     const row = parts.ledger.rows.devices.get(queued.device)
     if (row === undefined) return tally.add('ingest.unknown_device', { device: queued.device })
-    if (row.revokedAtMs !== null) return tally.add('ingest.revoked', { device: queued.device })
+    if (!isMember(row)) return tally.add('ingest.revoked', { device: queued.device })
     const opened = open(queued, row, parts)
     if (!opened.ok) return refused(opened.error, queued, nowMs)
     if (opened.value.kind === 'presence') {

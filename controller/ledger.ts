@@ -30,6 +30,7 @@ const KEPT = [
   'rollouts',
   'assignments',
   'seen',
+  'contributions',
 ] as const
 type Kept = (typeof KEPT)[number]
 

@@ -65,6 +65,7 @@ async function run(config: Config, log: Logger): Promise<Running> {
     log,
     urls,
     allowUnsigned: config.allowUnsigned,
+    enrolment: config.enrolment,
     reconcile: { windowMs: config.windowSeconds * 1_000 },
     openBroker: async (devices) => {
       if (config.brokerUrl !== null) return connectBroker(config, config.brokerUrl, log)

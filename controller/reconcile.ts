@@ -5,7 +5,7 @@
  */
 
 import { utf8 } from '../shared/kernel/bytes.ts'
-import type { Result } from '../shared/kernel/result.ts'
+import type { Problem, Result } from '../shared/kernel/result.ts'
 import { releaseName } from '../shared/model/names.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
 import { formatTopic } from '../shared/protocol/topics.ts'
@@ -19,6 +19,7 @@ import type { Changes } from './changes.ts'
 import type { StoredRelease } from './db/store.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ledger } from './ledger.ts'
+import { isMember } from './membership.ts'
 import type { PresenceTracker } from './presence.ts'
 import type { Director } from './signing/director.ts'
 import type { Repository } from './signing/repository.ts'
@@ -44,6 +45,8 @@ export interface Reconciler {
   ): Result<RolloutStep>
   /** What every device should run, as of the last pass. */
   desired(): ReadonlyMap<string, readonly DesiredModel[]>
+  /** Why a device is not given what it should run, as of the last pass; few have an entry. */
+  unfit(): ReadonlyMap<string, readonly Problem[]>
   world(): World
   /** Every assignment as the database has it, for a broker that may have lost them. */
   publishAll(): void
@@ -68,6 +71,7 @@ export interface ReconcilerParts {
 export function createReconciler(parts: ReconcilerParts): Reconciler {
   const { ledger, evidence, audit, changes, turns, fleet } = parts
   let desired: ReadonlyMap<string, readonly DesiredModel[]> = new Map()
+  let unfit: ReadonlyMap<string, readonly Problem[]> = new Map()
 
   function record(rollout: Rollout, decisions: readonly Decision[]): void {
     ledger.put('rollouts', rollout)
@@ -105,10 +109,21 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
     turns.send({ topic, payload: envelope, qos: 1, retain: true })
   }
 
+  function noteUnfit(found: ReadonlyMap<string, readonly Problem[]>): void {
+    const codes = (problems: readonly Problem[] = []) => problems.map(({ code }) => code).join()
+    for (const device of new Set([...unfit.keys(), ...found.keys()])) {
+      if (codes(unfit.get(device)) !== codes(found.get(device))) {
+        turns.afterCommit(() => changes.note('device', device))
+      }
+    }
+    unfit = found
+  }
+
   return {
     run(nowMs) {
       const result = reconcile(gather(parts), nowMs)
       desired = result.desired
+      noteUnfit(result.problems)
       for (const rollout of result.rollouts) {
         const decisions = result.decisions.filter(
           ({ record: { rollout: id } }) => id === rollout.id,
@@ -126,9 +141,13 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
       return stepped
     },
     desired: () => desired,
+    unfit: () => unfit,
     world: () => gather(parts),
     publishAll() {
-      for (const row of ledger.rows.assignments.values()) publish(row)
+      for (const row of ledger.rows.assignments.values()) {
+        const device = ledger.rows.devices.get(row.device)
+        if (device !== undefined && isMember(device)) publish(row)
+      }
     },
   }
 }
@@ -137,18 +156,16 @@ function gather({ fleet, ledger, evidence, presence, profiles, ...parts }: Recon
   const rollouts = [...ledger.rows.rollouts.values()]
   const running = rollouts.filter((rollout) => !isFinal(rollout))
   const releases = [...ledger.rows.releases.values()].filter(({ stage }) => stage !== 'archived')
-  const devices = [...ledger.rows.devices.values()]
-    .filter(({ revokedAtMs }) => revokedAtMs === null)
-    .map(
-      ({ device, deviceKey, facts }): WorldDevice => ({
-        device,
-        deviceKey,
-        facts,
-        online: presence.isOnline(device),
-        report: ledger.rows.deviceStates.get(device)?.report ?? null,
-        issued: ledger.rows.assignments.get(device) ?? null,
-      }),
-    )
+  const devices = [...ledger.rows.devices.values()].filter(isMember).map(
+    ({ device, deviceKey, facts }): WorldDevice => ({
+      device,
+      deviceKey,
+      facts,
+      online: presence.isOnline(device),
+      report: ledger.rows.deviceStates.get(device)?.report ?? null,
+      issued: ledger.rows.assignments.get(device) ?? null,
+    }),
+  )
   return {
     fleet,
     devices,

@@ -7,7 +7,8 @@ import type {
 } from '../shared/api/resources.ts'
 import { addArms } from '../shared/judge/arm-counts.ts'
 import type { ProfileCounts } from '../shared/judge/judge.ts'
-import type { DeviceNotice } from '../shared/model/device.ts'
+import type { Problem } from '../shared/kernel/result.ts'
+import { boundProblem, type DeviceNotice } from '../shared/model/device.ts'
 import type { Role } from '../shared/model/role.ts'
 import { allowedCommands } from '../shared/rollout/commands.ts'
 import { type DesiredModel, isOpen, waveCohort } from '../shared/rollout/desired.ts'
@@ -26,6 +27,7 @@ export function deviceResource(
   more: {
     readonly fleet: string
     readonly desired: readonly DesiredModel[]
+    readonly unfit: readonly Problem[] | undefined
     readonly notices: readonly DeviceNotice[]
     readonly lastSeenMs: number | null
   },
@@ -52,6 +54,10 @@ export function deviceResource(
     report,
     qualifications: [...qualifications],
     notices: [...more.notices],
+    ...(more.unfit !== undefined && { unfit: more.unfit.map(boundProblem) }),
+    ...(row.revokedAtMs !== null && { membership: 'revoked' as const }),
+    ...(row.revokedAtMs === null &&
+      row.approvedAtMs === null && { membership: 'pending' as const }),
     converged: assignment === undefined ? more.desired.length === 0 : follows,
   }
 }

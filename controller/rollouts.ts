@@ -107,7 +107,9 @@ function create(parts: RolloutDeskParts, spec: RolloutSpec, actor: Actor): Resul
     .filter(({ facts }) => isTargeted(spec.targets, facts))
     .map(({ device, facts }) => ({
       device,
-      version: settledVersion(model, facts, world.rollouts),
+      version: settledVersion(model, facts, world.rollouts, (name, candidate) =>
+        world.releases.has(releaseName({ model: name, version: candidate })),
+      ),
     }))
   const manifests = [...world.releases.values()].filter((manifest) => manifest.model === model)
   const created = createRollout(spec, {

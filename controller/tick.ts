@@ -5,6 +5,7 @@
 import { toProblem } from '../shared/kernel/result.ts'
 import { isFinal } from '../shared/rollout/state.ts'
 import type { Consumers } from './consumers.ts'
+import type { Contributions } from './contributions.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ingest } from './ingest.ts'
 import type { Ledger } from './ledger.ts'
@@ -40,6 +41,7 @@ export interface TickParts {
   readonly repository: Repository
   readonly cells: WindowCells
   readonly consumers: Consumers
+  readonly contributions: Contributions
   readonly signAuditHead: (nowMs: number) => void
 }
 
@@ -103,6 +105,7 @@ function createChores(parts: TickParts): (nowMs: number) => void {
     const finished = current - 1
     minute = current
     repository.refresh(nowMs)
+    parts.contributions.forgetFinished()
     parts.signAuditHead(nowMs)
     for (const message of consumers.aggregates(finished, cells.ofMinute(finished))) {
       turns.send(message)

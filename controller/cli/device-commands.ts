@@ -1,9 +1,11 @@
 /** `linnet device`: the devices of the fleet, and tokens that admit new ones. */
 import { Command } from 'commander'
-import type { DeviceResource } from '../../shared/api/resources.ts'
+import type { DeviceResource, EnrolmentTokenResource } from '../../shared/api/resources.ts'
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { deviceDetail, deviceTable, slotTable } from '../../shared/view/device-view.ts'
 import { type Table, textFacts, textTable } from '../../shared/view/text-table.ts'
+import { ago } from '../../shared/view/words.ts'
+import { confirm } from './confirm.ts'
 import { type CommonOptions, type Context, openContext, withCommonOptions } from './context.ts'
 import { createEnrolmentToken } from './enrolment-token.ts'
 import { watch } from './watch.ts'
@@ -65,7 +67,67 @@ Examples:
       const made = await createEnrolmentToken(context, body)
       context.show(made, () => made.token)
     })
+  addMembership(device)
   return device
+}
+
+function addMembership(device: Command): void {
+  withCommonOptions(device.command('tokens'))
+    .description('tokens that still admit devices, without their secrets')
+    .action(async (options: CommonOptions) => {
+      const context = openContext(options)
+      const data = unwrap(await context.client.call('enrolmentTokenList', {}))
+      context.show(data, ({ tokens }) => fitted(context, tokenTable(tokens), 'No open tokens.'))
+    })
+  withCommonOptions(device.command('revoke-token <id>'))
+    .description('the token admits nobody from now on')
+    .action(async (id: string, options: CommonOptions) => {
+      const context = openContext(options)
+      const done = unwrap(await context.client.call('enrolmentTokenRevoke', { params: { id } }))
+      context.show(done, () => `Revoked ${id}.`)
+    })
+  withCommonOptions(device.command('approve <device>'))
+    .description('admits a device that waits for approval; compare its key first')
+    .addHelpText('after', '\nExamples:\n  linnet device approve press-1\n')
+    .action(async (name: string, options: CommonOptions) => {
+      const context = openContext(options)
+      const call = { params: { device: name }, body: {} }
+      const done = unwrap(await context.client.call('deviceApprove', call))
+      context.show(done, () => `${name} is a member of the fleet.`)
+    })
+  withCommonOptions(device.command('revoke <device>'))
+    .description('puts a device out of the fleet for good')
+    .option('--note <text>', 'why, kept in the audit trail', '')
+    .option('--yes', 'ask nothing')
+    .addHelpText(
+      'after',
+      `
+Its connection is closed, its key is refused everywhere, and what it counted no longer decides any
+rollout that is under way. What it serves locally goes on.
+
+Examples:
+  linnet device revoke press-1 --note "stolen on Friday" --yes
+`,
+    )
+    .action(async (name: string, options: CommonOptions & { note: string; yes?: boolean }) => {
+      const context = openContext(options)
+      await confirm(context, `${name} leaves the fleet for good.`, options.yes ?? false)
+      const call = { params: { device: name }, body: { note: options.note } }
+      const done = unwrap(await context.client.call('deviceRevoke', call))
+      context.show(done, () => `Revoked ${name}.`)
+    })
+}
+
+function tokenTable(tokens: readonly EnrolmentTokenResource[]): Table {
+  const nowMs = Date.now()
+  const rows = tokens.map(({ id, usesLeft, expiresAtMs, labels, createdBy, createdAtMs }) => [
+    ...[id, String(usesLeft), new Date(expiresAtMs).toISOString()],
+    Object.entries(labels)
+      .map((pair) => pair.join('='))
+      .join(' '),
+    `${createdBy}, ${ago(createdAtMs, nowMs)}`,
+  ])
+  return { columns: ['TOKEN', 'USES LEFT', 'EXPIRES', 'LABELS', 'CREATED'], rows }
 }
 
 interface TokenOptions extends CommonOptions {

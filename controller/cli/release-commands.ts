@@ -9,6 +9,7 @@ import { fitted, whole } from './device-commands.ts'
 import { parseReleaseName, publisherFolder } from './publisher-folder.ts'
 import { createRelease } from './release-create.ts'
 import { publishRelease } from './release-publish.ts'
+import { revokeRelease } from './release-revoke.ts'
 import { signRelease } from './release-sign.ts'
 import type { ReleaseFlags } from './release-spec.ts'
 
@@ -94,12 +95,25 @@ Examples:
         offline,
       })
     })
-  withCommonOptions(release.command('publish <release>'))
-    .description('uploads a signed release; run again to resume')
+  withCommonOptions(release.command('publish [release]'))
+    .description('uploads a signed release, or all that is signed; run again to resume')
     .addHelpText('after', '\nExamples:\n  linnet release publish motor-vibration@1.1.0\n')
-    .action((name: string, options: CommonOptions) => {
+    .action((name: string | undefined, options: CommonOptions) => {
       const context = openContext(options)
-      return publishRelease(context, publisherFolder(context.home), parseReleaseName(name))
+      const wanted = name === undefined ? undefined : parseReleaseName(name)
+      return publishRelease(context, publisherFolder(context.home), wanted)
+    })
+  withCommonOptions(release.command('revoke <release>'))
+    .description('no device may be given it again; rollouts of it roll back')
+    .option('--keys <folder>', 'where the keys are (default: keys under --home)')
+    .option('--offline', 'only sign; publish later')
+    .option('--yes', 'ask nothing')
+    .addHelpText('after', '\nExamples:\n  linnet release revoke motor-vibration@1.1.0 --yes\n')
+    .action((name: string, options: KeysOption & { offline?: boolean; yes?: boolean }) => {
+      const context = openContext(options)
+      const { offline = false, yes = false } = options
+      const folder = folderOf(context, options)
+      return revokeRelease(context, folder, parseReleaseName(name), { offline, yes })
     })
 }
 

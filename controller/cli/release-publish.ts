@@ -16,29 +16,40 @@ import { type PublisherFolder, readSignedTargets, type SignedTargets } from './p
 
 const UPLOAD_TIMEOUT_MS = 3_600_000
 
-/** Errors (thrown): `release.not_signed`, `release.missing_file`, and the controller's. */
+/** Without a name, whatever the targets signed here say. Errors (thrown): `release.not_signed`, `release.missing_file`, and the controller's. */
 export async function publishRelease(
   context: Context,
   folder: PublisherFolder,
-  { model, version }: { model: string; version: string },
+  name: { model: string; version: string } | undefined,
 ): Promise<void> {
-  const release = `${model}@${version}`
+  const release = name === undefined ? 'all that is signed' : `${name.model}@${name.version}`
   const signed = await readSignedTargets(folder.targets)
-  if (!signed?.targets.targets.has(`${model}/${version}/${MANIFEST_FILE}`)) {
+  const path = name && `${name.model}/${name.version}/${MANIFEST_FILE}`
+  if (signed === undefined || (path !== undefined && !signed.targets.targets.has(path))) {
     throw new ProblemError({
       code: 'release.not_signed',
-      message: `${release} is not signed yet.`,
-      next: `linnet release sign ${release}`,
+      message: name === undefined ? 'Nothing is signed here.' : `${release} is not signed yet.`,
+      next: `linnet release sign ${name === undefined ? 'RELEASE' : release}`,
     })
   }
-  const uploaded = await uploadMissing(context, folder, signed)
-  const { releases } = unwrap(await context.client.call('targetsPut', {}, signed.bytes))
+  const { uploaded, releases } = await publishTargets(context, folder, signed)
   const data = { release, targetsVersion: signed.targets.version, uploaded, releases }
   context.show(data, () =>
     releases.length === 0
       ? `${release} was published already.`
       : `Published ${releases.join(', ')}; ${uploaded} files uploaded.`,
   )
+}
+
+/** Missing files first, then the metadata that name them. Errors (thrown): as `publishRelease`. */
+export async function publishTargets(
+  context: Context,
+  folder: PublisherFolder,
+  signed: SignedTargets,
+): Promise<{ uploaded: number; releases: string[] }> {
+  const uploaded = await uploadMissing(context, folder, signed)
+  const { releases } = unwrap(await context.client.call('targetsPut', {}, signed.bytes))
+  return { uploaded, releases }
 }
 
 /** All files that the metadata name must be there before them. @returns how many were sent. */

@@ -28,7 +28,8 @@ import {
 } from './publisher-folder.ts'
 import { verifyRepository } from './trusted-root.ts'
 
-const TARGETS_LIFETIME_MS = 14 * 86_400_000
+/** Whoever holds the online keys can hide a revocation for at most so long. */
+export const TARGETS_LIFETIME_MS = 14 * 86_400_000
 
 export interface SignOptions {
   /** Releases of the model with a lower counter are superseded. */
@@ -123,7 +124,7 @@ async function entriesOf(
 }
 
 /** @returns undefined where nothing was ever signed. */
-async function newestTargets(
+export async function newestTargets(
   context: Context,
   folder: PublisherFolder,
   offline: boolean,

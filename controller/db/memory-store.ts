@@ -81,6 +81,7 @@ function loadTables(tables: Tables): StoredState {
     rollouts: all('rollouts'),
     assignments: all('assignments'),
     seen: all('seen'),
+    contributions: all('contributions'),
     lastIds: {
       decision: newest(tables.decisions, 1, () => true)[0]?.id ?? 0,
       notice: newest(tables.notices, 1, () => true)[0]?.id ?? 0,

@@ -43,6 +43,23 @@ export interface StoredDevice {
   readonly facts: DeviceFacts
   readonly enrolledAtMs: number
   readonly revokedAtMs: number | null
+  /** null while it waits for an operator's approval. */
+  readonly approvedAtMs: number | null
+}
+
+/** What one device counted for one rollout, so that it can be withdrawn. */
+interface StoredContribution {
+  readonly rollout: string
+  readonly device: string
+  readonly counts: readonly DeviceCounts[]
+}
+
+/** Sums over a device's windows of one wave and release. */
+export interface DeviceCounts {
+  readonly wave: number
+  readonly profile: string
+  readonly version: string
+  readonly counts: ArmCounts
 }
 
 /** What a device said of itself last. */
@@ -174,6 +191,7 @@ export interface Rows {
   readonly assignments: StoredAssignment
   readonly windows: StoredWindow
   readonly seen: StoredSeen
+  readonly contributions: StoredContribution
   readonly decisions: StoredDecision
   readonly notices: StoredNotice
   readonly audit: StoredAudit
@@ -181,7 +199,7 @@ export interface Rows {
 export type TableName = keyof Rows
 
 /** Tables whose rows may be taken away. */
-export type ForgettableTable = 'seen' | 'tokens' | 'metadata'
+export type ForgettableTable = 'seen' | 'tokens' | 'metadata' | 'contributions'
 
 export type StoreChange =
   | { [T in TableName]: { readonly put: T; readonly row: Rows[T] } }[TableName]
@@ -232,6 +250,7 @@ export const KEY_OF: { readonly [T in TableName]: (row: Rows[T]) => string } = {
   assignments: (row) => row.device,
   windows: windowKeyText,
   seen: (row) => `${row.device}/${row.boot}`,
+  contributions: (row) => `${row.rollout}/${row.device}`,
   decisions: (row) => String(row.id),
   notices: (row) => String(row.id),
   audit: (row) => String(row.id),

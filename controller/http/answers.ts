@@ -11,6 +11,8 @@ const STATUS: Readonly<Record<string, number>> = {
   'auth.unknown': 401,
   'auth.login_code': 401,
   'auth.role': 403,
+  'access.revoked': 403,
+  'access.pending': 403,
   'http.host': 421,
   'http.origin': 403,
   'http.method': 405,

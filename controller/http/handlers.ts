@@ -115,6 +115,13 @@ function deviceHandlers({ application }: HandlerParts) {
   return {
     enrol: async ({ stream }) => application.enrol(await readWhole(stream)),
     enrolmentTokenCreate: ({ body, actor }) => application.createEnrolmentToken(body, actor),
+    enrolmentTokenList: async () => ok({ tokens: await application.enrolmentTokens() }),
+    enrolmentTokenRevoke: async ({ params, actor }) =>
+      done(await application.revokeEnrolmentToken(params.id, actor)),
+    deviceRevoke: async ({ params, body, actor }) =>
+      done(await application.revokeDevice(params.device, body.note, actor)),
+    deviceApprove: async ({ params, actor }) =>
+      done(await application.approveDevice(params.device, actor)),
     deviceList: async () => ok({ devices: await application.listDevices() }),
     deviceShow: ({ params }) => application.getDevice(params.device),
     deviceAssignment: async ({ params }) => {

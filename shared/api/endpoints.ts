@@ -98,6 +98,23 @@ export const ENDPOINTS = {
     OPERATORS,
     201,
   ),
+  enrolmentTokenList: read(`${API}/enrolment-tokens`, 'Tokens that admit devices.', OPERATORS),
+  enrolmentTokenRevoke: {
+    ...read(`${API}/enrolment-tokens/{id}`, 'The token admits nobody from now on.', OPERATORS),
+    method: 'DELETE',
+  },
+  deviceRevoke: post(
+    `${API}/devices/{device}/revoke`,
+    'Puts a device out of the fleet for good.',
+    OPERATORS,
+    200,
+  ),
+  deviceApprove: post(
+    `${API}/devices/{device}/approve`,
+    'Admits a device that waits for approval.',
+    OPERATORS,
+    200,
+  ),
   deviceList: read(`${API}/devices`, 'All devices.'),
   deviceShow: read(`${API}/devices/{device}`, 'One device, desired beside reported.'),
   /** Signed by the director for exactly this device; names and digests, no secrets. */

@@ -50,8 +50,12 @@ export const deviceResourceSchema = z.strictObject({
   qualifications: z.array(qualificationSchema),
   /** Newest first, at most 50. */
   notices: z.array(deviceNoticeSchema).max(50),
+  /** Why it cannot be given what it should run, for each release; absent when it can. */
+  unfit: z.array(problemSchema).max(64).optional(),
   /** Desired and reported agree. */
   converged: z.boolean(),
+  /** Absent for members: `pending` waits for an operator's approval. */
+  membership: z.enum(['pending', 'revoked']).optional(),
 })
 export type DeviceResource = z.infer<typeof deviceResourceSchema>
 
@@ -193,6 +197,17 @@ export const tokenResourceSchema = z.strictObject({
   expiresAtMs: timeMsSchema.nullable(),
 })
 export type TokenResource = z.infer<typeof tokenResourceSchema>
+
+/** A token that admits devices, without its secret. */
+export const enrolmentTokenResourceSchema = z.strictObject({
+  id: z.string().max(64),
+  usesLeft: countSchema,
+  expiresAtMs: timeMsSchema,
+  labels: z.record(z.string(), z.string()),
+  createdBy: z.string(),
+  createdAtMs: timeMsSchema,
+})
+export type EnrolmentTokenResource = z.infer<typeof enrolmentTokenResourceSchema>
 
 /** One server-sent event: what changed, to be asked for again. Its id is the event id. */
 const changeResourceSchema = z.strictObject({

@@ -13,6 +13,7 @@ import type { EndpointId } from './endpoints.ts'
 import {
   decisionResourceSchema,
   deviceResourceSchema,
+  enrolmentTokenResourceSchema,
   healthResourceSchema,
   releaseResourceSchema,
   rolloutCommandSchema,
@@ -105,6 +106,20 @@ export const ROUTES = {
       labels: labelsSchema.default({}),
     }),
     response: z.strictObject({ token: z.string(), expiresAtMs: timeMsSchema }),
+  }),
+  enrolmentTokenList: shape({
+    response: z.strictObject({ tokens: z.array(enrolmentTokenResourceSchema) }),
+  }),
+  enrolmentTokenRevoke: shape({ params: z.strictObject({ id: idSchema }), response: done }),
+  deviceRevoke: shape({
+    params: z.strictObject({ device: idSchema }),
+    body: z.strictObject({ note: noteSchema }),
+    response: done,
+  }),
+  deviceApprove: shape({
+    params: z.strictObject({ device: idSchema }),
+    body: z.strictObject({}),
+    response: done,
   }),
   deviceList: shape({ response: z.strictObject({ devices: z.array(deviceResourceSchema) }) }),
   deviceShow: shape({

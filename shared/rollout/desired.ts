@@ -56,6 +56,9 @@ export function cohortOf(
   return new Set([first])
 }
 
+/** False for what the publishers revoked: no device is to have it, whatever rollouts say. */
+export type IsPublished = (model: string, version: string) => boolean
+
 /** What a rollout that is over, or has not reached a device, says the device runs. */
 interface Settlement {
   readonly targets: Targets
@@ -66,7 +69,11 @@ interface Settlement {
  * In order of precedence: the candidates of promoted rollouts, newest first; then the baselines that
  * started rollouts named, newest first, for devices that no promoted rollout targets.
  */
-function settlements(model: string, rollouts: readonly Rollout[]): Settlement[] {
+function settlements(
+  model: string,
+  rollouts: readonly Rollout[],
+  isPublished: IsPublished,
+): Settlement[] {
   const ofModel = rollouts.filter((rollout) => rollout.spec.model === model)
   const promoted = ofModel
     .filter((rollout) => rollout.state === 'promoted')
@@ -78,7 +85,7 @@ function settlements(model: string, rollouts: readonly Rollout[]): Settlement[] 
     .flatMap(({ spec }) =>
       spec.baseline === null ? [] : [{ targets: spec.targets, version: spec.baseline }],
     )
-  return [...promoted, ...baselines]
+  return [...promoted, ...baselines].filter(({ version }) => isPublished(model, version))
 }
 
 function settledBy(rows: readonly Settlement[], facts: DeviceFacts): string | null {
@@ -90,8 +97,9 @@ export function settledVersion(
   model: string,
   facts: DeviceFacts,
   rollouts: readonly Rollout[],
+  isPublished: IsPublished = () => true,
 ): string | null {
-  return settledBy(settlements(model, rollouts), facts)
+  return settledBy(settlements(model, rollouts, isPublished), facts)
 }
 
 const PPM_PER_PERCENT = 10_000
@@ -104,11 +112,12 @@ const PPM_PER_PERCENT = 10_000
 export function desiredState(
   devices: readonly DesiredDevice[],
   rollouts: readonly Rollout[],
+  isPublished: IsPublished = () => true,
 ): Map<string, DesiredModel[]> {
   const models = [...new Set(rollouts.map((rollout) => rollout.spec.model))].toSorted()
   const plans = models.map((model) => ({
     model,
-    settled: settlements(model, rollouts),
+    settled: settlements(model, rollouts, isPublished),
     open: rollouts
       .filter((rollout) => rollout.spec.model === model && isOpen(rollout))
       .map((rollout) => ({ rollout, cohort: waveCohort(rollout, devices) })),
@@ -117,7 +126,9 @@ export function desiredState(
     plans.flatMap(({ model, settled, open }) => {
       const version = settledBy(settled, facts)
       const under = open.find(({ cohort }) => cohort.has(device))
-      const desired = under ? underRollout(under.rollout, version) : outsideRollout(model, version)
+      const desired = under
+        ? underRollout(under.rollout, version, isPublished)
+        : outsideRollout(model, version)
       return desired === null ? [] : [desired]
     })
   return new Map(devices.map((device) => [device.device, wanted(device)]))
@@ -143,11 +154,16 @@ function outsideRollout(model: string, settled: string | null): DesiredModel | n
   return { model, current: settled, candidate: null, trafficShare: 0, shadow: 0, rollout: null }
 }
 
-function underRollout(rollout: Rollout, settled: string | null): DesiredModel {
+function underRollout(
+  rollout: Rollout,
+  settled: string | null,
+  isPublished: IsPublished,
+): DesiredModel {
   const { model, candidate, baseline, waves } = rollout.spec
   const wave = waves[rollout.wave]!
   const ref = { id: rollout.id, wave: rollout.wave }
-  const current = settled ?? baseline
+  const known = baseline !== null && isPublished(model, baseline) ? baseline : null
+  const current = settled ?? known
   // A device that has nothing to compare with serves the candidate alone, as do full waves.
   if (current === null || current === candidate || wave.trafficPercent === 100) {
     return { model, current: candidate, candidate: null, trafficShare: 0, shadow: 0, rollout: ref }

@@ -11,10 +11,11 @@ import type { ProfileCounts } from '../judge/judge.ts'
 import type { Problem } from '../kernel/result.ts'
 import { unwrap } from '../kernel/result.ts'
 import { sha256Hex } from '../kernel/sha256.ts'
+import { releaseName } from '../model/names.ts'
 import { issueFor, wantedOf } from './assign.ts'
-import { type DesiredModel, desiredState } from './desired.ts'
+import { type DesiredModel, desiredState, type IsPublished } from './desired.ts'
 import { observe } from './observe.ts'
-import type { DecisionRecord, Rollout } from './state.ts'
+import { type DecisionRecord, isFinal, type Rollout } from './state.ts'
 import { isHeldByAttacks, step } from './step.ts'
 import type { Issue, World } from './world.ts'
 
@@ -41,12 +42,14 @@ export interface Reconciled {
 const INPUTS_BYTES_MAX = 8_192
 
 export function reconcile(world: World, nowMs: number): Reconciled {
-  const before = desiredState(world.devices, world.rollouts)
+  const isPublished: IsPublished = (model, version) =>
+    world.releases.has(releaseName({ model, version }))
+  const before = desiredState(world.devices, world.rollouts, isPublished)
   const stepped = world.rollouts.map((rollout) => stepRollout(rollout, world, before, nowMs))
   const rollouts = stepped.map(({ rollout }) => rollout)
   const changed = rollouts.filter((rollout, i) => !isSame(rollout, world.rollouts[i]!))
   const moved = changed.some((rollout) => changesDesired(rollout, world.rollouts))
-  const desired = moved ? desiredState(world.devices, rollouts) : before
+  const desired = moved ? desiredState(world.devices, rollouts, isPublished) : before
   return {
     rollouts: changed,
     decisions: stepped.flatMap(({ decisions }) => decisions),
@@ -71,6 +74,10 @@ function stepRollout(
   desired: ReadonlyMap<string, readonly DesiredModel[]>,
   nowMs: number,
 ): { rollout: Rollout; decisions: Decision[] } {
+  if (isRevoked(rollout, world)) {
+    const revoked = unwrap(step(rollout, { kind: 'revoked' }, nowMs))
+    return { rollout: revoked.rollout, decisions: decisionsOf(revoked.records, []) }
+  }
   const isMoving = rollout.state === 'running' || rollout.state === 'rolling_back'
   if (!isMoving && !isHeldByAttacks(rollout)) {
     return { rollout, decisions: [] }
@@ -78,6 +85,23 @@ function stepRollout(
   const { event, inputs } = observe(rollout, world, desired, nowMs)
   const result = unwrap(step(rollout, event, nowMs))
   return { rollout: result.rollout, decisions: decisionsOf(result.records, inputs) }
+}
+
+/** Its candidate is no longer published, and it would still bring it to devices or keep it there. */
+function isRevoked(rollout: Rollout, { releases, rollouts }: World): boolean {
+  const { model, candidate: version } = rollout.spec
+  if (releases.has(releaseName({ model, version })) || rollout.state === 'rolling_back')
+    return false
+  if (!isFinal(rollout)) return true
+  if (rollout.state !== 'promoted') return false
+  // A promotion that a later one or a rollout under way replaced says nothing of any device.
+  const endedAtMs = rollout.endedAtMs ?? 0
+  return !rollouts.some(
+    (other) =>
+      other.id !== rollout.id &&
+      other.spec.model === model &&
+      (!isFinal(other) || (other.state === 'promoted' && (other.endedAtMs ?? 0) > endedAtMs)),
+  )
 }
 
 /** As many profiles as fit, by name; their digest still covers all. */

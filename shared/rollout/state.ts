@@ -73,6 +73,8 @@ export type RolloutCommand =
   | 'rollback'
 
 export type RolloutEvent =
+  /** The publishers took the candidate out of the signed targets. */
+  | { readonly kind: 'revoked' }
   | {
       readonly kind: 'command'
       readonly command: RolloutCommand

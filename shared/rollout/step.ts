@@ -35,6 +35,7 @@ type Observed = Extract<RolloutEvent, { kind: 'observed' }>
 
 /** Errors: `rollout.not_allowed` when the command does not fit the state. */
 export function step(rollout: Rollout, event: RolloutEvent, nowMs: number): Result<RolloutStep> {
+  if (event.kind === 'revoked') return ok(onRevoked(rollout, nowMs))
   return event.kind === 'command'
     ? onCommand(rollout, event, nowMs)
     : ok(onObserved(rollout, event, nowMs))
@@ -96,6 +97,20 @@ function onCommand(rollout: Rollout, event: Command, nowMs: number): Result<Roll
     default:
       return unreachable(event.command)
   }
+}
+
+/** What nobody may run any more is taken back where it runs, and never begun where it does not. */
+function onRevoked(rollout: Rollout, nowMs: number): RolloutStep {
+  const { state, spec } = rollout
+  const sentence = `${spec.model}@${spec.candidate} was revoked by its publishers.`
+  const reason = { code: 'release_revoked', sentence }
+  const by = (change: Partial<Rollout>, action: string) =>
+    decide(rollout, { ...change, reason }, 'controller', action, nowMs)
+  if (state === 'running' || state === 'paused' || state === 'promoted') {
+    return by({ state: 'rolling_back', endedAtMs: null }, 'rollback')
+  }
+  if (isFinal(rollout) || state === 'rolling_back') return { rollout, records: [] }
+  return by({ state: 'aborted', endedAtMs: nowMs }, 'abort')
 }
 
 /** The state already is what the command asks for, or this person has approved before. */
@@ -185,7 +200,7 @@ function tooManyInstallFailures(
   rollout: Rollout,
   devices: readonly TargetedDevice[],
 ): Reason | undefined {
-  const failed = devices.filter((device) => device.candidate === 'failed')
+  const failed = devices.filter((device) => device.candidate === 'failed' && !isGuardTrip(device))
   const reached = devices.filter((device) => device.online || device.candidate !== 'absent')
   const failedMax = rollout.spec.installFailureShareMax * reached.length
   if (failed.length === 0 || failed.length <= failedMax) return undefined

@@ -41,12 +41,15 @@ export function attentionOf(
   },
   nowMs: number,
 ): AttentionItem[] {
+  const members = fleet.devices.filter(({ membership }) => membership === undefined)
   return [
     ...ofRoot(fleet.health),
     ...fleet.rollouts.flatMap((rollout) => ofRollout(rollout, nowMs)),
-    ...ofDegraded(fleet.devices),
-    ...ofLost(fleet.devices),
-    ...ofNotices(fleet.devices, nowMs),
+    ...ofPending(fleet.devices),
+    ...ofDegraded(members),
+    ...ofUnfit(members),
+    ...ofLost(members),
+    ...ofNotices(members, nowMs),
   ].toSorted((a, b) => RANK[a.status.tone] - RANK[b.status.tone])
 }
 
@@ -88,6 +91,15 @@ function ofRollout(rollout: RolloutResource, nowMs: number): AttentionItem[] {
   ]
 }
 
+function ofPending(devices: readonly DeviceResource[]): AttentionItem[] {
+  const pending = devices.filter(({ membership }) => membership === 'pending')
+  if (pending.length === 0) return []
+  const why = 'It has a token and asks to join; compare its key before it is let in.'
+  const [first] = pending
+  const item = ofDevices(pending, 'awaiting approval', why, first?.enrolledAtMs ?? null)
+  return [{ ...item, cli: `linnet device approve ${first?.device}` }]
+}
+
 /** Devices that refused a release: a line for each release and code. */
 function ofDegraded(devices: readonly DeviceResource[]): AttentionItem[] {
   const degraded = devices.filter(({ report }) => report?.status === 'degraded')
@@ -101,6 +113,20 @@ function ofDegraded(devices: readonly DeviceResource[]): AttentionItem[] {
       ? `${failure.model}@${failure.version}: ${failure.problem.message}`
       : 'It serves less than it was assigned.'
     return ofDevices(group, 'degraded', why)
+  })
+}
+
+/** Devices that cannot be given what they should run: a line for each reason. */
+function ofUnfit(devices: readonly DeviceResource[]): AttentionItem[] {
+  const groups = groupBy(
+    devices.filter(({ unfit }) => unfit !== undefined),
+    ({ unfit }) => unfit?.[0]?.message ?? '',
+  )
+  return [...groups.values()].map((group) => {
+    const problem = group[0]?.unfit?.[0]
+    const found = problem?.found === undefined ? '' : ` (${problem.found})`
+    const item = ofDevices(group, 'does not fit', `${problem?.message ?? ''}${found}`)
+    return { ...item, status: { word: 'does not fit', glyph: '✗', tone: 'bad' } }
   })
 }
 

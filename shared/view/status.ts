@@ -56,10 +56,13 @@ export function outcomeStatus(outcome: Outcome): Status {
 
 /** Exactly one of these holds for a device; the first that fits, worst first. */
 export function deviceStatus(device: DeviceResource): Status {
+  if (device.membership === 'revoked') return status('revoked', '■', 'idle')
+  if (device.membership === 'pending') return status('awaiting approval', '?', 'warn')
   if (device.report?.status === 'degraded') return status('degraded', '✗', 'bad')
   if (device.presence === null) return status('never connected', '·', 'idle')
   if (device.presence.status === 'lost') return status('lost', '✗', 'warn')
   if (device.presence.status === 'offline') return status('offline', '○', 'idle')
+  if (device.unfit !== undefined) return status('does not fit', '✗', 'bad')
   if (device.desired.length === 0) return status('nothing assigned', '·', 'idle')
   if (!device.converged) return status('updating', '▶', 'busy')
   return status('serving', '✓', 'good')

@@ -138,6 +138,13 @@ function inMemoryApplication(fleet: Fleet, { commands, listeners, changed }: Wir
       listeners.add(onChange)
       return () => void listeners.delete(onChange)
     },
+    record: async () => undefined,
+    recordRefusal: () => undefined,
+    audit: async () => ({ entries: [], head: null }),
+    enrolmentTokens: async () => [],
+    revokeEnrolmentToken: absent,
+    revokeDevice: absent,
+    approveDevice: absent,
     createRollout: absent,
     createEnrolmentToken: absent,
     enrol: absent,

@@ -131,6 +131,7 @@ describe('device access', () => {
       facts: buildFacts(),
       enrolledAtMs: 0,
       revokedAtMs,
+      approvedAtMs: 0,
     })
     const decide = createDeviceAccess({
       ...{ fleet: FLEET, ledger, verifier: nodeVerifier },

@@ -290,5 +290,5 @@ function enrolment(device: SimDevice, enrolledAtMs: number): StoreChange {
     labels: {},
   }
   const row = { device: device.name, deviceKey: keyId(publicKey), publicKey, facts }
-  return { put: 'devices', row: { ...row, enrolledAtMs, revokedAtMs: null } }
+  return { put: 'devices', row: { ...row, enrolledAtMs, approvedAtMs: 0, revokedAtMs: null } }
 }

@@ -22,7 +22,9 @@ const store = await openLibsqlStore({ url })
 const { key } = signerNumber(1)
 const facts = buildFacts()
 const device = { device: 'press-1', deviceKey: keyId(key), publicKey: key, facts }
-await store.write([{ put: 'devices', row: { ...device, enrolledAtMs: 0, revokedAtMs: null } }])
+await store.write([
+  { put: 'devices', row: { ...device, enrolledAtMs: 0, approvedAtMs: 0, revokedAtMs: null } },
+])
 
 const broker = createMemoryBroker()
 broker.publish = async ({ topic, payload }) => {

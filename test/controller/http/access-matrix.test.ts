@@ -36,6 +36,8 @@ const BODIES: Partial<Record<EndpointId, unknown>> = {
   loginLinkCreate: {},
   tokenCreate: { name: 'robot', role: 'viewer' },
   enrolmentTokenCreate: {},
+  deviceRevoke: {},
+  deviceApprove: {},
   rolloutCreate: {
     model: 'motor',
     candidate: '1.1.0',
