@@ -97,9 +97,14 @@ export function deviceDetail(device: DeviceResource, nowMs: number): DeviceDetai
     providers: providerTable(device),
     failures: {
       columns: ['RELEASE', 'CODE', 'WHY'],
-      rows: (report?.failures ?? []).map(({ model, version, problem }) => [
-        ...[`${model}@${version}`, problem.code, problem.message],
-      ]),
+      rows: [
+        ...(report?.failures ?? []).map(({ model, version, problem }) => [
+          ...[`${model}@${version}`, problem.code, problem.message],
+        ]),
+        ...(device.unfit ?? []).map((problem) => [
+          ...['not assigned', problem.code, `${problem.message} ${problem.found ?? ''}`.trim()],
+        ]),
+      ],
     },
     notices: {
       columns: ['WHEN', 'WHAT', 'SUBJECT', 'WHY'],

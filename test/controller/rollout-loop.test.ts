@@ -9,7 +9,15 @@ import {
 import { unwrap } from '../../shared/kernel/result.ts'
 import { aggregateSchema } from '../../shared/protocol/consumer-messages.ts'
 import { PRESETS, type RolloutSpec } from '../../shared/rollout/spec.ts'
-import { ada, buildFleet, type TestDevice, type TestFleet } from '../fixtures/controller-builder.ts'
+import { attentionOf } from '../../shared/view/attention.ts'
+import { deviceDetail } from '../../shared/view/device-view.ts'
+import {
+  ada,
+  buildFleet,
+  reportFor,
+  type TestDevice,
+  type TestFleet,
+} from '../fixtures/controller-builder.ts'
 import { buildRelease } from '../fixtures/release-builders.ts'
 import { buildSpec } from '../fixtures/rollout-builders.ts'
 
@@ -198,6 +206,84 @@ describe('a rollout, from the targets to the devices and back', () => {
     const { state, reason } = unwrap(await fleet.controller.application.getRollout(id, ada))
     expect([state, reason.code]).toEqual(['rolled_back', 'install_failures'])
     expect(reason.sentence).toContain('golden.mismatch')
+  })
+})
+
+describe('a device that no variant suits', () => {
+  it('is seen, counts as failed, and does not keep the others waiting', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const { application } = fleet.controller
+    const { variants } = buildRelease('1.2.0').manifest
+    const meant = variants.map((variant) => ({ ...variant, profiles: ['raspberry-pi-5'] }))
+    const known = ['1.0.0', '1.1.0'].map((version) => buildRelease(version))
+    await fleet.publish([...known, buildRelease('1.2.0', { variants: meant })], 2)
+    const odd = await fleet.enrol('d9', { profile: 'intel-n100' })
+    odd.online()
+    await fleet.after(1_000)
+    odd.obey()
+    const [, last] = buildSpec().waves
+    const id = await startSecond(fleet, buildSpec({ candidate: '1.2.0', waves: [last!] }))
+    const shown = unwrap(await application.getDevice('d9'))
+    expect(shown.unfit?.map(({ code }) => code)).toEqual(['variant.none_fits'])
+    expect(deviceResourceSchema.parse(shown).unfit).toHaveLength(1)
+    const detail = deviceDetail(shown, fleet.clock.nowMs())
+    expect(detail.line.status.word).toBe('does not fit')
+    expect(detail.failures.rows[0]).toEqual([
+      'not assigned',
+      'variant.none_fits',
+      'No variant of motor@1.2.0 suits intel-n100. fp32: meant for raspberry-pi-5',
+    ])
+    const all = { devices: await application.listDevices(), rollouts: [], health: null }
+    expect(attentionOf(all, 0).map(({ subject, cli }) => [subject, cli])).toContainEqual([
+      'd9',
+      'linnet device show d9',
+    ])
+    const cells = unwrap(await application.getRollout(id, ada)).devices
+    expect(cells.find(({ device }) => device === 'd9')).toMatchObject({
+      candidate: 'failed',
+      failureCode: 'variant.none_fits',
+    })
+    for (const device of devices) {
+      device.obey()
+      device.count({ '1.0.0': [400, 0], '1.2.0': [400, 0] })
+    }
+    await fleet.after(1_000)
+    expect(unwrap(await application.getRollout(id, ada)).state).toBe('promoted')
+  })
+})
+
+describe('a device whose local guard stopped the candidate', () => {
+  it('rolls it back when nobody else of its profile can tell', async () => {
+    const { fleet, devices } = await fleetOnFirstRelease()
+    const only = await fleet.enrol('d9', { profile: 'intel-n100' })
+    only.online()
+    await fleet.after(1_000)
+    only.obey()
+    const [, last] = buildSpec().waves
+    const id = await startSecond(fleet, buildSpec({ waves: [last!] }))
+    for (const device of devices) {
+      device.obey()
+      device.count({ '1.0.0': [400, 0], '1.1.0': [400, 0] })
+    }
+    const assignment = only.obey()
+    only.count({ '1.0.0': [10, 0], '1.1.0': [3, 0] })
+    await fleet.after(1_000)
+    const before = unwrap(await fleet.controller.application.getRollout(id, ada))
+    expect([before.state, before.verdict?.sentence]).toEqual([
+      'running',
+      expect.stringMatching(/^intel-n100: .* about 146 more requests needed\.$/),
+    ])
+    const report = reportFor(assignment, ['1.1.0'])
+    const problem = { code: 'guard.latency', message: 'It answers too late.' }
+    const failures = report.failures.map((failure) => ({ ...failure, problem }))
+    const stamp = { boot: only.boot, seq: only.nextSeq(), atMs: fleet.clock.nowMs() }
+    only.say('report', { ...stamp, report: { ...report, failures }, qualifications: [] })
+    await fleet.after(1_000)
+    const { state, reason } = unwrap(await fleet.controller.application.getRollout(id, ada))
+    expect([state, reason.sentence]).toEqual([
+      'rolling_back',
+      'The only device of intel-n100 took it out of service by local guard (guard.latency).',
+    ])
   })
 })
 

@@ -119,10 +119,21 @@ function Slots({ slots, device }: { slots: readonly SlotView[]; device: DeviceRe
 
 function Failures({ device }: { device: DeviceResource }) {
   const failures = device.report?.failures ?? []
-  if (failures.length === 0) return null
+  const { unfit = [] } = device
+  const all = failures.length + unfit.length
+  if (all === 0) return null
   return (
-    <Section title="Releases that failed here" note={count(failures.length, 'failure')}>
+    <Section title="Releases that failed here" note={count(all, 'failure')}>
       <ul class="failures-list">
+        {unfit.map(({ code, message, found }) => (
+          <li key={message}>
+            <p>
+              <b>Not assigned</b> <code>{code}</code>
+            </p>
+            <p>{message}</p>
+            {found !== undefined && <p class="soft">Found {found}</p>}
+          </li>
+        ))}
         {failures.map(({ model, version, sha256, problem }) => (
           <li key={sha256}>
             <p>
