@@ -73,17 +73,18 @@ export function targetedDevice(
   if (report !== null && report.job !== null && isIt(report.job)) {
     return { ...base, candidate: 'installing', failureCode: null }
   }
-  // What failed under an earlier assignment is tried again under this one.
-  const failure = followsIssued(device) ? report?.failures.find(isIt) : undefined
+  // What failed under an assignment of an earlier rollout is tried again under this one's.
+  const failure = followsSince(device, rollout) ? report?.failures.find(isIt) : undefined
   if (failure === undefined) return { ...base, candidate: 'absent', failureCode: null }
   return { ...base, candidate: 'failed', failureCode: failure.problem.code }
 }
 
-/** The device has taken the newest assignment. */
-function followsIssued({ report, issued }: WorldDevice): boolean {
+/** The device has taken the newest assignment, and that was issued since the rollout began. */
+function followsSince({ report, issued }: WorldDevice, { startedAtMs }: Rollout): boolean {
   return (
     report !== null &&
     issued !== null &&
+    issued.issuedAtMs >= (startedAtMs ?? 0) &&
     report.directorEpoch === issued.directorEpoch &&
     report.generation >= issued.generation
   )

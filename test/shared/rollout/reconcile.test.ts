@@ -131,6 +131,23 @@ describe('reconcile', () => {
     expect(rollouts[0]?.reason.sentence).toContain('profile.unknown')
   })
 
+  it('counts what failed under this rollout only: a second one is a second try', () => {
+    const failed = (device: WorldDevice): WorldDevice => {
+      const problem = { code: 'artifact.digest', message: 'The bytes are others.' }
+      const failures = [{ model: 'motor', version: '1.1.0', sha256: key('x'), problem }]
+      const slots = device.report!.slots.filter(({ version }) => version !== '1.1.0')
+      return { ...device, report: { ...device.report!, status: 'degraded', slots, failures } }
+    }
+    const before = carriedOut(buildWorld(), reconcile(buildWorld(), startMs - 1_000))
+    const rollouts = [...before.rollouts, runningRollout({ wave: 1 })]
+    const world = { ...before, rollouts, devices: before.devices.map(failed) }
+    const asked = reconcile(world, startMs)
+    expect([asked.rollouts[0]?.state, asked.issues.length]).toEqual(['running', 4])
+    const tried = carriedOut(world, asked)
+    const again = reconcile({ ...tried, devices: tried.devices.map(failed) }, startMs + 1_000)
+    expect(again.rollouts[0]?.reason.code).toBe('install_failures')
+  })
+
   it('keeps the merged counts that it decided on, with their digest', () => {
     const evidence = new Map([
       [
