@@ -39,7 +39,9 @@ export function createPerform(context: PerformContext): (effect: DeviceEffect) =
     serve: (effect) => performServe(effect, context),
     collectGarbage: async ({ keep }) => {
       const kept = new Set([...keep, ...jobs.filesInUse()])
-      await artifacts.collectGarbage(kept)
+      // Without its golden vectors a release could not be warmed up at the next start.
+      const companions = await repository.companions(kept)
+      await artifacts.collectGarbage(new Set([...kept, ...companions]))
       await repository.collectGarbage(kept)
     },
     report: ({ report, qualifications }) =>

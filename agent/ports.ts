@@ -34,6 +34,8 @@ export interface Repository {
   /** What `resolve` gave before, from the device itself. Errors: `release.not_on_device`. */
   installed(release: ReleaseRef): Promise<Result<ResolvedRelease>>
   artifactUrl(release: ReleaseRef, artifact: Artifact): string
+  /** Digests of the further files that the releases with these artifacts need to serve. */
+  companions(artifacts: ReadonlySet<string>): Promise<readonly string[]>
   /** Forgets what is kept for `installed`, except of these artifacts. */
   collectGarbage(keep: ReadonlySet<string>): Promise<void>
 }

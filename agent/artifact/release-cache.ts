@@ -55,6 +55,19 @@ export class ReleaseCache {
     return releaseRecordSchema.safeParse(parse(await this.#files.read(nameOf(release)))).data
   }
 
+  /** The golden vectors of the variants that are these artifacts. */
+  async goldenOf(artifacts: ReadonlySet<string>): Promise<readonly string[]> {
+    const digests: string[] = []
+    for (const name of await this.#files.names()) {
+      if (!artifacts.has(name.slice(0, 64))) continue
+      const record = releaseRecordSchema.safeParse(parse(await this.#files.read(name)))
+      const variants = record.data?.manifest.variants ?? []
+      const own = variants.filter(({ artifact }) => artifacts.has(artifact.sha256))
+      digests.push(...own.map(({ golden }) => golden.sha256))
+    }
+    return digests
+  }
+
   async keepOnly(artifacts: ReadonlySet<string>): Promise<void> {
     for (const name of await this.#files.names()) {
       const digest = name.slice(0, 64)

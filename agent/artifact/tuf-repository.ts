@@ -111,6 +111,10 @@ export class TufRepository implements Repository, Trust {
     return `${this.#options.targetsUrl}/${model}/${version}/${sha256}.${file}`
   }
 
+  companions(artifacts: ReadonlySet<string>): Promise<readonly string[]> {
+    return this.#cache.goldenOf(artifacts)
+  }
+
   collectGarbage(keep: ReadonlySet<string>): Promise<void> {
     return this.#cache.keepOnly(keep)
   }

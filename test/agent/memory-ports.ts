@@ -20,9 +20,13 @@ import { checkSync } from '../../shared/signing/keys.ts'
 import type { DurableState, ReleaseRef, Review } from '../../shared/update/state.ts'
 import { aQualification, aSha } from '../fixtures/device-builders.ts'
 
-class VirtualClock implements Clock {
-  #nowMs = 1_000_000
+export class VirtualClock implements Clock {
+  #nowMs: number
   #timers: { atMs: number; task: () => void }[] = []
+
+  constructor(nowMs = 1_000_000) {
+    this.#nowMs = nowMs
+  }
 
   nowMs(): number {
     return this.#nowMs
@@ -52,7 +56,7 @@ class VirtualClock implements Clock {
 }
 
 /** Until every promise that can go on without a timer has. */
-async function settled(): Promise<void> {
+export async function settled(): Promise<void> {
   for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
@@ -234,6 +238,7 @@ export class World {
           return found === undefined ? refuse('release.not_on_device', 'Gone.') : ok(found)
         },
         artifactUrl: (_, { file }) => `http://controller/${file}`,
+        companions: async () => [],
         collectGarbage: async () => undefined,
       },
     }

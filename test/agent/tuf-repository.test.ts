@@ -89,6 +89,9 @@ describe('a release', () => {
     await aRepository().resolve(release)
     isOnline = false
     expect(unwrap(await aRepository().installed(release)).manifest.version).toBe('1.0.0')
+    const golden = unwrap(await aRepository().installed(release)).variant.golden.sha256
+    expect(await aRepository().companions(new Set([release.sha256]))).toEqual([golden])
+    expect(await aRepository().companions(new Set([aSha('other')]))).toEqual([])
     await aRepository().collectGarbage(new Set())
     expect(codeOf(await aRepository().installed(release))).toBe('release.not_on_device')
   })
