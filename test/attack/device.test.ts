@@ -1,0 +1,79 @@
+/** What a device does under attack: the attackers are in attackers.ts, one row each. */
+import { describe, expect, it } from 'vitest'
+import { type AttackedDevice, honestNetwork, servingDevice } from './attacked-device.ts'
+import { type Attacker, CONTROLLER_ROWS, KEY_ROWS, NETWORK_ROWS } from './attackers.ts'
+import { Publisher } from './publisher.ts'
+
+/** The honest side goes on: its next assignment is taken and served. */
+async function serviceGoesOn(
+  device: AttackedDevice,
+  publisher: Publisher,
+  generation: number,
+): Promise<void> {
+  const { issuedAt, expiresAt } = publisher.assignment(1, [])
+  const times = { issuedAt: Math.max(issuedAt, device.clock.nowMs()), expiresAt }
+  await device.assign(publisher.assignment(generation, [publisher.slot('motor@1.1.0')], times))
+  await device.pass(300_000)
+  expect(device.running()).toEqual([expect.stringMatching(/^motor@1\.1\.0 /)])
+  expect(device.generation).toBe(generation)
+}
+
+function underAttack(rows: readonly Attacker[]): void {
+  it.each(rows.map((row) => [`${row.who} ${row.does}`, row] as const))('%s', async (_, row) => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    const before = device.running()
+    expect(before).toEqual([expect.stringMatching(/^motor@1\.0\.0 /)])
+    const honest = honestOf(publisher.repository.model)
+
+    await row.act(device, publisher)
+    expect(device.running()).toEqual(before)
+    const told = device.notices.map(({ attack, problem }) => `${attack} ${problem.code}`)
+    expect(told).toContain(`${row.kind} ${row.code}`)
+    expect(device.report?.attacks?.map(({ kind }) => kind)).toContain(row.kind)
+
+    const again = await device.restart()
+    expect(again.running()).toEqual(before)
+    again.network = honestNetwork(publisher)
+    restore(publisher, honest)
+    await serviceGoesOn(again, publisher, row.nextGeneration ?? 2)
+  })
+}
+
+function honestOf(model: Publisher['repository']['model']) {
+  return {
+    signers: { ...model.signers },
+    targets: [...model.targets],
+    delegated: new Map(model.delegated),
+  }
+}
+
+/** The publishers sign anew, above whatever version the attacker had devices believe. */
+function restore(publisher: Publisher, honest: ReturnType<typeof honestOf>): void {
+  const { repository } = publisher
+  repository.next((model) => {
+    model.signers = { ...honest.signers, root: model.signers.root }
+    model.targets = honest.targets
+    model.versions.targets += 10
+    model.versions.snapshot += 10
+    model.versions.timestamp += 10
+    // A role that the thief made devices know may not vanish: clause 5.5.5 calls that a rollback.
+    const wider = model.delegated.get('wider')
+    if (wider !== undefined) model.delegated.set('wider', { ...wider, version: 11 })
+    for (const [name, role] of honest.delegated) {
+      model.delegated.set(name, { ...role, version: role.version + 10 })
+    }
+  })
+}
+
+describe('who has the controller, its database or its messages', () => {
+  underAttack(CONTROLLER_ROWS)
+})
+
+describe('who has some keys of the publishers', () => {
+  underAttack(KEY_ROWS)
+})
+
+describe('who has the network or the broker', () => {
+  underAttack(NETWORK_ROWS)
+})
