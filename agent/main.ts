@@ -24,6 +24,7 @@ import { TufRepository } from './artifact/tuf-repository.ts'
 import { deviceSigner, enrol, type HomePaths, homePaths, loadIdentity } from './enrol.ts'
 import { loadProfile } from './firmware-profile.ts'
 import { createLog } from './log.ts'
+import { askForMembership } from './membership.ts'
 import type { Clock, Log } from './ports.ts'
 import { createNodeRuntime } from './runtime/node-runtime.ts'
 import { createFileSpoolStore } from './store/file-spool-store.ts'
@@ -56,9 +57,11 @@ async function main(): Promise<void> {
   const paths = homePaths(resolve(options.home))
   const log = createLog(options.jsonLogs, { program: 'agent', home: options.home })
   const signer = await deviceSigner(paths)
-  const identity = (await loadIdentity(paths)) ?? (await join(paths, signer, options, log))
+  const known = await loadIdentity(paths)
+  const identity = known ?? (await join(paths, signer, options, log))
   const { agent, url } = await compose({ options, profile, paths, log, signer, identity })
   stopOnSignals(agent, log)
+  if (known !== undefined) void tellFacts(signer, identity, options, log)
   const { fleet, device } = identity
   process.stdout.write(`linnet agent ready: device ${device} of fleet ${fleet}, ${url}\n`)
 }
@@ -86,6 +89,21 @@ async function join(
     log.warn('the controller cannot be reached', { code: joined.error.code, attempt })
     await sleep(Math.min(10_000, backoffMs(attempt)) * (0.5 + Math.random() / 2))
   }
+}
+
+/** A member that is given a token says its facts anew; what it serves does not wait for that. */
+async function tellFacts(
+  signer: SyncSigner,
+  { device }: Identity,
+  options: AgentArguments,
+  log: Log,
+): Promise<void> {
+  const token = options.token ?? process.env.LINNET_TOKEN
+  if (token === undefined) return
+  const nonce = randomBytes(16).toString('hex')
+  const request = { controller: options.controller, token, device, nonce, facts: facts(options) }
+  const told = await askForMembership(signer, request)
+  if (!told.ok) log.warn('the controller did not take the facts', { code: told.error.code })
 }
 
 function facts({ profile, labels }: AgentArguments): DeviceFacts {

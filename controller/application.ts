@@ -99,7 +99,8 @@ export interface Application {
     options: { full: boolean; note: string },
     actor: Actor,
   ): Promise<Result<RolloutResource>>
-  listRollouts(actor: Actor): Promise<RolloutResource[]>
+  /** Newest first; those that have ended come without their devices. */
+  listRollouts(actor: Actor, model?: string): Promise<RolloutResource[]>
   getRollout(id: string, actor: Actor): Promise<Result<RolloutResource>>
   decisions(rollout: string): Promise<DecisionResource[]>
 

@@ -3,9 +3,11 @@
  * an operator has to approve as well is a setting; membership.ts has the rest of a device's life.
  *
  * Invariants: a secret is never stored, only its digest; a device id belongs to one key for ever;
- * the same device with the same key may ask again and spends nothing; a token's use and the device
- * it admits are stored in one batch. At most 10,000 tokens; expired ones leave first.
+ * the same device with the same key may ask again, which tells its facts anew and spends nothing; a
+ * token's use and the device it admits are stored in one batch. At most 10,000 tokens; expired ones
+ * leave first.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { sha256Hex } from '../shared/kernel/sha256.ts'
 import type { Enrolment } from '../shared/model/enrolment.ts'
@@ -15,7 +17,7 @@ import { parseEnrolmentToken } from '../shared/signing/enrolment-token.ts'
 import { checkSync, type SyncVerifier } from '../shared/signing/keys.ts'
 import type { Actor } from './application.ts'
 import type { Audit } from './audit.ts'
-import type { StoredToken } from './db/store.ts'
+import type { StoredDevice, StoredToken } from './db/store.ts'
 import type { Ledger } from './ledger.ts'
 
 const TOKENS_MAX = 10_000
@@ -59,10 +61,7 @@ export function createEnrolmentDesk(parts: {
       })
     }
     if (!profiles.has(enrolment.facts.profile)) {
-      return refuse('enrolment.profile_unknown', 'There is no such firmware profile.', {
-        expected: [...profiles.keys()].join(', '),
-        found: enrolment.facts.profile,
-      })
+      return unknownProfile(enrolment.facts.profile)
     }
     if (ledger.rows.devices.has(enrolment.device)) {
       return refuse('enrolment.device_taken', 'Another key holds this device id.', {
@@ -72,6 +71,34 @@ export function createEnrolmentDesk(parts: {
       })
     }
     return spendable(ledger.rows.tokens.get(sha256Hex(secretOf(enrolment.token))), nowMs)
+  }
+
+  /**
+   * Its own facts are followed. Labels select rollouts, so they change only by a token that still
+   * admits somebody: what an operator gave a device is not the device's to take back.
+   */
+  function comeAgain(
+    known: StoredDevice,
+    { device, token, facts }: Enrolment,
+    nowMs: number,
+  ): Result<{ device: string }> {
+    if (known.revokedAtMs !== null) return refuse('enrolment.revoked', 'This device was revoked.')
+    if (!profiles.has(facts.profile)) return unknownProfile(facts.profile)
+    const found = spendable(ledger.rows.tokens.get(sha256Hex(secretOf(token))), nowMs)
+    const labels = found.ok ? { ...facts.labels, ...found.value.labels } : known.facts.labels
+    const next = { ...facts, labels }
+    if (isDeepStrictEqual(next, known.facts)) return ok({ device })
+    ledger.put('devices', { ...known, facts: next })
+    const entry = { actor: device, action: 'enrol', resource: device, outcome: 'facts_changed' }
+    audit.append({ ...entry, metadata: { profile: next.profile } }, nowMs)
+    return ok({ device })
+  }
+
+  function unknownProfile(found: string): Result<never> {
+    return refuse('enrolment.profile_unknown', 'There is no such firmware profile.', {
+      expected: [...profiles.keys()].join(', '),
+      found,
+    })
   }
 
   return {
@@ -87,8 +114,7 @@ export function createEnrolmentDesk(parts: {
       const { enrolment, fingerprint } = checked.value
       const known = ledger.rows.devices.get(enrolment.device)
       if (known?.deviceKey === fingerprint && enrolment.fleet === fleet) {
-        if (known.revokedAtMs === null) return ok({ device: enrolment.device })
-        return refuse('enrolment.revoked', 'This device was revoked.')
+        return comeAgain(known, enrolment, nowMs)
       }
       const token = admit(enrolment, fingerprint, nowMs)
       const entry = { actor: enrolment.device, action: 'enrol', resource: enrolment.device }

@@ -14,7 +14,7 @@ import { allowedCommands } from '../shared/rollout/commands.ts'
 import { type DesiredModel, isOpen, waveCohort } from '../shared/rollout/desired.ts'
 import { targetedDevice } from '../shared/rollout/observe.ts'
 import { isTargeted } from '../shared/rollout/spec.ts'
-import type { Rollout } from '../shared/rollout/state.ts'
+import { isFinal, type Rollout } from '../shared/rollout/state.ts'
 import type { World } from '../shared/rollout/world.ts'
 import type { StoredDecision, StoredDevice, StoredRelease } from './db/store.ts'
 import type { Evidence } from './evidence.ts'
@@ -72,26 +72,32 @@ export function releaseResource(ledger: Ledger, row: StoredRelease): ReleaseReso
   return { ...row, signedBy: [...row.signedBy], devices: serves.length }
 }
 
+/** With every targeted device; lists leave them out of rollouts that have ended. */
 export function rolloutResource(
   rollout: Rollout,
   world: World,
   evidence: Evidence,
   role: Role,
+  form: 'whole' | 'listed' = 'whole',
 ): RolloutResource {
-  const targeted = world.devices.filter(({ facts }) => isTargeted(rollout.spec.targets, facts))
-  const isShown = isOpen(rollout) || rollout.state === 'rolling_back'
-  const cohort = isShown ? waveCohort(rollout, world.devices) : new Set<string>()
   return {
     ...rollout,
     approvedBy: [...rollout.approvedBy],
     evidence: pooledFirst(evidence.ofWave(rollout.id, rollout.wave).counts, rollout),
     totals: evidence.totals(rollout.id),
-    devices: targeted.map((device) => ({
-      ...targetedDevice(rollout, device, world),
-      inCohort: cohort.has(device.device),
-    })),
+    devices: form === 'listed' && isFinal(rollout) ? [] : cellsOf(rollout, world),
     allowed: allowedCommands(rollout.state, role),
   }
+}
+
+function cellsOf(rollout: Rollout, world: World): RolloutResource['devices'] {
+  const targeted = world.devices.filter(({ facts }) => isTargeted(rollout.spec.targets, facts))
+  const isShown = isOpen(rollout) || rollout.state === 'rolling_back'
+  const cohort = isShown ? waveCohort(rollout, world.devices) : new Set<string>()
+  return targeted.map((device) => ({
+    ...targetedDevice(rollout, device, world),
+    inCohort: cohort.has(device.device),
+  }))
 }
 
 /** All profiles together, then each. */

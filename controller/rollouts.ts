@@ -62,11 +62,12 @@ export function createRolloutDesk(parts: RolloutDeskParts): RolloutDesk {
       await turns.committed()
       return ok(shown(ledger.rows.rollouts.get(id) ?? done.value, actor))
     },
-    async listRollouts(actor) {
+    async listRollouts(actor, model) {
       const world = reconciler.world()
       return [...ledger.rows.rollouts.values()]
+        .filter(({ spec }) => model === undefined || spec.model === model)
         .toSorted((a, b) => b.createdAtMs - a.createdAtMs)
-        .map((rollout) => rolloutResource(rollout, world, evidence, actor.role))
+        .map((rollout) => rolloutResource(rollout, world, evidence, actor.role, 'listed'))
     },
     async getRollout(id, actor) {
       const rollout = ledger.rows.rollouts.get(id)

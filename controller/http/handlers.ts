@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto'
 import { endpointPath } from '../../shared/api/endpoints.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { COMMANDS } from '../../shared/rollout/commands.ts'
-import { isFinal } from '../../shared/rollout/state.ts'
 import type { Actor, Application } from '../application.ts'
 import type { AccessStore } from './access-store.ts'
 import { sessionCookie, sessionOf } from './authenticate.ts'
@@ -179,11 +178,7 @@ function repositoryHandlers({ application }: HandlerParts) {
 function rolloutHandlers({ application }: HandlerParts) {
   return {
     rolloutList: async ({ query, actor }) => {
-      const rollouts = await application.listRollouts(actor)
-      const { model } = query
-      const wanted = model === undefined ? rollouts : rollouts.filter((r) => r.spec.model === model)
-      // Two hundred ended rollouts of five thousand devices would be a million lines nobody reads.
-      return ok({ rollouts: wanted.map((r) => (isFinal(r) ? { ...r, devices: [] } : r)) })
+      return ok({ rollouts: await application.listRollouts(actor, query.model) })
     },
     rolloutCreate: ({ body, actor }) => application.createRollout(body, actor),
     rolloutShow: ({ params, actor }) => application.getRollout(params.id, actor),

@@ -59,6 +59,34 @@ describe('enrolment', () => {
     expect((await enrol(one)).ok).toBe(true)
   })
 
+  it('follows the facts of a device that asks again, and its labels with a token that admits', async () => {
+    const fleet = await buildFleet()
+    const first = await token(fleet, 1, { site: 'hall-1' })
+    const device = newDevice(fleet, 'p1')
+    const { application } = fleet.controller
+    const enrol = async (secret: string, facts = {}) => {
+      unwrap(await application.enrol(enrolmentBody(device, secret, buildFacts(facts))))
+      return unwrap(await application.getDevice('p1')).facts
+    }
+    const line = { line: '4' }
+    expect((await enrol(first, { labels: line })).labels).toEqual({ line: '4', site: 'hall-1' })
+    const upgraded = await enrol(first, { agentVersion: '0.2.0', labels: { site: 'hall-9' } })
+    expect(upgraded).toMatchObject({
+      agentVersion: '0.2.0',
+      labels: { line: '4', site: 'hall-1' },
+    })
+    const second = await token(fleet, 1, { site: 'hall-2' })
+    expect((await enrol(second, { labels: { line: '5' } })).labels).toEqual({
+      line: '5',
+      site: 'hall-2',
+    })
+    const other = newDevice(fleet, 'p2')
+    expect((await application.enrol(enrolmentBody(other, second, buildFacts()))).ok).toBe(true)
+    expect(
+      await application.enrol(enrolmentBody(device, second, buildFacts({ profile: 'toaster' }))),
+    ).toMatchObject({ error: { code: 'enrolment.profile_unknown' } })
+  })
+
   it('refuses, with a code each', async () => {
     const fleet = await buildFleet()
     const secret = await token(fleet, 9)

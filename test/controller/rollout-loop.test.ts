@@ -67,6 +67,10 @@ describe('a rollout, from the targets to the devices and back', () => {
     const [resource] = await fleet.controller.application.listRollouts(ada)
     expect(resource?.reason.code).toBe('promoted')
     expect(resource?.totals).toEqual({ canaryRequests: 1_200, canaryBad: 0 })
+    const whole = unwrap(await fleet.controller.application.getRollout('r1', ada))
+    expect([resource?.devices.length, whole.devices.length]).toEqual([0, 4])
+    const ofOther = await fleet.controller.application.listRollouts(ada, 'another')
+    expect(ofOther).toEqual([])
     for (const device of devices) {
       expect(device.assignment()?.slots.map(({ target }) => target)).toEqual([
         'motor/1.0.0/fp32.onnx',

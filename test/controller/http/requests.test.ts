@@ -216,31 +216,6 @@ describe('repetition and stale clicks', () => {
   })
 })
 
-test('lists leave out the devices of rollouts that have ended, single answers do not', async () => {
-  const device = {
-    device: 'press-1',
-    profile: 'raspberry-pi-5',
-    inCohort: true,
-    online: true,
-    candidate: 'serving' as const,
-    failureCode: null,
-  }
-  for (const [id, state] of [
-    ['r-open', 'running'],
-    ['r-ended', 'promoted'],
-  ] as const) {
-    const rollout = rolloutResource({ id, state, devices: [device] })
-    fixture.application.rollouts.set(id, rollout)
-  }
-  const { rollouts } = (await (await fixture.as('viewer', '/api/v1/rollouts')).json()) as {
-    rollouts: { id: string; devices: unknown[] }[]
-  }
-  const devicesOf = (id: string) => rollouts.find((r) => r.id === id)?.devices.length
-  expect([devicesOf('r-open'), devicesOf('r-ended')]).toEqual([1, 0])
-  const one = await (await fixture.as('viewer', '/api/v1/rollouts/r-ended')).json()
-  expect(one.devices).toHaveLength(1)
-})
-
 test('metrics are in Prometheus text form', async () => {
   const text = await (await fixture.as('viewer', '/metrics')).text()
   expect(text).toContain('linnet_devices{state="online"} 7')
