@@ -8,6 +8,7 @@
  * A permanent failure ends the job. While a job waits, other releases get their turn. An event for
  * another release, or one that the phase does not wait for, is late and changes nothing.
  */
+import type { Problem } from '../kernel/result.ts'
 import type { DeviceEffect, DeviceEvent, Job, ReleaseRef } from './state.ts'
 
 type Progress = Extract<DeviceEvent['kind'], 'resolved' | 'fetched' | 'verified' | 'qualified'>
@@ -38,6 +39,18 @@ const BACKOFF_MS_MAX = 120_000
 /** Doubles from 1 s to 120 s. Jitter is the shell's: the core draws no numbers. */
 export function backoffMs(attempt: number): number {
   return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** Math.min(attempt - 1, 20))
+}
+
+/** Downloads of one release whose bytes were wrong, before it counts as refused. */
+const DAMAGED_DOWNLOADS_MAX = 3
+
+/**
+ * Wrong bytes may be a bad line or somebody's doing. A bad line passes, so a few downloads are tried
+ * before the release is refused; each of them is reported as what it looks like.
+ */
+export function mayBeDamage(job: Job, problem: Problem): boolean {
+  const isDamaged = job.phase === 'fetching' && problem.code === 'artifact.digest'
+  return isDamaged && job.attempt < DAMAGED_DOWNLOADS_MAX
 }
 
 export function startJob(

@@ -12,7 +12,7 @@ import type { Assignment } from '../model/assignment.ts'
 import type { DeviceNotice } from '../model/device.ts'
 import { releaseName } from '../model/names.ts'
 import { withoutFiles, withoutRelease } from './broken.ts'
-import { backoffMs, enterPhase, PHASES, startJob } from './job.ts'
+import { backoffMs, enterPhase, mayBeDamage, PHASES, startJob } from './job.ts'
 import { qualificationsOf, reportOf } from './report.ts'
 import { applyReview, noticeOf, wasTold, withAttack } from './review.ts'
 import {
@@ -164,7 +164,8 @@ function onJobFailed(
 ): Step {
   const { job } = state
   if (job === null || job.release.sha256 !== sha256) return unchanged(state)
-  if (!transient) return takeOut({ ...state, job: null }, job.release, problem, nowMs)
+  if (!transient && !mayBeDamage(job, problem))
+    return takeOut({ ...state, job: null }, job.release, problem, nowMs)
   const { release, attempt } = job
   const retry = { release, attempt: attempt + 1, retryAtMs: nowMs + backoffMs(attempt) }
   // What passes by itself is silent, unless it looks like somebody's doing.

@@ -148,6 +148,23 @@ describe('failures for now', () => {
     expect(machine.state.job?.attempt).toBe(2)
   })
 
+  it('are what wrong bytes are at first: a bad line passes, the third damaged download does not', () => {
+    const machine = serving()
+    machine.accept(anAssignment(2, [baseline, candidate]))
+    const sha256 = candidate.sha256
+    const damaged = { code: 'artifact.digest', message: 'Other bytes.' }
+    const phases: (string | undefined)[] = []
+    for (let download = 1; download <= 3; download++) {
+      machine.send({ kind: 'resolved', sha256 })
+      machine.send({ kind: 'jobFailed', sha256, problem: damaged, transient: false })
+      phases.push(reportOf(machine.state).job?.phase)
+      machine.nowMs += backoffMs(download)
+      machine.send({ kind: 'tick' })
+    }
+    expect(phases).toEqual(['waiting', 'waiting', undefined])
+    expect(reportOf(machine.state)).toMatchObject({ status: 'degraded', failures: [{ sha256 }] })
+  })
+
   it('of one model do not hold up another', () => {
     const machine = new Machine()
     const other = aSlot('current', '3.0.0', { model: 'camera' })
