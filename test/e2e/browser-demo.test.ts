@@ -93,7 +93,7 @@ describe.skipIf(withoutChromium)(`The demo page in ${CHROMIUM}`, { timeout: 120_
       waves: [{ percent: 100, trafficPercent: 50 }],
     })
     await page.locator('#arms .arm.canary').waitFor({ timeout: 90_000 })
-    expect(await text('arms')).toMatch(/1\.1\.0 fp32\s+canary/)
+    expect(await text('arms')).toMatch(/1\.1\.0 fp32\s*canary/)
   })
 
   it('is the same device after a reload, and serves without joining again', async () => {
