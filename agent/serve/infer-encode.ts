@@ -9,59 +9,74 @@ import { bytesFromElements } from './binary-tensor.ts'
 import { jsonFromElements } from './json-tensor.ts'
 import type { WireAnswer } from './refusal.ts'
 
-/** Errors: `infer.output_not_json`. */
+/**
+ * The JSON is put together by hand, for an object per request costs more than the model of a small
+ * device takes; whatever could need escaping goes through JSON.stringify.
+ * Errors: `infer.output_not_json`.
+ */
 export function encodeAnswer(
   answer: InferAnswer,
   id: string | undefined,
   binaryOutput: (name: string) => boolean,
 ): Result<WireAnswer> {
   const binary: Uint8Array[] = []
-  const outputs: Record<string, unknown>[] = []
+  let outputs = ''
   for (const tensor of answer.outputs) {
     const { name, datatype, shape } = tensor
+    outputs += `${outputs === '' ? '' : ','}{"name":${quote(name)},"datatype":"${datatype}"`
+    outputs += `,"shape":[${shape.join(',')}],`
     if (binaryOutput(name)) {
       const bytes = bytesFromElements(tensor)
       binary.push(bytes)
-      outputs.push({ name, datatype, shape, parameters: { binary_data_size: bytes.length } })
+      outputs += `"parameters":{"binary_data_size":${bytes.length}}}`
     } else {
       const data = jsonFromElements(tensor)
       if (!data.ok) return data
-      outputs.push({ name, datatype, shape, data: data.value })
+      outputs += `"data":${JSON.stringify(data.value)}}`
     }
   }
   const { model, version, arm, variant, provider } = answer
-  const text = JSON.stringify({
-    model_name: model,
-    model_version: version,
-    ...(id === undefined ? {} : { id }),
-    parameters: { arm, variant, provider },
-    outputs,
-  })
-  const shared = { 'linnet-arm': arm, 'linnet-release': `${model}@${version}` }
-  if (binary.length === 0) {
-    const headers = { ...shared, 'content-type': 'application/json' }
-    return ok({ status: 200, headers, body: text })
-  }
-  const header = utf8(text)
-  return ok({
-    status: 200,
-    headers: {
-      ...shared,
-      'content-type': 'application/octet-stream',
-      'inference-header-content-length': String(header.length),
-    },
-    body: joined(header, binary),
-  })
+  const text = `{"model_name":${quote(model)},"model_version":${quote(version)}${
+    id === undefined ? '' : `,"id":${quote(id)}`
+  },"parameters":{"arm":"${arm}","variant":${quote(variant)},"provider":"${provider}"},"outputs":[${
+    outputs
+  }]}`
+  const release = `${model}@${version}`
+  return ok(
+    binary.length === 0 ? plain(text, arm, release) : withBinary(text, binary, arm, release),
+  )
 }
 
-function joined(header: Uint8Array, parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const total = parts.reduce((sum, part) => sum + part.length, header.length)
-  const body = new Uint8Array(total)
-  body.set(header)
+const quote = (text: string): string => JSON.stringify(text)
+
+function plain(body: string, arm: string, release: string): WireAnswer {
+  const headers = {
+    'linnet-arm': arm,
+    'linnet-release': release,
+    'content-type': 'application/json',
+  }
+  return { status: 200, headers, body }
+}
+
+function withBinary(
+  text: string,
+  parts: readonly Uint8Array[],
+  arm: string,
+  release: string,
+): WireAnswer {
+  const header = utf8(text)
   let at = header.length
+  const body = new Uint8Array(parts.reduce((sum, part) => sum + part.length, at))
+  body.set(header)
   for (const part of parts) {
     body.set(part, at)
     at += part.length
   }
-  return body
+  const headers = {
+    'linnet-arm': arm,
+    'linnet-release': release,
+    'content-type': 'application/octet-stream',
+    'inference-header-content-length': String(header.length),
+  }
+  return { status: 200, headers, body }
 }

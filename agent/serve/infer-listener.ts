@@ -20,16 +20,23 @@ export type DirectListener = (request: IncomingMessage, response: ServerResponse
 
 /** Names as the schemas have them: whatever needs decoding goes the other way. */
 const INFER_PATH = /^\/v2\/models\/([\w.-]+)(?:\/versions\/([\w.-]+))?\/infer$/
+const TARGETS_MAX = 256
+
+interface Target {
+  readonly model: string
+  readonly version: string | undefined
+}
 
 export function createInferListener(
   plane: DataPlane,
   { requestBytesMax, loopbackOnly }: InferenceApiOptions,
 ): DirectListener {
+  const target = createTargets()
   return (request, response) => {
     if (request.method !== 'POST') return false
-    const path = INFER_PATH.exec(request.url ?? '')
+    const path = target(request.url ?? '')
     const { headers } = request
-    if (path === null || headers['content-encoding'] !== undefined) return false
+    if (path === undefined || headers['content-encoding'] !== undefined) return false
     const arrivedAtMs = plane.nowMs()
     const declared = headers['content-length']
     const refused =
@@ -44,7 +51,7 @@ export function createInferListener(
     readWhole(request, requestBytesMax, (body, problem) => {
       if (problem !== undefined) return turnAway(request, response, problem)
       const exchange = {
-        ...{ model: path[1]!, version: path[2], body, arrivedAtMs },
+        ...{ model: path.model, version: path.version, body, arrivedAtMs },
         headerLength: single(headers['inference-header-content-length']),
         forcedArm: single(headers['linnet-arm']),
         isGone: () => response.destroyed,
@@ -55,6 +62,21 @@ export function createInferListener(
         .catch(() => response.destroy())
     })
     return true
+  }
+}
+
+/** Clients ask the same few addresses again and again. */
+function createTargets(): (url: string) => Target | undefined {
+  const known = new Map<string, Target>()
+  return (url) => {
+    const found = known.get(url)
+    if (found !== undefined) return found
+    const path = INFER_PATH.exec(url)
+    if (path === null) return undefined
+    const target = { model: path[1]!, version: path[2] }
+    if (known.size >= TARGETS_MAX) known.clear()
+    known.set(url, target)
+    return target
   }
 }
 

@@ -126,7 +126,7 @@ export function jsonFromElements({ name, datatype, data }: TensorValue): Result<
       return finite(name, Array.from(data as Uint16Array, fromHalf))
     case 'FP32':
     case 'FP64':
-      return finite(name, Array.from(data as Float32Array))
+      return finite(name, data as Float32Array)
     default:
       return ok(Array.from(data as Int32Array))
   }
@@ -137,11 +137,20 @@ function jsonInteger(value: bigint): number | string {
   return Number.isSafeInteger(number) ? number : String(value)
 }
 
-function finite(name: string, values: number[]): Result<number[]> {
-  const bad = values.findIndex((value) => !Number.isFinite(value))
-  if (bad < 0) return ok(values)
+/** One pass: an iterator over a typed array takes several times as long. */
+function finite(name: string, values: ArrayLike<number>): Result<number[]> {
+  const plain = new Array<number>(values.length)
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!
+    if (!Number.isFinite(value)) return notJson(name, value, i)
+    plain[i] = value
+  }
+  return ok(plain)
+}
+
+function notJson(name: string, value: number, at: number): Result<never> {
   return refuse('infer.output_not_json', `Output "${name}" has a value that JSON cannot write.`, {
-    found: `${values[bad]} at element ${bad}`,
+    found: `${value} at element ${at}`,
     next: 'ask for it as binary data',
   })
 }

@@ -2,6 +2,7 @@
  * `serve`: requests per second and p99 of the local API at 8 connections, JSON and binary, beside a
  * bare Hono server that does the same decoding; the two take turns, so a busy machine bothers both.
  */
+import { cpuMs } from './cpu-time.ts'
 import { load, post } from './load.ts'
 import { realModel, type Started, startLinnet, startPeer } from './programs.ts'
 import { type BenchReport, type Figure, figure } from './report.ts'
@@ -31,13 +32,14 @@ export async function run(): Promise<BenchReport> {
 }
 
 async function compare(encoding: Encoding, linnet: Started, peer: Started): Promise<Figure[]> {
-  const ours = { port: linnet.port, request: request('/v2/models/mnist/infer', encoding) }
-  const theirs = { port: peer.port, request: request('/infer', encoding) }
+  const ours = { ...linnet, request: request('/v2/models/mnist/infer', encoding) }
+  const theirs = { ...peer, request: request('/infer', encoding) }
   await drive(ours, WARM_UP_MS)
   await drive(theirs, WARM_UP_MS)
   const rates: number[] = []
   const ratios: number[] = []
   const tails: number[] = []
+  const costs: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
     const first = await drive(round % 2 === 0 ? ours : theirs, ROUND_MS)
     const second = await drive(round % 2 === 0 ? theirs : ours, ROUND_MS)
@@ -46,18 +48,23 @@ async function compare(encoding: Encoding, linnet: Started, peer: Started): Prom
     rates.push(a.requestsPerS)
     ratios.push(a.requestsPerS / b.requestsPerS)
     tails.push(a.msP99 / b.msP99)
+    costs.push(a.cpuUs / b.cpuUs)
   }
   const of = `mnist, ${encoding}, ${CONNECTIONS} connections`
   return [
     figure({ case: of, metric: 'throughput over bare', limit: 0.95, atLeast: true }, ratios),
     figure({ case: of, metric: 'p99 over bare', limit: 1.15 }, tails),
+    figure({ case: of, metric: 'CPU per request over bare', limit: null }, costs),
     figure({ case: of, metric: 'requests per second', limit: null }, rates),
   ]
 }
 
-function drive(target: { port: number; request: Buffer }, durationMs: number) {
+async function drive(target: Started & { readonly request: Buffer }, durationMs: number) {
   const to = { host: '127.0.0.1', port: target.port }
-  return load({ to, request: target.request, connections: CONNECTIONS, durationMs })
+  const beforeMs = cpuMs(target.pid)
+  const { request, pid } = target
+  const figures = await load({ to, request, connections: CONNECTIONS, durationMs })
+  return { ...figures, cpuUs: (1000 * (cpuMs(pid) - beforeMs)) / figures.answered }
 }
 
 function request(path: string, encoding: Encoding): Buffer {
