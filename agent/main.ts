@@ -21,6 +21,7 @@ import { type Agent, sealFrom, startAgent } from './agent.ts'
 import { type AgentArguments, parseArguments, USAGE } from './arguments.ts'
 import { createArtifactStore } from './artifact/artifact-store.ts'
 import { TufRepository } from './artifact/tuf-repository.ts'
+import { askAssignment, askTime } from './ask-controller.ts'
 import { deviceSigner, enrol, type HomePaths, homePaths, loadIdentity } from './enrol.ts'
 import { loadProfile } from './firmware-profile.ts'
 import { createLog } from './log.ts'
@@ -158,6 +159,7 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     {
       ...{ clock, log, signer, repository, artifacts, runtime, transport, random: Math.random },
       trust: repository,
+      askAssignment: () => askAssignment(options.controller, device),
       states: createFileStateStore(resolve(home, 'state.json'), log),
       spoolStore: createFileSpoolStore(resolve(home, 'spool.log')),
     },
@@ -181,6 +183,10 @@ function createRepository({ options, profile, paths, signer, identity }: Parts):
     cache: createSmallFiles(resolve(options.home, 'releases')),
     ...{ fleet: identity.fleet, device: identity.device, deviceKey: keyId(signer.key) },
     ...{ profile, staging, nowMs: clock.nowMs },
+    time: {
+      nonce: () => randomBytes(16).toString('hex'),
+      ask: (nonce) => askTime(controller, identity.device, nonce),
+    },
   })
 }
 

@@ -75,15 +75,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
   { from: /^shared\/motor\//, may: ['shared/kernel', 'shared/motor'] },
   {
     from: /^shared\/signing\//,
-    may: [
-      'shared/kernel',
-      'shared/model',
-      'shared/signing',
-      'zod',
-      'tweetnacl',
-      /^@noble\/hashes/,
-      '@tufjs/canonical-json',
-    ],
+    may: ['shared/kernel', 'shared/model', 'shared/signing', 'zod', 'tweetnacl', /^@noble\/hashes/],
   },
   {
     from: /^shared\/onnx\//,

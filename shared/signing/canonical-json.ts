@@ -4,7 +4,6 @@
  * 2^53, lone surrogates, holes, anything but plain objects. Parsing untrusted text starts here too,
  * under limits that are checked before the parser runs. What the fields mean is left to others.
  */
-import { canonicalize } from '@tufjs/canonical-json'
 import { fromUtf8, utf8 } from '../kernel/bytes.ts'
 import { err, ok, type Problem, type Result, refuse } from '../kernel/result.ts'
 
@@ -20,55 +19,104 @@ export interface JsonLimits {
   readonly valuesMax: number
 }
 
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
 const CANONICAL_DEPTH_MAX = 64
 const CANONICAL_VALUES_MAX = 1_000_000
 const LONE_SURROGATE = /\p{Surrogate}/u
+/** What `JSON.stringify` escapes beside quotes and backslashes. */
+const ESCAPED_OTHERWISE = /[\p{Cc}\p{Surrogate}]/u
 
 /** The canonical bytes of `value`; code `json.not_canonical` says why there are none. */
 export function canonicalBytes(value: unknown): Result<Uint8Array> {
-  const flaw = findFlaw(value, 1, { left: CANONICAL_VALUES_MAX })
-  if (flaw !== undefined) return notCanonical(flaw)
-  const text = canonicalize(value)
-  // Encoded, every lone half would become the same replacement character.
-  if (LONE_SURROGATE.test(text)) return notCanonical('a string with half a surrogate pair')
-  return ok(utf8(text))
+  const writing: Writing = { left: CANONICAL_VALUES_MAX, flaw: undefined }
+  const text = write(value, 1, writing)
+  if (writing.flaw !== undefined) return notCanonical(writing.flaw)
+  const bytes = utf8(text)
+  // Encoded, every lone half would become the same replacement character. ASCII has none.
+  if (bytes.length !== text.length && LONE_SURROGATE.test(text)) {
+    return notCanonical('a string with half a surrogate pair')
+  }
+  return ok(bytes)
 }
 
 function notCanonical(why: string): Result<never> {
   return refuse('json.not_canonical', `The value has no canonical form: ${why}.`)
 }
 
-function findFlaw(value: unknown, depth: number, values: { left: number }): string | undefined {
-  values.left -= 1
-  if (values.left < 0) return `more than ${CANONICAL_VALUES_MAX} values`
+interface Writing {
+  /** Values that may still come. */
+  left: number
+  /** Why the text is worth nothing. */
+  flaw: string | undefined
+}
+
+/** One pass, since an attacker chooses the size: a flaw ends it, and the text counts no more. */
+function write(value: unknown, depth: number, writing: Writing): string {
+  writing.left -= 1
+  if (writing.left < 0) return flawed(writing, `more than ${CANONICAL_VALUES_MAX} values`)
   switch (typeof value) {
     case 'boolean':
+      return value ? 'true' : 'false'
     case 'string':
-      return undefined
+      return quoted(value)
     case 'number':
-      if (!Number.isInteger(value)) return `the number ${value}`
-      return Number.isSafeInteger(value) ? undefined : `the integer ${value} beyond 2^53`
+      if (!Number.isInteger(value)) return flawed(writing, `the number ${value}`)
+      if (Number.isSafeInteger(value)) return String(value)
+      return flawed(writing, `the integer ${value} beyond 2^53`)
     case 'object':
-      return value === null ? undefined : findFlawInside(value, depth, values)
+      return value === null ? 'null' : writeObject(value, depth, writing)
     default:
-      return `a ${typeof value}`
+      return flawed(writing, `a ${typeof value}`)
   }
 }
 
-function findFlawInside(
-  object: object,
-  depth: number,
-  values: { left: number },
-): string | undefined {
-  if (depth > CANONICAL_DEPTH_MAX) return `nesting deeper than ${CANONICAL_DEPTH_MAX}`
-  if (!isPlain(object)) return 'an object that is not plain'
-  // Array.from sees holes, which the values of an array would leave out.
-  const inside: unknown[] = Array.isArray(object) ? Array.from(object) : Object.values(object)
-  for (const value of inside) {
-    const flaw = findFlaw(value, depth + 1, values)
-    if (flaw !== undefined) return flaw
+function writeObject(object: object, depth: number, writing: Writing): string {
+  if (depth > CANONICAL_DEPTH_MAX) {
+    return flawed(writing, `nesting deeper than ${CANONICAL_DEPTH_MAX}`)
   }
-  return undefined
+  if (!isPlain(object)) return flawed(writing, 'an object that is not plain')
+  let text = ''
+  if (Array.isArray(object)) {
+    // By index, because holes are values that have no form.
+    for (let i = 0; i < object.length && writing.flaw === undefined; i++) {
+      text += `${i === 0 ? '' : ','}${write(object[i], depth + 1, writing)}`
+    }
+    return `[${text}]`
+  }
+  const fields = object as Readonly<Record<string, unknown>>
+  for (const key of Object.keys(fields).sort()) {
+    if (writing.flaw !== undefined) break
+    const separator = text === '' ? '' : ','
+    text += `${separator}${quoted(key)}:${write(fields[key], depth + 1, writing)}`
+  }
+  return `{${text}}`
+}
+
+function flawed(writing: Writing, flaw: string): string {
+  writing.flaw ??= flaw
+  return ''
+}
+
+/** Only quotes and backslashes are escaped: control characters stand for themselves. */
+function quoted(text: string): string {
+  if (!text.includes('"') && !text.includes('\\')) return `"${text}"`
+  // Where there is nothing else that JSON would escape, its own fast way gives the same.
+  if (!ESCAPED_OTHERWISE.test(text)) return JSON.stringify(text)
+  // Left as it is, half a pair is found in the whole.
+  if (LONE_SURROGATE.test(text)) return `"${text}"`
+  return `"${fromUtf8(escapeBytes(utf8(text))) ?? ''}"`
+}
+
+/** On bytes, since replacing in a string of a million quotes takes a fifth of a second. */
+function escapeBytes(bytes: Uint8Array): Uint8Array {
+  const escaped = new Uint8Array(2 * bytes.length)
+  let length = 0
+  for (const byte of bytes) {
+    if (byte === QUOTE || byte === BACKSLASH) escaped[length++] = BACKSLASH
+    escaped[length++] = byte
+  }
+  return escaped.subarray(0, length)
 }
 
 function isPlain(value: object): boolean {
@@ -99,8 +147,6 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): Result<Json> {
   }
 }
 
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
 const COMMA = 0x2c
 
 /** Depth and number of values, counted on the bytes: `[`, `{` and `,` outside strings. */

@@ -1,3 +1,4 @@
+import { canonicalize } from '@tufjs/canonical-json'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../../../shared/kernel/bytes.ts'
@@ -14,6 +15,26 @@ describe('canonicalBytes', () => {
   it('sorts keys, leaves out spaces, escapes only quotes and backslashes', () => {
     const value = { b: [1, -2, true, null], a: 'q"\\\n\u00e9', _: {} }
     expect(canonicalText(value)).toBe('{"_":{},"a":"q\\"\\\\\n\u00e9","b":[1,-2,true,null]}')
+  })
+
+  it('gives what the canonical JSON of tuf-js gives, escapes and control characters included', () => {
+    const text = fc.string({
+      unit: fc.constantFrom('"', '\\', '\n', '\u0000', 'a', '\u00e9', '\u{1f600}'),
+    })
+    const value = fc.letrec((tie) => ({
+      any: fc.oneof(
+        { maxDepth: 4 },
+        fc.constantFrom(null, true, false, 0, -0, 7, -(2 ** 53 - 1)),
+        text,
+        fc.array(tie('any')),
+        fc.dictionary(text, tie('any')),
+      ),
+    })).any
+    fc.assert(
+      fc.property(value, (any) => {
+        expect(canonicalText(any)).toBe(canonicalize(any))
+      }),
+    )
   })
 
   it.each<[string, unknown]>([
