@@ -22,6 +22,9 @@ export interface RangeRequest {
   readonly signal: AbortSignal
 }
 
+/** A browser would keep a second copy, and offer a damaged one again; Node's types lack the field. */
+const UNCACHED = { cache: 'no-store' } as const
+
 export interface RangeSink {
   /** The server sends the whole file instead of the rest: forget what there is. */
   restart(): Promise<void>
@@ -42,6 +45,7 @@ export async function receiveRange(
     const response = await fetch(request.url, {
       signal: watch.signal,
       redirect: 'follow',
+      ...UNCACHED,
       // Compressed bytes are not the signed bytes.
       headers: { 'accept-encoding': 'identity', range: `bytes=${request.from}-` },
     })

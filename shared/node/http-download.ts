@@ -16,6 +16,8 @@ export interface DownloadLimits {
 }
 
 const THROUGHPUT_WINDOW_MS = 10_000
+/** A browser must ask for the newest metadata each time; Node's types lack the field. */
+const UNCACHED = { cache: 'no-store' } as const
 const ABSENT_STATUSES: readonly number[] = [403, 404, 410]
 
 export type DownloadOutcome =
@@ -34,7 +36,7 @@ export async function download(
 ): Promise<DownloadOutcome> {
   const watch = watchThroughput(limits)
   try {
-    const response = await fetch(url, { signal: watch.signal, redirect: 'follow' })
+    const response = await fetch(url, { ...UNCACHED, signal: watch.signal, redirect: 'follow' })
     if (ABSENT_STATUSES.includes(response.status)) {
       await response.body?.cancel()
       return { kind: 'absent' }
