@@ -22,6 +22,7 @@ import {
   type ReportMessage,
   reportMessageSchema,
   type Telemetry,
+  telemetryOfCheckedWindowsSchema,
   telemetrySchema,
 } from './messages.ts'
 import { fromPositional, toPositional } from './positional.ts'
@@ -40,6 +41,8 @@ interface Codec {
   /** First element of the CBOR form; a change of the schema takes a new one. */
   readonly schemaId: number
   readonly schema: z.ZodType
+  /** For what the positional form has checked in part on the way; `schema` where absent. */
+  readonly decodedSchema?: z.ZodType
   /** Of the payload; with its frame it stays under the topic's limit (topics.ts). */
   readonly bytesMax: number
 }
@@ -47,7 +50,12 @@ interface Codec {
 export const CODECS: Readonly<Record<MessageKind, Codec>> = {
   presence: { schemaId: 1, schema: presenceMessageSchema, bytesMax: 1_024 },
   report: { schemaId: 5, schema: reportMessageSchema, bytesMax: 61_440 },
-  telemetry: { schemaId: 3, schema: telemetrySchema, bytesMax: 61_440 },
+  telemetry: {
+    schemaId: 3,
+    schema: telemetrySchema,
+    decodedSchema: telemetryOfCheckedWindowsSchema,
+    bytesMax: 61_440,
+  },
   notice: { schemaId: 6, schema: noticeMessageSchema, bytesMax: 8_192 },
   ack: { schemaId: 16, schema: ackSchema, bytesMax: 8_192 },
 }
@@ -73,7 +81,7 @@ export function decodeMessage<K extends MessageKind>(
   kind: K,
   bytes: Uint8Array,
 ): Result<MessageOf[K]> {
-  const { schema, bytesMax } = CODECS[kind]
+  const { schema, decodedSchema = schema, bytesMax } = CODECS[kind]
   if (bytes.length > bytesMax) {
     return refuse('message.too_large', `The ${kind} message is too large.`, {
       expected: `at most ${bytesMax} bytes`,
@@ -83,7 +91,7 @@ export function decodeMessage<K extends MessageKind>(
   const isJson = formOf(bytes) === 'json'
   const raw = isJson ? readJson(kind, bytes) : readCbor(kind, bytes)
   if (!raw.ok) return raw
-  const parsed = schema.safeParse(raw.value)
+  const parsed = (isJson ? schema : decodedSchema).safeParse(raw.value)
   if (!parsed.success) return malformed(kind, z.prettifyError(parsed.error).slice(0, 300))
   const message = parsed.data as MessageOf[K]
   const flaw = isJson && kind === 'telemetry' ? windowFlaw(message as Telemetry) : undefined

@@ -18,7 +18,7 @@ import {
   timeMsSchema,
   versionSchema,
 } from '../model/names.ts'
-import { windowSchema } from '../sketch/window.ts'
+import { type Window, windowSchema } from '../sketch/window.ts'
 
 /** Every message up carries these: losses can be counted and duplicates dropped by (boot, seq). */
 const stampShape = {
@@ -31,29 +31,33 @@ const stampShape = {
 const armSchema = z.enum(['baseline', 'canary'])
 export type Arm = z.infer<typeof armSchema>
 
-/** What one arm did in an interval. */
-const armWindowSchema = z.strictObject({
-  arm: armSchema,
-  version: versionSchema,
-  variant: nameSchema,
-  window: windowSchema,
-})
-
 /**
  * One interval of one model. Both arms travel in one message: counts of canary and baseline that
  * arrive apart make false rollbacks (statistics.md, label record). `share` is the canary's share at
  * the draw; an interval never spans a change of it.
  */
-export const telemetrySchema = z.strictObject({
-  ...stampShape,
-  model: nameSchema,
-  generation: countSchema,
-  rollout: rolloutRefSchema.nullable(),
-  share: ppmSchema,
-  startedAtMs: timeMsSchema,
-  durationMs: countSchema,
-  arms: z.array(armWindowSchema).min(1).max(2),
-})
+const telemetryOf = (window: z.ZodType<Window>) =>
+  z.strictObject({
+    ...stampShape,
+    model: nameSchema,
+    generation: countSchema,
+    rollout: rolloutRefSchema.nullable(),
+    share: ppmSchema,
+    startedAtMs: timeMsSchema,
+    durationMs: countSchema,
+    /** What each arm did. */
+    arms: z
+      .array(
+        z.strictObject({ arm: armSchema, version: versionSchema, variant: nameSchema, window }),
+      )
+      .min(1)
+      .max(2),
+  })
+export const telemetrySchema = telemetryOf(windowSchema)
+/** Of messages whose windows `windowFromWire` has made: they are not looked through again. */
+export const telemetryOfCheckedWindowsSchema = telemetryOf(
+  z.custom<Window>((value) => typeof value === 'object' && value !== null),
+)
 export type Telemetry = z.infer<typeof telemetrySchema>
 
 export const reportMessageSchema = z.strictObject({

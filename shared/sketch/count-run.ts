@@ -12,7 +12,7 @@
  */
 import { equalBytes } from '../kernel/bytes.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
-import { type ByteReader, createByteReader, pushVarint } from './varint.ts'
+import { type ByteReader, createByteReader, pushVarint, varintLength } from './varint.ts'
 
 export interface CountRun {
   /** Index of the bin that `counts[0]` counts. */
@@ -40,27 +40,53 @@ export function trimCounts(
       found: `bins ${first} to ${first + counts.length - 1}`,
     })
   }
-  const bad = counts.find((count) => !Number.isInteger(count) || count < 0 || count > COUNT_MAX)
-  if (bad !== undefined) {
-    return refuse('counts.count_invalid', 'A count is no whole number.', {
-      expected: 'whole numbers from 0 to 2^52 - 1',
-      found: String(bad),
-    })
+  // One plain loop: this runs for every row of every window that arrives.
+  let start = -1
+  let end = -1
+  for (let i = 0; i < counts.length; i++) {
+    const count = counts[i]!
+    if (!Number.isInteger(count) || count < 0 || count > COUNT_MAX) {
+      return refuse('counts.count_invalid', 'A count is no whole number.', {
+        expected: 'whole numbers from 0 to 2^52 - 1',
+        found: String(count),
+      })
+    }
+    if (count === 0) continue
+    if (start < 0) start = i
+    end = i
   }
-  const start = counts.findIndex((count) => count > 0)
   if (start < 0) return ok({ first: 0, counts: [] })
-  const end = counts.findLastIndex((count) => count > 0)
   return ok({ first: first + start, counts: counts.slice(start, end + 1) })
 }
 
 /** @returns no bytes at all for the empty run. */
 export function encodeCounts(run: CountRun): Uint8Array {
   if (run.counts.length === 0) return new Uint8Array(0)
-  const runs = encodeRuns(run)
-  const samples = run.counts.reduce((sum, count) => sum + count, 0)
-  if (samples > MARKS_SAMPLES_MAX) return Uint8Array.from(runs)
-  const marks = encodeMarks(run)
-  return Uint8Array.from(marks.length < runs.length ? marks : runs)
+  const isShorterAsMarks = marksLength(run) < runsLength(run)
+  return Uint8Array.from(isShorterAsMarks ? encodeMarks(run) : encodeRuns(run))
+}
+
+function runsLength({ first, counts }: CountRun): number {
+  let length = 1 + varintLength(first)
+  let zeros = 0
+  for (const count of counts) {
+    if (count === 0) {
+      zeros++
+      continue
+    }
+    if (zeros > 0) length += varintLength(2 * zeros)
+    zeros = 0
+    length += varintLength(2 * count - 1)
+  }
+  return length
+}
+
+/** Infinite where the layout is not used. */
+function marksLength({ first, counts }: CountRun): number {
+  let samples = 0
+  for (const count of counts) samples += count
+  if (samples > MARKS_SAMPLES_MAX) return Number.POSITIVE_INFINITY
+  return 1 + varintLength(first) + Math.ceil((samples + counts.length) / 8)
 }
 
 function encodeRuns({ first, counts }: CountRun): number[] {

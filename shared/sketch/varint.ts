@@ -15,6 +15,13 @@ export function pushVarint(bytes: number[], value: number): void {
   bytes.push(rest)
 }
 
+/** Bytes that `pushVarint` would append. */
+export function varintLength(value: number): number {
+  let length = 1
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++
+  return length
+}
+
 export interface ByteReader {
   atEnd(): boolean
   /** The next byte; 0 at the end. */

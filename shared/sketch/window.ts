@@ -81,16 +81,31 @@ const WINDOW_COUNT_MAX = 2 ** 32 - 1
 const FLOAT32_MAX = 2 ** 128 - 2 ** 104
 
 const countSchema = z.int().min(0).max(WINDOW_COUNT_MAX)
+/**
+ * A row of counts, looked through in one loop: a schema for each of the 300 counts of a window was
+ * most of what a message cost.
+ */
+const rowSchema = (lengthMin: number, lengthMax: number) =>
+  z.custom<number[]>((value) => {
+    if (!Array.isArray(value) || value.length < lengthMin || value.length > lengthMax) return false
+    for (let i = 0; i < value.length; i++) if (!isCount(value[i])) return false
+    return true
+  }, `expected ${lengthMin} to ${lengthMax} counts`)
+
+function isCount(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= WINDOW_COUNT_MAX
+}
+
 const latencySchema = z.strictObject({
   first: z
     .int()
     .min(0)
     .max(LATENCY_BIN_COUNT - 1),
-  counts: z.array(countSchema).max(LATENCY_BIN_COUNT),
+  counts: rowSchema(0, LATENCY_BIN_COUNT),
 })
 const float32Schema = z.number().min(-FLOAT32_MAX).max(FLOAT32_MAX)
 const featureSchema = z.strictObject({
-  bins: z.array(countSchema).min(1).max(257),
+  bins: rowSchema(1, 257),
   missing: countSchema,
   invalid: countSchema,
   deviation: z.int(),
@@ -108,15 +123,15 @@ export const windowSchema: z.ZodType<Window> = z.strictObject({
   latency: z.strictObject(byKey(LATENCY_PARTS, () => latencySchema)),
   features: z.array(featureSchema).max(64),
   outputs: z.strictObject({
-    classCounts: z.array(countSchema).max(1024),
-    confidenceBins: z.array(countSchema).length(CONFIDENCE_BIN_COUNT),
+    classCounts: rowSchema(0, 1024),
+    confidenceBins: rowSchema(CONFIDENCE_BIN_COUNT, CONFIDENCE_BIN_COUNT),
     shadowCompared: countSchema,
     shadowDisagreed: countSchema,
   }),
   labels: z.strictObject({
     labelled: countSchema,
     correct: countSchema,
-    confusion: z.array(countSchema).max(CONFUSION_CLASSES_MAX ** 2),
+    confusion: rowSchema(0, CONFUSION_CLASSES_MAX ** 2),
   }),
 })
 
