@@ -20,7 +20,7 @@ import { newestRoot, verifyRepository } from './trusted-root.ts'
 const PAGE_MAX = 1_000
 
 export function auditCommands(): Command {
-  const audit = new Command('audit').description('who did what, when, and with what outcome')
+  const audit = new Command('audit')
   withCommonOptions(audit.command('list'))
     .description('the newest entries; with --all every one, as JSON lines for `verify --file`')
     .option('--limit <n>', 'how many', whole, 50)

@@ -15,7 +15,7 @@ const NO_DEVICES = `No devices yet. A device joins with:
   linnet agent --controller URL --token TOKEN --profile PROFILE`
 
 export function deviceCommands(): Command {
-  const device = new Command('device').description('devices of the fleet')
+  const device = new Command('device')
   withCommonOptions(device.command('list'))
     .description('one line each, worst first')
     .option('--watch', 'repaint on every change')

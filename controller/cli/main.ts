@@ -5,16 +5,9 @@
  */
 import { Command, CommanderError } from 'commander'
 import { toProblem } from '../../shared/kernel/result.ts'
-import { auditCommands } from './audit-commands.ts'
-import { deviceCommands } from './device-commands.ts'
 import { EXIT, exitCodeOf } from './exit-codes.ts'
-import { keyCommands } from './key-commands.ts'
-import { operatorCommands } from './operator-commands.ts'
 import { isProgram, runProgram } from './programs.ts'
-import { releaseCommands } from './release-commands.ts'
-import { rolloutCommands } from './rollout-commands.ts'
 import { problemText } from './terminal.ts'
-import { runTufClient } from './tuf-client.ts'
 
 const HELP = `
 Start with:
@@ -26,7 +19,63 @@ Start with:
 Exit codes: 0 done, 1 usage, 2 refused, 3 rollout failed or rolled back, 4 time out, 5 unreachable.
 `
 
-export function buildProgram(): Command {
+interface Group {
+  readonly name: string
+  readonly description: string
+  /** Loaded only when it is asked for: all of them together take as long as most commands run. */
+  readonly load: () => Promise<Command | undefined>
+}
+
+const operators = async (name: string): Promise<Command | undefined> => {
+  const { operatorCommands } = await import('./operator-commands.ts')
+  return operatorCommands().find((command) => command.name() === name)
+}
+
+const GROUPS: readonly Group[] = [
+  {
+    name: 'key',
+    description: 'the offline keys of this fleet',
+    load: async () => (await import('./key-commands.ts')).keyCommands(),
+  },
+  {
+    name: 'release',
+    description: 'signed versions of a model',
+    load: async () => (await import('./release-commands.ts')).releaseCommands(),
+  },
+  {
+    name: 'rollout',
+    description: 'bring a release out, wave by wave',
+    load: async () => (await import('./rollout-commands.ts')).rolloutCommands(),
+  },
+  {
+    name: 'device',
+    description: 'devices of the fleet',
+    load: async () => (await import('./device-commands.ts')).deviceCommands(),
+  },
+  {
+    name: 'audit',
+    description: 'who did what, when, and with what outcome',
+    load: async () => (await import('./audit-commands.ts')).auditCommands(),
+  },
+  {
+    name: 'token',
+    description: 'bearer tokens of operators and services',
+    load: () => operators('token'),
+  },
+  {
+    name: 'login',
+    description: 'a link that signs in to the console, once, within a quarter of an hour',
+    load: () => operators('login'),
+  },
+  {
+    name: 'status',
+    description: 'what waits for a person, then the fleet in numbers',
+    load: () => operators('status'),
+  },
+]
+
+/** @param asked the group that will be run or explained; the others only have their names. */
+async function buildProgram(asked: string | undefined): Promise<Command> {
   const program = new Command('linnet')
     .description('Rolls ONNX models out over a fleet of devices, and back when they are bad.')
     .addHelpText('after', HELP)
@@ -37,15 +86,9 @@ export function buildProgram(): Command {
   program.command('controller').description('start the controller')
   program.command('agent').description('start an agent: a device of the fleet')
   program.command('serve').description('serve ONNX files on this machine, unsigned, to try them')
-  for (const commands of [
-    keyCommands(),
-    releaseCommands(),
-    rolloutCommands(),
-    deviceCommands(),
-    auditCommands(),
-    ...operatorCommands(),
-  ]) {
-    program.addCommand(inheritExit(commands))
+  for (const { name, description, load } of GROUPS) {
+    const loaded = name === asked ? await load() : undefined
+    program.addCommand(inheritExit((loaded ?? new Command(name)).description(description)))
   }
   program.command('tuf-client').description('a plain TUF client: init ROOT | refresh | download')
   return program
@@ -61,9 +104,10 @@ function inheritExit(command: Command): Command {
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv
   if (isProgram(name)) return runProgram(name, rest)
-  if (name === 'tuf-client') return runTufClient(rest)
+  if (name === 'tuf-client') return (await import('./tuf-client.ts')).runTufClient(rest)
   try {
-    await buildProgram().parseAsync(argv, { from: 'user' })
+    const program = await buildProgram(name === 'help' ? rest[0] : name)
+    await program.parseAsync(argv, { from: 'user' })
     return Number(process.exitCode ?? EXIT.done)
   } catch (cause) {
     // Help and version end here too, with code 0.

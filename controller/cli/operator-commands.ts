@@ -13,7 +13,7 @@ export function operatorCommands(): Command[] {
 }
 
 function tokenCommands(): Command {
-  const token = new Command('token').description('bearer tokens of operators and services')
+  const token = new Command('token')
   withCommonOptions(token.command('create <name>'))
     .description('makes a token and prints it, once')
     .requiredOption('--role <role>', `one of ${ROLES.join(', ')}`)
@@ -84,7 +84,6 @@ function hours(text: string): number {
 
 function loginCommand(): Command {
   return withCommonOptions(new Command('login'))
-    .description('a link that signs in to the console, once, within a quarter of an hour')
     .option('--role <role>', `one of ${ROLES.join(', ')}`, 'admin')
     .action(async (options: CommonOptions & { role: string }) => {
       const context = openContext(options)
@@ -95,34 +94,32 @@ function loginCommand(): Command {
 }
 
 function statusCommand(): Command {
-  return withCommonOptions(new Command('status'))
-    .description('what waits for a person, then the fleet in numbers')
-    .action(async (options: CommonOptions) => {
-      const context = openContext(options)
-      const { client, terminal } = context
-      const [health, { devices }, { rollouts }] = await Promise.all([
-        client.call('health', {}).then(unwrap),
-        client.call('deviceList', {}).then(unwrap),
-        client.call('rolloutList', {}).then(unwrap),
-      ])
-      const view = fleetView({ health, devices, rollouts }, Date.now())
-      context.show(view, () => {
-        const { paint, widthMax } = terminal
-        const attention = view.attention.map((a) => [a.status, a.subject, a.cli, a.sentence])
-        const fit = { empty: '', paint, ...(widthMax === undefined ? {} : { widthMax }) }
-        const columns = ['WAITS', 'FOR', 'COMMAND', 'BECAUSE']
-        return [
-          view.headline,
-          attention.length === 0 ? '' : `${textTable({ columns, rows: attention }, fit)}\n`,
-          textFacts(
-            [
-              ...view.devicesByState.map((g) => [`${g.devices} devices`, g.status] as const),
-              ...view.releasesInUse.map((r) => [`${r.devices} devices`, r.release] as const),
-              ...view.health,
-            ],
-            paint,
-          ),
-        ].join('\n')
-      })
+  return withCommonOptions(new Command('status')).action(async (options: CommonOptions) => {
+    const context = openContext(options)
+    const { client, terminal } = context
+    const [health, { devices }, { rollouts }] = await Promise.all([
+      client.call('health', {}).then(unwrap),
+      client.call('deviceList', {}).then(unwrap),
+      client.call('rolloutList', {}).then(unwrap),
+    ])
+    const view = fleetView({ health, devices, rollouts }, Date.now())
+    context.show(view, () => {
+      const { paint, widthMax } = terminal
+      const attention = view.attention.map((a) => [a.status, a.subject, a.cli, a.sentence])
+      const fit = { empty: '', paint, ...(widthMax === undefined ? {} : { widthMax }) }
+      const columns = ['WAITS', 'FOR', 'COMMAND', 'BECAUSE']
+      return [
+        view.headline,
+        attention.length === 0 ? '' : `${textTable({ columns, rows: attention }, fit)}\n`,
+        textFacts(
+          [
+            ...view.devicesByState.map((g) => [`${g.devices} devices`, g.status] as const),
+            ...view.releasesInUse.map((r) => [`${r.devices} devices`, r.release] as const),
+            ...view.health,
+          ],
+          paint,
+        ),
+      ].join('\n')
     })
+  })
 }

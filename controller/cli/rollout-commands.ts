@@ -22,7 +22,7 @@ const NO_ROLLOUTS = `No rollouts. One starts with:
   linnet rollout create --model MODEL --to VERSION --start`
 
 export function rolloutCommands(): Command {
-  const rollout = new Command('rollout').description('bring a release out, wave by wave')
+  const rollout = new Command('rollout')
   addCreate(rollout)
   addLook(rollout)
   for (const [command, text] of Object.entries(DECISIONS)) {
