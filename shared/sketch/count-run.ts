@@ -10,9 +10,8 @@
  * are deeply equal; one run has one encoding, and the decoder refuses every other. It never
  * allocates more counts than the caller has bins.
  */
-import { equalBytes } from '../kernel/bytes.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
-import { type ByteReader, createByteReader, pushVarint, varintLength } from './varint.ts'
+import { ByteReader, pushVarint, varintLength } from './varint.ts'
 
 export interface CountRun {
   /** Index of the bin that `counts[0]` counts. */
@@ -136,7 +135,7 @@ export function decodeCounts(bytes: Uint8Array, binCount: number): Result<CountR
       found: `${bytes.length} bytes`,
     })
   }
-  const reader = createByteReader(bytes, 1)
+  const reader = new ByteReader(bytes, 1)
   const first = reader.varint()
   const layout = bytes[0]
   const decode = layout === RUNS ? decodeRuns : layout === MARKS ? decodeMarks : undefined
@@ -148,19 +147,31 @@ export function decodeCounts(bytes: Uint8Array, binCount: number): Result<CountR
     })
   }
   const run = trimCounts(first, counts, binCount)
-  if (run.ok && !equalBytes(encodeCounts(run.value), bytes)) {
+  if (!run.ok) return run
+  const isWhole = run.value.counts.length === counts.length
+  if (!isWhole || !isShortest(run.value, layout, bytes.length)) {
     return refuse('counts.encoding_not_canonical', 'These counts have another, shorter encoding.')
   }
   return run
 }
 
-/** @returns undefined for a broken varint or more bins than exist. */
+/** Whether the encoder would have taken this layout, and as many bytes. */
+function isShortest(run: CountRun, layout: number | undefined, length: number): boolean {
+  const runs = runsLength(run)
+  const marks = marksLength(run)
+  return marks < runs ? layout === MARKS && length === marks : layout === RUNS && length === runs
+}
+
+/** @returns undefined for a broken varint, zeros told twice or more bins than exist. */
 function decodeRuns(reader: ByteReader, binCount: number): number[] | undefined {
   const counts: number[] = []
+  let isAfterZeros = false
   while (!reader.atEnd()) {
     const token = reader.varint()
     if (token === undefined || token === 0) return undefined
     const isZeros = token % 2 === 0
+    if (isZeros && isAfterZeros) return undefined
+    isAfterZeros = isZeros
     const length = isZeros ? token / 2 : 1
     if (counts.length + length > binCount) return undefined
     for (let i = 0; i < length; i++) counts.push(isZeros ? 0 : (token + 1) / 2)

@@ -22,22 +22,31 @@ export function varintLength(value: number): number {
   return length
 }
 
-export interface ByteReader {
-  atEnd(): boolean
-  /** The next byte; 0 at the end. */
-  byte(): number
-  /** @returns undefined when cut short, longer than needed or above 2^53 - 1. */
-  varint(): number | undefined
-}
+/** Reads bytes one after the other; made for each row of each window, so it holds no closures. */
+export class ByteReader {
+  readonly #bytes: Uint8Array
+  #at: number
 
-export function createByteReader(bytes: Uint8Array, start: number): ByteReader {
-  let at = start
-  const byte = (): number => bytes[at++] ?? 0
-  function varint(): number | undefined {
+  constructor(bytes: Uint8Array, start: number) {
+    this.#bytes = bytes
+    this.#at = start
+  }
+
+  atEnd(): boolean {
+    return this.#at >= this.#bytes.length
+  }
+
+  /** The next byte; 0 at the end. */
+  byte(): number {
+    return this.#bytes[this.#at++] ?? 0
+  }
+
+  /** @returns undefined when cut short, longer than needed or above 2^53 - 1. */
+  varint(): number | undefined {
     let value = 0
     let weight = 1
-    while (at < bytes.length) {
-      const next = byte()
+    while (!this.atEnd()) {
+      const next = this.byte()
       value += (next % 0x80) * weight
       if (value > Number.MAX_SAFE_INTEGER) return undefined
       if (next < 0x80) return next === 0 && weight > 1 ? undefined : value
@@ -46,5 +55,4 @@ export function createByteReader(bytes: Uint8Array, start: number): ByteReader {
     }
     return undefined
   }
-  return { atEnd: () => at >= bytes.length, byte, varint }
 }

@@ -74,6 +74,9 @@ describe('encoded counts', () => {
     expect(codeOf([0, 0, 0])).toBe('counts.encoding_invalid')
     expect(codeOf([1, 0, 0xff])).toBe('counts.encoding_invalid')
     expect(codeOf([0, 0, 2, 1])).toBe('counts.encoding_not_canonical')
+    // 1 and 63 zeros take as many bytes as 64 at once.
+    expect(codeOf([0, 0, 1, 2, 0x7e, 1])).toBe('counts.encoding_invalid')
+    expect(codeOf([0, 0, 1, 0x80, 1, 1])).toBe('ok')
     expect(codeOf([0, 5, 1], 5)).toBe('counts.bins_out_of_range')
     expect(codeOf(new Array(9000).fill(1))).toBe('counts.encoding_too_long')
   })
@@ -88,6 +91,20 @@ describe('encoded counts', () => {
         const decoded = decodeCounts(bytes, BINS)
         if (decoded.ok) expect(encodeCounts(decoded.value)).toEqual(Uint8Array.from(bytes))
       }),
+    )
+  })
+
+  it('that are changed in one byte are refused, or are the one encoding of other counts', () => {
+    const row = fc.array(fc.oneof(fc.constant(0), fc.nat(300)), { minLength: 1, maxLength: 60 })
+    fc.assert(
+      fc.property(row, fc.nat(), fc.nat(255), (counts, where, byte) => {
+        const bytes = encodeRow(counts)
+        if (bytes.length === 0) return
+        bytes[where % bytes.length] = byte
+        const decoded = decodeCounts(bytes, BINS)
+        if (decoded.ok) expect(encodeCounts(decoded.value)).toEqual(bytes)
+      }),
+      { numRuns: 500 },
     )
   })
 
