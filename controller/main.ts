@@ -11,7 +11,6 @@ import { nodeVerifier } from '../shared/node/verifier-node.ts'
 import { type Credentials, createAccessPolicy } from './broker/admission.ts'
 import type { Broker } from './broker/broker.ts'
 import { createEmbeddedBroker, type EmbeddedBroker } from './broker/embedded-broker.ts'
-import { connectExternalBroker } from './broker/external-broker.ts'
 import { type Config, readConfig, USAGE } from './config.ts'
 import { type Controller, createController } from './controller.ts'
 import { openLibsqlStore } from './db/libsql-store.ts'
@@ -146,7 +145,9 @@ function identify({ config, access, devices }: BrokerParts, credentials: Credent
   return devices(credentials, clock.nowMs())
 }
 
-function connectBroker(config: Config, url: string, log: Logger): Promise<Broker> {
+/** An MQTT client is a fifth of the controller's start: loaded only where one is needed. */
+async function connectBroker(config: Config, url: string, log: Logger): Promise<Broker> {
+  const { connectExternalBroker } = await import('./broker/external-broker.ts')
   return connectExternalBroker({ url, clientId: `linnet-${config.fleet}`, log })
 }
 
