@@ -4,6 +4,7 @@
  */
 import { toHex } from '../../shared/kernel/bytes.ts'
 import { ok, type Result } from '../../shared/kernel/result.ts'
+import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { type Identity, identitySchema } from '../../shared/model/identity.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import { fetchBounded } from '../../shared/node/http-download.ts'
@@ -14,6 +15,7 @@ import { askForMembership } from '../membership.ts'
 import type { Clock, Log } from '../ports.ts'
 import type { QualifyOptions } from '../runtime/qualify-release.ts'
 import { createMqttTransport } from '../transport/mqtt-transport.ts'
+import type { Records } from './records.ts'
 import { createWebArtifactStore } from './web-artifact-store.ts'
 import type { WebDevice } from './web-device.ts'
 import { createWebRuntime, type WebRuntime } from './web-runtime.ts'
@@ -62,7 +64,10 @@ export async function loadMembership({ records }: WebDevice): Promise<Identity |
   return identitySchema.safeParse(await records.get('device', 'identity')).data
 }
 
-/** Errors: those of `askForMembership`. */
+/**
+ * Joining again gives the same device; under another root of trust it begins anew, since nothing that
+ * the old root vouched for counts there. Errors: those of `askForMembership`.
+ */
 export async function joinFleet(
   { records, key, facts }: WebDevice,
   controller: string,
@@ -72,9 +77,22 @@ export async function joinFleet(
   const joined = await askForMembership(key.signer, { controller, token, facts, nonce })
   if (!joined.ok) return joined
   const { identity, root } = joined.value
-  await records.put('metadata', 'root', root.slice())
+  const rootSha256 = sha256Hex(root)
+  if ((await records.get('device', 'rootSha256')) !== rootSha256) {
+    await forgetFleet(records)
+    await records.put('metadata', 'root', root.slice())
+    await records.put('device', 'rootSha256', rootSha256)
+  }
   await records.put('device', 'identity', identity)
   return ok(identity)
+}
+
+/** Everything but key, profile and stored files, which are named by content and collected later. */
+async function forgetFleet(records: Records): Promise<void> {
+  for (const key of ['state', 'state.previous', 'identity']) await records.remove('device', key)
+  for (const store of ['metadata', 'releases', 'settings', 'spool'] as const) {
+    await records.replace(store, [])
+  }
 }
 
 export async function startBrowserAgent(

@@ -7,6 +7,7 @@ import '../stream-iteration.ts'
 import { describeProblem, type Problem } from '../../../shared/kernel/result.ts'
 import type { Identity } from '../../../shared/model/identity.ts'
 import { keyId } from '../../../shared/signing/keys.ts'
+import type { Agent } from '../../agent.ts'
 import type { Log } from '../../ports.ts'
 import { joinFleet, loadMembership, startBrowserAgent } from '../browser-agent.ts'
 import { createInferenceClient } from '../inference-client.ts'
@@ -23,6 +24,8 @@ import { createTrustPanel } from './trust-panel.ts'
 
 const CONTROLLER = location.origin
 const LOG_LINES_MAX = 200
+/** Without a connection for so long, the person is asked. */
+const REJOIN_AFTER_MS = 10_000
 
 async function main(): Promise<void> {
   const steps = createSteps()
@@ -42,7 +45,7 @@ async function main(): Promise<void> {
   }
   const lacks = device.value.lacks.map((sentence) => make('li', '', sentence))
   byId('lacks', HTMLUListElement).replaceChildren(...lacks)
-  const identity = (await loadMembership(device.value)) ?? (await join(device.value, steps))
+  const identity = await membershipOf(device.value, steps)
   const { fleet, device: name } = identity
   const fingerprint = keyId(device.value.key.signer.key)
   setText(byId('who', HTMLParagraphElement), `${name} of ${fleet}`)
@@ -58,7 +61,8 @@ async function start(
   steps: Steps,
   released: () => void,
 ): Promise<void> {
-  document.querySelector('main')?.setAttribute('data-stage', 'live')
+  const main = document.querySelector('main')
+  main?.setAttribute('data-stage', 'live')
   const connection = byId('connection', HTMLParagraphElement)
   const trust = createTrustPanel(keyId(device.key.signer.key))
   const table = createQualificationTable(device.gpuMissing)
@@ -78,45 +82,78 @@ async function start(
         onTrusted: trust.trusted,
         onProgress: view.download,
         onAttempt: table.attempt,
-        onConnection: (connected) =>
-          setStatus(connection, connected ? 'good' : 'warn', connected ? 'connected' : 'offline'),
+        onConnection: (connected) => {
+          setStatus(connection, connected ? 'good' : 'warn', connected ? 'connected' : 'offline')
+          if (connected) main?.setAttribute('data-stage', 'live')
+        },
       },
     },
     identity,
   )
   view.watch(browser)
+  setInterval(() => {
+    if (connection.dataset.tone !== 'good') offerRejoin(device, browser.agent)
+  }, REJOIN_AFTER_MS)
   startLivePanel(createInferenceClient(browser.runtime.fetch), createControls(identity.device))
   addEventListener('pagehide', () => {
     void browser.agent.stop().finally(released)
   })
 }
 
-/** Resolves when this browser is a member; what the controller refuses is shown and asked again. */
-function join(device: WebDevice, steps: Steps): Promise<Identity> {
-  const form = byId('join-form', HTMLFormElement)
-  const input = byId('token', HTMLInputElement)
-  const problem = byId('join-problem', HTMLParagraphElement)
+/** A token in the address wins over what is known: the fleet may be a new one at the old address. */
+async function membershipOf(device: WebDevice, steps: Steps): Promise<Identity> {
+  const known = await loadMembership(device)
   const given = new URLSearchParams(location.hash.slice(1)).get('token')
+  if (given !== null) {
+    const joined = await tryToken(device, given)
+    if (joined !== undefined) return joined
+  }
+  if (known !== undefined) return known
   steps.set('join', 'busy', 'Needs a token that names the fleet and its root of trust.')
-  return new Promise((resolve) => {
-    async function attempt(token: string): Promise<void> {
-      setText(problem, '')
-      const joined = await joinFleet(device, CONTROLLER, token.trim())
-      if (!joined.ok) {
-        setText(problem, describeProblem(joined.error))
-        input.focus()
-        return
-      }
-      // The token is used; it should not stay in the address or the history.
-      history.replaceState(null, '', location.pathname)
-      resolve(joined.value)
-    }
-    form.addEventListener('submit', (event) => {
-      event.preventDefault()
-      void attempt(input.value)
-    })
-    if (given !== null) void attempt(given)
-  })
+  return new Promise((resolve) => offerForm(device, resolve))
+}
+
+/** The form in which a token is pasted; what the controller refuses is shown and asked again. */
+function offerForm(
+  device: WebDevice,
+  joined: (identity: Identity) => void,
+  before: () => Promise<void> = async () => undefined,
+): void {
+  async function submit(): Promise<void> {
+    await before()
+    const identity = await tryToken(device, byId('token', HTMLInputElement).value)
+    if (identity !== undefined) joined(identity)
+  }
+  byId('join-form', HTMLFormElement).onsubmit = (event) => {
+    event.preventDefault()
+    void submit()
+  }
+}
+
+async function tryToken(device: WebDevice, token: string): Promise<Identity | undefined> {
+  const problem = byId('join-problem', HTMLParagraphElement)
+  setText(problem, '')
+  const joined = await joinFleet(device, CONTROLLER, token.trim())
+  // Used or wrong, it should not stay in the address or the history.
+  history.replaceState(null, '', location.pathname)
+  if (joined.ok) return joined.value
+  setText(problem, describeProblem(joined.error))
+  return undefined
+}
+
+/** A controller that was set up anew does not know this device; its person can join again. */
+function offerRejoin(device: WebDevice, agent: Agent): void {
+  const main = document.querySelector('main')
+  if (main?.dataset.stage !== 'live') return
+  main.dataset.stage = 'rejoin'
+  setText(byId('join-title', HTMLHeadingElement), 'The controller does not answer this device')
+  setText(
+    byId('join-text', HTMLParagraphElement),
+    'It may be away, then this page goes on by itself; what it has serves meanwhile. If the fleet was set up anew, or this device was put out of it, join with a new token.',
+  )
+  // The old agent must not write what the new membership forgets.
+  const stopped = () => agent.stop()
+  offerForm(device, () => location.reload(), stopped)
 }
 
 function createPageLog(): Log {

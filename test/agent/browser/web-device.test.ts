@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { RUNTIME_VERSION } from '../../../agent/browser/web-device.ts'
 import { webVerifier } from '../../../agent/browser/web-verifier.ts'
 import { generatePrivateKey, nodeSigner } from '../../../shared/node/signer-node.ts'
 import { nodeVerifier } from '../../../shared/node/verifier-node.ts'
@@ -27,6 +28,11 @@ declare global {
 }
 
 describeVerifier('WebCrypto on Node', webVerifier)
+
+it('A browser device reports the version of ONNX Runtime Web that it is built with', () => {
+  const file = readFileSync(join(ROOT, 'node_modules/onnxruntime-web/package.json'), 'utf8')
+  expect((JSON.parse(file) as { version: string }).version).toBe(RUNTIME_VERSION)
+})
 
 describe.skipIf(withoutChromium)(`In ${CHROMIUM}, a browser device`, () => {
   let browser: Browser
