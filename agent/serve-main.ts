@@ -4,19 +4,16 @@
  * same qualification, host, API and metrics as on a device; no controller, no signatures, which it
  * says, and therefore loopback only. Composition root of its process.
  */
-import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { availableParallelism, tmpdir, totalmem } from 'node:os'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeProblem, ProblemError, unwrap } from '../shared/kernel/result.ts'
 import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
-import type { Artifact, Manifest, Variant } from '../shared/model/manifest.ts'
 import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
-import { readModelSignature } from '../shared/onnx/model-signature.ts'
-import type { ResolvedRelease, ServedModel } from './ports.ts'
-import { deriveInProcess } from './runtime/derive-in-process.ts'
+import type { ServedModel } from './ports.ts'
 import { createNodeRuntime, type NodeRuntime } from './runtime/node-runtime.ts'
+import { localProfile, unsignedRelease } from './runtime/unsigned-release.ts'
 import { findModels, type ModelFile } from './serve/model-folder.ts'
 
 const USAGE = `linnet serve FILE.onnx... | DIR [options]
@@ -25,9 +22,6 @@ const USAGE = `linnet serve FILE.onnx... | DIR [options]
   --execution-providers LIST   in order of preference (cpu)
   --threads N                  most threads for one run (1)
   --input-spec JSON            how to make trial inputs: { "x": { "shape": [1, 3], "min": 0 } }`
-
-const DERIVE_MS_MAX = 300_000
-const MB = 2 ** 20
 
 interface Options {
   readonly paths: readonly string[]
@@ -73,12 +67,9 @@ async function bring(
   files: Map<string, string>,
   folder: string,
 ): Promise<ServedModel | undefined> {
-  const golden = join(folder, `${file.model}.golden`)
-  const path = resolve(file.path)
-  const derived = await deriveInProcess(path, golden, await specFor(path, spec), DERIVE_MS_MAX)
-  if (!derived.ok) return void say(`${file.model}: ${describeProblem(derived.error)}`)
-  const release = await describeRelease(file, golden, derived.value, files)
-  const proof = await runtime.qualify(release, new AbortController().signal)
+  const release = await unsignedRelease(file, { spec, folder, files })
+  if (!release.ok) return void say(`${file.model}: ${describeProblem(release.error)}`)
+  const proof = await runtime.qualify(release.value, new AbortController().signal)
   if (!proof.ok) return void say(`${file.model}: ${describeProblem(proof.error)}`)
   const { chosen, loadMs, steadyMsP50, attempts } = proof.value
   for (const { provider, outcome, reason } of attempts) {
@@ -89,54 +80,8 @@ async function bring(
   return {
     ...{ model: file.model, candidate: null, previous: null, rollout: null },
     ...{ trafficShare: 0, shadow: 0 },
-    current: { resolved: release, provider: chosen, modelPath: path },
+    current: { resolved: release.value, provider: chosen, modelPath: resolve(file.path) },
   }
-}
-
-/** One specification serves several models: each takes what names its inputs. */
-async function specFor(path: string, spec: InputSpec): Promise<InputSpec> {
-  const signature = readModelSignature(await readFile(path))
-  if (!signature.ok) return {}
-  const names = new Set(signature.value.inputs.map(({ name }) => name))
-  return Object.fromEntries(Object.entries(spec).filter(([name]) => names.has(name)))
-}
-
-async function describeRelease(
-  { model, version, path }: ModelFile,
-  goldenPath: string,
-  { inputs, outputs }: Pick<Manifest, 'inputs' | 'outputs'>,
-  files: Map<string, string>,
-): Promise<ResolvedRelease> {
-  const artifact = await artifactAt(resolve(path), 'fp32.onnx', files)
-  const golden = await artifactAt(goldenPath, 'golden.bin', files)
-  const tolerance = { absolute: 1e-4, relative: 1e-3 }
-  const variant: Variant = {
-    ...{ name: 'fp32', precision: 'fp32', profiles: [], artifact, golden, tolerance },
-  }
-  const manifest: Manifest = {
-    ...{ schema: 'linnet.manifest.v1', model, version, createdAtMs: 0, inputs, outputs },
-    ...{ finiteInputs: [], variants: [variant], features: [], reference: [], classes: null },
-    // Nobody promised anything; a minute is where a client would have given up.
-    serviceLevels: {
-      ...{ latencyMsMax: 60_000, latencyBadShareMax: 1, errorRateMax: 1, qualityDropMax: 1 },
-    },
-    ...{ lineage: {}, evaluation: {}, description: '' },
-  }
-  const { sha256, length } = artifact
-  const target = `${model}/${version}/fp32.onnx`
-  const release = { model, version, variant: 'fp32', target, sha256, length }
-  return { release, manifest, variant }
-}
-
-async function artifactAt(
-  path: string,
-  file: string,
-  files: Map<string, string>,
-): Promise<Artifact> {
-  const bytes = await readFile(path)
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  files.set(sha256, path)
-  return { file, sha256, length: bytes.length }
 }
 
 function readOptions(): Options {
@@ -157,23 +102,11 @@ function readOptions(): Options {
     paths: positionals,
     listen: { host, port: Number(listen[2]) },
     socketPath: values.socket ?? null,
-    profile: localProfile(values['execution-providers'], Number(values.threads)),
+    profile: localProfile(
+      values['execution-providers'].split(',').map((name) => executionProviderSchema.parse(name)),
+      Number(values.threads),
+    ),
     spec: inputSpecSchema.parse(JSON.parse(values['input-spec'])),
-  }
-}
-
-/** This machine, with nothing held back but a half of its memory. */
-function localProfile(providers: string, threads: number): FirmwareProfile {
-  const cores = availableParallelism()
-  const memoryMb = Math.floor(totalmem() / MB)
-  return {
-    ...{ name: 'local', title: 'This machine', sources: [], memoryMb, precisions: ['fp32'] },
-    cpu: { architecture: process.arch, cores },
-    executionProviders: providers.split(',').map((name) => executionProviderSchema.parse(name)),
-    limits: {
-      ...{ artifactBytesMax: 2 ** 31 - 1, sessionMemoryMb: Math.floor(memoryMb / 2) },
-      ...{ threadsMax: Math.max(1, Math.min(cores, threads || 1)), diskMb: 1 },
-    },
   }
 }
 

@@ -66,7 +66,7 @@ function client({ to, request }: LoadOptions, endMs: number, times: number[]): P
   })
 }
 
-function onAnswers(socket: Socket, answered: (status: number) => void): void {
+export function onAnswers(socket: Socket, answered: (status: number) => void): void {
   let head = ''
   let status = 0
   /** Bytes of the body that are still to come; negative: in the head. */

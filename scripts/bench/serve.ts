@@ -3,7 +3,8 @@
  * bare Hono server that does the same decoding; the two take turns, so a busy machine bothers both.
  */
 import { cpuMs } from './cpu-time.ts'
-import { load, post } from './load.ts'
+import { load } from './load.ts'
+import { type Encoding, mnistRequest } from './mnist-request.ts'
 import { realModel, type Started, startLinnet, startPeer } from './programs.ts'
 import { type BenchReport, type Figure, figure } from './report.ts'
 
@@ -11,10 +12,6 @@ const ROUNDS = 7
 const ROUND_MS = 1_500
 const WARM_UP_MS = 1_500
 const CONNECTIONS = 8
-const MNIST = { name: 'Input3', datatype: 'FP32', shape: [1, 1, 28, 28] }
-const PIXELS = 784
-
-type Encoding = 'json' | 'binary'
 
 export async function run(): Promise<BenchReport> {
   const model = realModel('mnist/mnist.onnx')
@@ -32,8 +29,8 @@ export async function run(): Promise<BenchReport> {
 }
 
 async function compare(encoding: Encoding, linnet: Started, peer: Started): Promise<Figure[]> {
-  const ours = { ...linnet, request: request('/v2/models/mnist/infer', encoding) }
-  const theirs = { ...peer, request: request('/infer', encoding) }
+  const ours = { ...linnet, request: mnistRequest('/v2/models/mnist/infer', encoding) }
+  const theirs = { ...peer, request: mnistRequest('/infer', encoding) }
   await drive(ours, WARM_UP_MS)
   await drive(theirs, WARM_UP_MS)
   const rates: number[] = []
@@ -65,18 +62,4 @@ async function drive(target: Started & { readonly request: Buffer }, durationMs:
   const { request, pid } = target
   const figures = await load({ to, request, connections: CONNECTIONS, durationMs })
   return { ...figures, cpuUs: (1000 * (cpuMs(pid) - beforeMs)) / figures.answered }
-}
-
-function request(path: string, encoding: Encoding): Buffer {
-  const pixels = Float32Array.from({ length: PIXELS }, (_, i) => (i % 17) / 16)
-  if (encoding === 'json') {
-    const body = JSON.stringify({ inputs: [{ ...MNIST, data: Array.from(pixels) }] })
-    return post(path, Buffer.from(body), { 'content-type': 'application/json' })
-  }
-  const input = { ...MNIST, parameters: { binary_data_size: pixels.byteLength } }
-  const parameters = { binary_data_output: true }
-  const header = Buffer.from(JSON.stringify({ parameters, inputs: [input] }))
-  return post(path, Buffer.concat([header, Buffer.from(pixels.buffer)]), {
-    'inference-header-content-length': String(header.length),
-  })
 }

@@ -1,0 +1,152 @@
+/**
+ * ONNX models inside a Node application, without a socket in between: the same proof, validation,
+ * queue, arms and counts as on a device, at the price of a function call.
+ *
+ *   const runtime = await createRuntime({ models: [{ model: 'faces', path: 'faces.onnx' }] })
+ *   const { outputs } = await runtime.infer('faces', { input: { datatype, shape, data } })
+ *
+ * The files are unsigned: the application answers for them. Each is proved in a process of its own
+ * before it is loaded here. Invariant: a run blocks the application's thread, as ONNX Runtime for
+ * Node does, and a model that crashes in native code takes the application with it; whoever cannot
+ * have that asks the model host over its socket.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { ok, ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import type { InputSpec } from '../../shared/model/input-spec.ts'
+import type { ExecutionProvider } from '../../shared/model/profile.ts'
+import type { TensorValue } from '../../shared/model/tensor-value.ts'
+import type { Arm } from '../../shared/protocol/messages.ts'
+import type { InferAnswer, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+import { createHostPlane, type HostPlane } from './host-plane.ts'
+import type { HostModel, HostRelease } from './host-protocol.ts'
+import { loadRelease } from './load-release.ts'
+import { createModelRoute, type ModelRoute } from './model-route.ts'
+import { qualifyInProcess } from './qualify-in-process.ts'
+import { localProfile, type UnsignedModel, unsignedRelease } from './unsigned-release.ts'
+
+export interface InProcessOptions {
+  readonly models: readonly InProcessModel[]
+  /** In order of preference; default cpu. */
+  readonly executionProviders?: readonly ExecutionProvider[]
+  /** Most threads for one run; default 1. */
+  readonly threads?: number
+  /** How to make trial inputs where a model needs more than its types tell. */
+  readonly inputSpec?: InputSpec
+  /** Requests that may wait; default 256. */
+  readonly queueLengthMax?: number
+}
+
+export interface InProcessModel extends Pick<UnsignedModel, 'model' | 'path'> {
+  readonly version?: string
+}
+
+/** Tensors by name; data in the array type of its datatype, row-major. */
+export type InProcessInputs = Readonly<Record<string, Omit<TensorValue, 'name'>>>
+
+export interface InferOptions {
+  /** Aborted while the request waits, it is not run; a run that has begun cannot be stopped. */
+  readonly signal?: AbortSignal
+  /** From the call to the answer; default and most: 10 s. */
+  readonly deadlineMs?: number
+  readonly arm?: Arm
+  readonly key?: string
+  readonly outputs?: readonly string[]
+}
+
+export interface InProcessRuntime {
+  /**
+   * Errors (thrown as ProblemError): `infer.unknown_model`, `infer.invalid_input`,
+   * `infer.unknown_output`, `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`.
+   */
+  infer(model: string, inputs: InProcessInputs, options?: InferOptions): Promise<InferAnswer>
+  models(): readonly ReleaseStatus[]
+  statistics(): readonly ReleaseStatistics[]
+  /** Sessions end when the last request under way is answered. */
+  close(): void
+}
+
+const DEADLINE_MS_MAX = 10_000
+const QUALIFY_MS_MAX = 180_000
+const QUEUE_LENGTH_MAX = 256
+const TEMPORARY = 'linnet-in-process-'
+
+/** Errors (thrown as ProblemError): those of the derivation, the qualification and the load. */
+export async function createRuntime(options: InProcessOptions): Promise<InProcessRuntime> {
+  const folder = await mkdtemp(join(tmpdir(), TEMPORARY))
+  try {
+    const routes = new Map<string, ModelRoute>()
+    for (const model of options.models) {
+      routes.set(model.model, await bring({ version: '1.0.0', ...model }, options, folder))
+    }
+    const plane = createHostPlane({
+      nowMs: () => performance.now(),
+      deadlineMsMax: DEADLINE_MS_MAX,
+      queueLengthMax: options.queueLengthMax ?? QUEUE_LENGTH_MAX,
+      mark: () => undefined,
+      defer: setImmediate,
+      onBroke: () => undefined,
+    })
+    plane.swap(routes)
+    return runtimeOver(plane)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function bring(
+  file: UnsignedModel,
+  { executionProviders = ['cpu'], threads = 1, inputSpec = {} }: InProcessOptions,
+  folder: string,
+): Promise<ModelRoute> {
+  const files = new Map<string, string>()
+  const artifactPath = (sha256: string) => files.get(sha256)
+  const resolved = unwrap(await unsignedRelease(file, { spec: inputSpec, folder, files }))
+  const profile = localProfile([...executionProviders], threads)
+  const { signal } = new AbortController()
+  const timeMsMax = QUALIFY_MS_MAX
+  const proof = unwrap(
+    await qualifyInProcess(resolved, { profile, artifactPath, timeMsMax, signal }),
+  )
+  const release: HostRelease = {
+    ...{ resolved, provider: proof.qualification.chosen, modelPath: resolve(file.path) },
+    goldenPath: artifactPath(resolved.variant.golden.sha256) ?? null,
+    ...proof.settings,
+  }
+  const model: HostModel = {
+    ...{ model: file.model, current: release, candidate: null, previous: null, rollout: null },
+    ...{ trafficShare: 0, shadow: 0 },
+  }
+  const current = await loadRelease(release)
+  const route = createModelRoute({
+    ...{ model, generation: 0, seed: 'in-process', current, candidate: null, previous: null },
+    wallClockMs: Date.now,
+  })
+  // The route holds it from here on.
+  current.letGo()
+  return route
+}
+
+function runtimeOver(plane: HostPlane): InProcessRuntime {
+  return {
+    models: plane.releases,
+    statistics: plane.statistics,
+    async infer(model, inputs, { signal, deadlineMs, arm, key, outputs } = {}) {
+      const tensors: TensorValue[] = []
+      for (const name in inputs) tensors.push({ name, ...inputs[name]! })
+      const isGone = signal === undefined ? undefined : () => signal.aborted
+      const arrivedAtMs = plane.nowMs()
+      const answer = await plane.infer(
+        { model, inputs: tensors, deadlineMs, arm, key, outputs, arrivedAtMs, isGone },
+        ok<InferAnswer>,
+      )
+      if (answer.ok) return answer.value
+      throw new ProblemError(answer.error)
+    },
+    close: () => {
+      plane.swap(new Map())
+      plane.flush()
+    },
+  }
+}
