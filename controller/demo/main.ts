@@ -70,8 +70,8 @@ async function main(): Promise<number> {
     },
   })
   const { stage, loginUrl } = await startController(processes)
+  say(`console, once: ${loginUrl}`)
   await startFleet(stage)
-  say(`console: ${loginUrl}`)
   const summary = await tellStory(stage)
   if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   const { sent, answered } = summary.requests
@@ -103,7 +103,7 @@ async function startFleet(stage: Stage): Promise<void> {
   const { token } = await stage.processes.command<{ token: string }>([
     ...['device', 'token', '--uses', String(FLEET.length)],
   ])
-  await publishRelease(stage, MODELS, '1.0.0')
+  const published = publishRelease(stage, MODELS, '1.0.0')
   const agents = FLEET.map(({ device, profile, site }, i) =>
     stage.processes.start(`agent-${device}`, 'agent', [
       ...['--controller', `http://127.0.0.1:${options['http-port']}`, '--token', token],
@@ -111,7 +111,7 @@ async function startFleet(stage: Stage): Promise<void> {
       ...['--label', `site=${site}`, '--listen', `127.0.0.1:${localPort(i)}`],
     ]),
   )
-  await Promise.all(agents.map((agent) => agent.ready(/ready/, 60_000)))
+  await Promise.all([published, ...agents.map((agent) => agent.ready(/ready/, 120_000))])
   say(`linnet agent, ${agents.length} times: ${new Set(FLEET.map((d) => d.profile)).size} profiles`)
 }
 
@@ -128,8 +128,10 @@ async function tellStory(stage: Stage): Promise<Summary> {
     requestsPerSecond: Number(options.rate),
     labelShare: 0.5,
   })
-  await first
-  for (const version of ['1.1.0', '1.2.0']) await publishRelease(stage, MODELS, version)
+  const publishing = async () => {
+    for (const version of ['1.1.0', '1.2.0']) await publishRelease(stage, MODELS, version)
+  }
+  await Promise.all([first, publishing()])
   const good = await canaryRelease(stage, '1.0.0', '1.1.0')
   await everywhere(stage, '1.1.0', FLEET.length)
   const bad = await canaryRelease(stage, '1.1.0', '1.2.0')

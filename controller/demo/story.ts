@@ -29,11 +29,14 @@ export interface RolloutOutcome {
 
 type Specification = RouteCall<'rolloutCreate'>['body']
 
-/** A wave of the demo: small numbers, because eight devices make a few hundred requests a second. */
+/**
+ * Large shares, because a few devices make few requests: both arms of each profile must be counted
+ * within seconds, or the story takes minutes.
+ */
 const WAVES = [
-  { percent: 25, trafficPercent: 25 },
+  { percent: 25, trafficPercent: 50 },
   { percent: 60, trafficPercent: 50 },
-  { percent: 100, trafficPercent: 90 },
+  { percent: 100, trafficPercent: 75 },
 ]
 /**
  * The latency share is wide because seventeen processes share this machine, so that even a good
