@@ -126,6 +126,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
       'hono',
       /^hono\//,
       '@hono/node-server',
+      /^@bufbuild\/protobuf/,
       'pino',
       'zod',
     ],
@@ -136,7 +137,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
   },
   {
     from: /^controller\/cli\//,
-    may: ['shared', 'controller/cli', /^node:/, 'commander', 'yaml', 'zod'],
+    may: ['shared', 'controller/cli', /^node:/, 'commander', 'yaml', 'zod', 'playwright-core'],
   },
   { from: /^controller\/demo\//, may: ['shared', 'controller/demo', 'controller/cli', /^node:/] },
   {

@@ -20,8 +20,10 @@ import {
   targetUrlPath,
 } from '../../shared/signing/tuf/store-layout.ts'
 
+import type { BrowserTask } from './tuf-client-browser.ts'
+
 const USAGE = `linnet tuf-client --metadata-dir D [--metadata-url U] [--target-name T]
-  [--target-base-url B] [--target-dir O]  init ROOT | refresh | download`
+  [--target-base-url B] [--target-dir O] [--browser]  init ROOT | refresh | download`
 
 const FILE_NAME_CHARS_MAX = 200
 
@@ -31,6 +33,7 @@ interface Options {
   readonly 'target-name'?: string
   readonly 'target-base-url'?: string
   readonly 'target-dir'?: string
+  readonly browser?: boolean
 }
 
 /** @param argv the arguments after `tuf-client`. */
@@ -53,6 +56,7 @@ async function runCommand(argv: readonly string[]): Promise<Result<undefined>> {
       'target-name': { type: 'string' },
       'target-base-url': { type: 'string' },
       'target-dir': { type: 'string' },
+      browser: { type: 'boolean', default: false },
     },
   })
   const [command, root, ...rest] = positionals
@@ -73,6 +77,9 @@ async function initialise(options: Options, rootFile: string): Promise<Result<un
 async function refreshMetadata(options: Options): Promise<Result<undefined>> {
   const { 'metadata-dir': folder, 'metadata-url': url } = options
   if (folder === undefined || url === undefined) return usage('no --metadata-dir or --metadata-url')
+  if (options.browser === true) {
+    return inBrowser({ metadataDir: folder, metadataUrl: url, target: null })
+  }
   const files = createTufFiles(folder, url, nodeVerifier)
   const trusted = await runTufAsync(refresh(Date.now()), files)
   return trusted.ok ? ok() : trusted
@@ -87,6 +94,11 @@ async function downloadByName(options: Options): Promise<Result<undefined>> {
   if (base === undefined || targetDir === undefined) {
     return usage('no --target-base-url or --target-dir')
   }
+  const fileName = localName(name)
+  if (options.browser === true) {
+    const target = { name, baseUrl: base, file: join(targetDir, fileName) }
+    return inBrowser({ metadataDir: folder, metadataUrl: url, target })
+  }
   const files = createTufFiles(folder, url, nodeVerifier)
   const trusted = await runTufAsync(refresh(Date.now()), files)
   if (!trusted.ok) return trusted
@@ -97,9 +109,14 @@ async function downloadByName(options: Options): Promise<Result<undefined>> {
   if (path === undefined) {
     return refuse('tuf_client.target_path', 'The target path leaves its folder.', { found: name })
   }
-  const fileName = localName(name)
   if (await hasTarget(join(targetDir, fileName), file)) return ok()
   return downloadTarget(joinUrl(base, path), file, targetDir, fileName)
+}
+
+/** Loaded only then: products have no browser. */
+async function inBrowser(task: BrowserTask): Promise<Result<undefined>> {
+  const { runTufClientInBrowser } = await import('./tuf-client-browser.ts')
+  return runTufClientInBrowser(task)
 }
 
 /** The encoded target path, or its digest where that would be too long for a file name. */

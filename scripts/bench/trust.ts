@@ -133,7 +133,7 @@ async function inBrowser(repository: TestRepository, nowMs: number): Promise<Fig
     process.stderr.write(`trust: ${CHROMIUM}\n`)
     return []
   }
-  const entry = join(import.meta.dirname, 'trust-page.ts')
+  const entry = join(import.meta.dirname, 'trust-page-main.ts')
   const server = await servePage(entry, () => '')
   const browser = await launchChromium()
   try {

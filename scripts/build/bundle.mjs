@@ -23,6 +23,11 @@ for (const folder of DATA) {
 const PAGES = [
   { entries: ['controller/console/main.tsx'], page: 'controller/console', beside: [] },
   {
+    entries: ['agent/browser/tuf-client/main.ts'],
+    page: 'agent/browser/tuf-client',
+    beside: [],
+  },
+  {
     entries: ['agent/browser/demo/main.ts', 'agent/browser/runtime-worker-main.ts'],
     page: 'agent/browser',
     beside: [
