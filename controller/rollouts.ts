@@ -10,7 +10,7 @@ import { checkCompatible } from '../shared/onnx/compatibility.ts'
 import { variantFor } from '../shared/rollout/assign.ts'
 import { createRollout } from '../shared/rollout/create.ts'
 import { settledVersion } from '../shared/rollout/desired.ts'
-import { isTargeted, type RolloutSpec } from '../shared/rollout/spec.ts'
+import { isTargeted, type RolloutSpec, shadowOf } from '../shared/rollout/spec.ts'
 import { isFinal, type Rollout, type RolloutCommand } from '../shared/rollout/state.ts'
 import type { World } from '../shared/rollout/world.ts'
 import type { Actor, Application } from './application.ts'
@@ -98,7 +98,7 @@ export function createRolloutDesk(parts: RolloutDeskParts): RolloutDesk {
   }
 }
 
-/** Errors: those of `createRollout`; `rollout.signature_changed`, `variant.none_fits`. */
+/** Errors: those of `createRollout`; `rollout.signature_changed`, `.no_evidence`, `variant.none_fits`. */
 function create(parts: RolloutDeskParts, spec: RolloutSpec, actor: Actor): Result<Rollout> {
   const { ledger, reconciler, audit, turns, changes, clock } = parts
   const world = reconciler.world()
@@ -123,7 +123,10 @@ function create(parts: RolloutDeskParts, spec: RolloutSpec, actor: Actor): Resul
   })
   if (!created.ok) return created
   const replaced = new Set([spec.baseline, ...targeted.map(({ version }) => version)])
-  const unfit = signatureChange(spec, replaced, manifests) ?? noVariantFits(spec, world)
+  const unfit =
+    signatureChange(spec, replaced, manifests) ??
+    nothingToCompare(spec, manifests) ??
+    noVariantFits(spec, world)
   if (unfit !== undefined) return unfit
   const rollout = created.value
   ledger.put('rollouts', rollout)
@@ -157,6 +160,20 @@ function noVariantFits(
   world: World,
 ): ReturnType<typeof refuse> | undefined {
   const targeted = world.devices.filter(({ facts }) => isTargeted(targets, facts))
+/** Shadow runs compare classes: a release without them would wait in a shadow wave for ever. */
+function nothingToCompare(
+  spec: RolloutSpec,
+  manifests: readonly Manifest[],
+): ReturnType<typeof refuse> | undefined {
+  const release = manifests.find(({ version }) => version === spec.candidate)
+  const wave = spec.waves.findIndex((_, i) => shadowOf(spec, i) === 'alone')
+  if (wave === -1 || release === undefined || release.classes !== null) return undefined
+  return refuse('rollout.no_evidence', `Wave ${wave + 1} only shadows, and nothing is compared.`, {
+    expected: 'a release that names its classes, or a wave that serves requests',
+    found: `${releaseName(release)} has no classes`,
+  })
+}
+
   const profiles = [...new Set(targeted.map(({ facts }) => facts.profile))]
   const choices = profiles.map((profile) => variantFor({ model, version }, profile, world))
   const problems = choices.flatMap((choice) => (choice.ok ? [] : [choice.error]))

@@ -1,6 +1,6 @@
 /** What a rollout would do, in numbers, before it is created. */
 import type { DeviceResource } from '../api/resources.ts'
-import { isTargeted, type RolloutSpec } from '../rollout/spec.ts'
+import { isTargeted, type RolloutSpec, shadowOf } from '../rollout/spec.ts'
 import type { Table } from './text-table.ts'
 import { count, duration } from './words.ts'
 
@@ -35,10 +35,17 @@ export function rolloutPlan(spec: RolloutSpec, devices: readonly DeviceResource[
         `${cohortSize(wave.percent, targeted.length)} (${wave.percent} %)`,
         trafficWords(wave),
         `at most ${duration(wave.maxSeconds * 1_000)}`,
-        `${spec.policy.minRequests} requests, ${spec.policy.minRequestsPerProfile} of each profile`,
+        evidenceWords(spec, i),
       ]),
     },
   }
+}
+
+function evidenceWords(spec: RolloutSpec, wave: number): string {
+  const { minRequests, minRequestsPerProfile, minShadowed, minShadowedPerProfile } = spec.policy
+  return shadowOf(spec, wave) === 'alone'
+    ? `${minShadowed} comparisons, ${minShadowedPerProfile} of each profile`
+    : `${minRequests} requests, ${minRequestsPerProfile} of each profile`
 }
 
 function trafficWords({ trafficPercent, shadowPercent }: RolloutSpec['waves'][number]): string {

@@ -349,6 +349,15 @@ describe('a rollout that shadows first', () => {
     expect(rolling.totals.canaryRequests).toBe(0)
   })
 
+  it('is refused for a release without classes: nothing could be compared', async () => {
+    const { fleet } = await fleetOnFirstRelease()
+    const known = ['1.0.0', '1.1.0'].map((version) => buildRelease(version))
+    await fleet.publish([...known, buildRelease('1.3.0', { classes: null })], 2)
+    const unclassed = buildSpec({ candidate: '1.3.0', waves: [...PRESETS['shadow-first']] })
+    const created = await fleet.controller.application.createRollout(unclassed, ada)
+    expect(created).toMatchObject({ error: { code: 'rollout.no_evidence' } })
+  })
+
   it('counts the same after a restart', async () => {
     const { fleet, devices } = await fleetOnFirstRelease()
     const id = await startSecond(fleet, spec)
