@@ -13,6 +13,7 @@ export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --listen HOST:PORT    local inference API (127.0.0.1:8000; port 0 takes any)
   --socket PATH         local inference API on a Unix socket as well
   --label KEY=VALUE     for rollouts to select by; may be repeated
+  --ca FILE             certificates to trust beside the system's, PEM (or NODE_EXTRA_CA_CERTS)
   --staging             take releases that are not proven yet
   --json-logs           logs as JSON lines`
 

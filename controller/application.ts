@@ -18,6 +18,7 @@ import type { RolloutSpec } from '../shared/rollout/spec.ts'
 import type { RolloutCommand } from '../shared/rollout/state.ts'
 import type { PublicKey } from '../shared/signing/keys.ts'
 import type { AuditRecord } from './audit.ts'
+import type { OnlineRole } from './signing/online-keys.ts'
 
 export interface Actor {
   readonly name: string
@@ -65,9 +66,12 @@ export interface Application {
   assignmentOf(device: string): Promise<Result<string>>
 
   /** Public halves of the online keys, for the root ceremony. */
-  onlineKeys(): Promise<
-    { role: 'director' | 'snapshot' | 'timestamp'; keyId: string; key: PublicKey }[]
-  >
+  onlineKeys(): Promise<{ role: OnlineRole; keyId: string; key: PublicKey }[]>
+  /** New online keys for these roles; they wait for a root that names them. All roles' keys. */
+  prepareOnlineKeys(
+    roles: readonly OnlineRole[],
+    actor: Actor,
+  ): Promise<{ role: OnlineRole; keyId: string; key: PublicKey }[]>
   /** Version 1, or the next in the chain; verified before it is stored. */
   putRoot(bytes: Uint8Array, actor: Actor): Promise<Result<{ version: number }>>
   /** An artifact, before the metadata that names it. Hashed while stored. */

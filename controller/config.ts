@@ -1,6 +1,6 @@
 /**
  * What the controller is told at its start: flags, then environment, then defaults. Invariant:
- * without `--insecure-listen` it listens on loopback only, because nothing here speaks TLS yet.
+ * without TLS files it listens on loopback only, unless `--insecure-listen` says otherwise.
  */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -14,6 +14,8 @@ export const USAGE = `linnet controller [options]
   --http-port PORT      console, API, artifacts, MQTT over WebSocket (LINNET_HTTP_PORT, 7420)
   --mqtt-port PORT      MQTT over TCP (LINNET_MQTT_PORT, 7421)
   --listen HOST         address to listen on (127.0.0.1)
+  --tls-cert FILE       certificate chain, PEM: HTTPS, MQTTS and WSS; SIGHUP reads it again
+  --tls-key FILE        its private key, PEM
   --insecure-listen     allow an address that is not loopback, without TLS
   --host-name NAME      a further name under which it is reached; may be repeated
   --window-seconds N    length of a telemetry window (60)
@@ -26,7 +28,8 @@ export const USAGE = `linnet controller [options]
 
 Examples:
   linnet controller
-  linnet controller --listen 0.0.0.0 --insecure-listen --host-name plant.example`
+  linnet controller --listen 0.0.0.0 --host-name plant.example \\
+    --tls-cert chain.pem --tls-key key.pem`
 
 const portSchema = z.coerce.number().int().min(0).max(65_535)
 
@@ -37,6 +40,7 @@ const configSchema = z.strictObject({
   mqttPort: portSchema,
   listen: z.string().regex(/^[A-Za-z0-9.:-]{1,255}$/),
   insecureListen: z.boolean(),
+  tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).nullable(),
   hostNames: z.array(z.string().regex(/^[A-Za-z0-9.[\]:-]{1,255}$/)).max(32),
   windowSeconds: z.coerce.number().int().min(1).max(86_400),
   databaseUrl: z.string().nullable(),
@@ -58,6 +62,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 export function readConfig(args: readonly string[], env: Environment): Result<Config> {
   const flags = readFlags(args)
   if (typeof flags === 'string') return usage(flags)
+  const tls = [flags['tls-cert'], flags['tls-key']].filter((file) => file !== undefined)
+  if (tls.length === 1) return usage('--tls-cert and --tls-key belong together')
   const parsed = configSchema.safeParse({
     home: resolve(flags.home ?? env.LINNET_HOME ?? '.linnet'),
     fleet: flags.fleet ?? env.LINNET_FLEET ?? 'main',
@@ -65,6 +71,7 @@ export function readConfig(args: readonly string[], env: Environment): Result<Co
     mqttPort: flags['mqtt-port'] ?? env.LINNET_MQTT_PORT ?? 7421,
     listen: flags.listen,
     insecureListen: flags['insecure-listen'],
+    tls: tls.length === 0 ? null : { cert: flags['tls-cert'], key: flags['tls-key'] },
     hostNames: flags['host-name'],
     windowSeconds: flags['window-seconds'],
     databaseUrl: flags['database-url'] ?? env.DATABASE_URL ?? null,
@@ -77,14 +84,15 @@ export function readConfig(args: readonly string[], env: Environment): Result<Co
   })
   if (!parsed.success) return usage(z.prettifyError(parsed.error))
   const config = parsed.data
-  if (isLoopback(config.listen) || config.insecureListen) return ok(config)
+  const isSafe = isLoopback(config.listen) || config.tls !== null
+  if (isSafe || config.insecureListen) return ok(config)
   return refuse(
     'config.insecure_listen',
     'This address is not loopback, and nothing is encrypted.',
     {
       expected: '127.0.0.1, ::1 or localhost',
       found: config.listen,
-      next: 'put a TLS proxy before it; or give --insecure-listen as well, on a network you trust',
+      next: 'give --tls-cert and --tls-key; or --insecure-listen, on a network you trust',
     },
   )
 }
@@ -106,6 +114,8 @@ function readFlags(args: readonly string[]) {
         'mqtt-port': text,
         listen: { ...text, default: '127.0.0.1' },
         'insecure-listen': flag,
+        'tls-cert': text,
+        'tls-key': text,
         'host-name': { ...text, multiple: true, default: [] },
         'window-seconds': { ...text, default: '60' },
         'database-url': text,

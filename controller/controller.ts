@@ -31,7 +31,7 @@ import { createPresenceTracker } from './presence.ts'
 import { createReconciler, type ReconcilerOptions } from './reconcile.ts'
 import type { Blobs } from './signing/blobs.ts'
 import { createDirector } from './signing/director.ts'
-import type { OnlineSigners } from './signing/online-keys.ts'
+import type { OnlineKeys } from './signing/online-keys.ts'
 import { openRepository } from './signing/repository.ts'
 import { createTick } from './tick.ts'
 import { createTicker, type Ticker } from './ticker.ts'
@@ -47,7 +47,7 @@ export interface ControllerOptions {
   /** Its life is the caller's: open before, close after `stop`. */
   readonly store: Store
   readonly blobs: Blobs
-  readonly signers: OnlineSigners
+  readonly keys: OnlineKeys
   readonly verifier: SyncVerifier
   readonly profiles: ReadonlyMap<string, FirmwareProfile>
   readonly clock: Clock
@@ -118,7 +118,7 @@ export async function createController(options: ControllerOptions): Promise<Cont
 }
 
 async function assemble(options: ControllerOptions) {
-  const { fleet, store, clock, log, verifier, signers, profiles } = options
+  const { fleet, store, clock, log, verifier, keys, profiles } = options
   const stored = await store.load()
   const ledger = createLedger(stored)
   claimFleet(ledger, fleet)
@@ -129,8 +129,9 @@ async function assemble(options: ControllerOptions) {
   const turns = createTurns({ ledger, store, broker, log, wake: () => ticker.wake() })
   const changes = createChanges(startedAtMs)
   const consumers = createConsumers(fleet)
-  const repository = openRepository({ ledger, signers, verifier })
-  const director = createDirector(fleet, signers.director)
+  const repository = openRepository({ ledger, keys, verifier })
+  if (keys.next() === undefined) await keys.keep()
+  const director = createDirector(fleet, () => keys.signers().director)
   const presence = createPresenceTracker(ledger, startedAtMs)
   const cells = createWindowCells({ ledger, store })
   const evidence = createEvidence(
@@ -172,17 +173,17 @@ async function assemble(options: ControllerOptions) {
   const admission = { verifier, profiles, randomSecret, needsApproval }
   const enrolment = createEnrolmentDesk({ ...base, ...admission })
   const membership = createMembershipDesk({ ...base, broker })
-  const { version, urls, blobs } = options
-  const application = createApplication({
-    ...{ ...base, store, broker, blobs, ingest, enrolment, membership, reconciler, signers },
-    ...{ version, urls, startedAtMs },
-  })
   const signAuditHead = (nowMs: number) => {
-    const { timestamp } = signers
+    const { timestamp } = keys.signers()
     audit.signHead(fleet, timestamp, keyId(timestamp.key), nowMs)
   }
   await noteCutTrail(audit, store, startedAtMs)
   signAuditHead(startedAtMs)
+  const { version, urls, blobs } = options
+  const application = createApplication({
+    ...{ ...base, store, broker, blobs, ingest, enrolment, membership, reconciler, keys },
+    ...{ version, urls, startedAtMs, signAuditHead },
+  })
   const parts = {
     ...{ ...base, log, broker, cells, consumers, ingest, reconciler, application },
     signAuditHead,

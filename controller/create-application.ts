@@ -15,7 +15,7 @@ import { createPublishing, type PublishingParts } from './publishing.ts'
 import type { Reconciler } from './reconcile.ts'
 import { deviceResource, releaseResource } from './resources.ts'
 import { createRolloutDesk } from './rollouts.ts'
-import { ONLINE_ROLES, type OnlineSigners } from './signing/online-keys.ts'
+import { ONLINE_ROLES, type OnlineKeys, type OnlineSigners } from './signing/online-keys.ts'
 
 /** Notices shown of one device. */
 const NOTICES_MAX = 50
@@ -31,25 +31,29 @@ export interface ApplicationParts extends PublishingParts {
   readonly ingest: Ingest
   readonly enrolment: EnrolmentDesk
   readonly membership: MembershipDesk
+  readonly keys: OnlineKeys
   readonly evidence: Evidence
   readonly presence: PresenceTracker
   readonly reconciler: Reconciler
-  readonly signers: OnlineSigners
   readonly urls: { readonly mqttUrl: string; readonly wsUrl: string }
 }
 
 export function createApplication(parts: ApplicationParts): Application {
-  const { ledger, changes, signers } = parts
+  const { ledger, changes, keys } = parts
   return {
     health: async () => health(parts),
     ...auditTrail(parts),
     ...devices(parts),
     ...createPublishing(parts),
-    onlineKeys: async () =>
-      ONLINE_ROLES.map((role) => {
-        const { key } = signers[role]
-        return { role, keyId: keyId(key), key }
-      }),
+    onlineKeys: async () => shownKeys(keys.signers()),
+    async prepareOnlineKeys(roles, actor) {
+      const next = await keys.prepare(roles)
+      const entry = { actor: actor.name, action: 'create', resource: 'online-keys' }
+      const metadata = { roles: roles.join() }
+      parts.audit.append({ ...entry, outcome: 'done', metadata }, parts.clock.nowMs())
+      await parts.turns.committed()
+      return shownKeys(next)
+    },
     async listReleases(model) {
       const rows = [...ledger.rows.releases.values()]
       return rows
@@ -69,9 +73,17 @@ export function createApplication(parts: ApplicationParts): Application {
   }
 }
 
+function shownKeys(signers: OnlineSigners) {
+  return ONLINE_ROLES.map((role) => {
+    const { key } = signers[role]
+    return { role, keyId: keyId(key), key }
+  })
+}
+
 function health(parts: ApplicationParts): HealthResource {
   const { ledger, ingest, broker, presence, repository, turns } = parts
   const { received, merged, duplicates, refused } = ingest.counts()
+  const [root, targets] = [repository.root(), repository.targets()]
   const { clients, refused: refusedByBroker } = broker.stats()
   return {
     status: turns.failing() ? 'degraded' : 'ok',
@@ -81,7 +93,9 @@ function health(parts: ApplicationParts): HealthResource {
     devices: { enrolled: ledger.rows.devices.size, online: presence.online() },
     messages: { received, merged, duplicates, refused: { ...refused } },
     broker: { clients, refused: { ...refusedByBroker } },
-    rootVersion: repository.root()?.version ?? null,
+    rootVersion: root?.version ?? null,
+    ...(root !== undefined && { rootExpiresAtMs: root.expiresMs }),
+    ...(targets !== undefined && { targetsExpireAtMs: targets.expiresMs }),
   }
 }
 

@@ -22,7 +22,8 @@ import { startHttpServer } from './http/server.ts'
 import { createLog } from './log.ts'
 import type { Clock } from './ports.ts'
 import { openFileBlobs } from './signing/file-blobs.ts'
-import { openOnlineSigners } from './signing/online-keys.ts'
+import { openOnlineKeys } from './signing/online-keys.ts'
+import { readTlsIdentity, type TlsIdentity } from './tls.ts'
 import { CONTROLLER_VERSION } from './version.ts'
 
 const STOP_MS_MAX = 20_000
@@ -40,6 +41,8 @@ interface Running {
   readonly url: string
   readonly mqttUrl: string
   readonly loginUrl: string
+  /** Reads certificate and key again. */
+  renewTls(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -51,13 +54,14 @@ async function run(config: Config, log: Logger): Promise<Running> {
     authToken: config.databaseToken ?? undefined,
   })
   const urls = { mqttUrl: '', wsUrl: '' }
+  const tls = config.tls === null ? undefined : await readTlsIdentity(config.tls)
   let embedded: EmbeddedBroker | undefined
   const controller = await createController({
     fleet: config.fleet,
     version: CONTROLLER_VERSION,
     store,
     blobs: await openFileBlobs(join(config.home, 'artifacts')),
-    signers: await openOnlineSigners(config.home),
+    keys: await openOnlineKeys(config.home),
     verifier: nodeVerifier,
     profiles: await readFirmwareProfiles(),
     clock,
@@ -68,7 +72,7 @@ async function run(config: Config, log: Logger): Promise<Running> {
     reconcile: { windowMs: config.windowSeconds * 1_000 },
     openBroker: async (devices) => {
       if (config.brokerUrl !== null) return connectBroker(config, config.brokerUrl, log)
-      embedded = await openEmbeddedBroker({ config, access, devices, log })
+      embedded = await openEmbeddedBroker({ config, access, devices, log, tls })
       return embedded
     },
   })
@@ -84,18 +88,26 @@ async function run(config: Config, log: Logger): Promise<Running> {
     onFailure: (problem, cause) => log.error({ problem, err: cause }, 'request failed'),
   })
   const { listen } = config
-  const server = await startHttpServer(http.hono, { host: listen, port: config.httpPort })
+  const server = await startHttpServer(http.hono, { host: listen, port: config.httpPort }, tls)
   embedded?.attach(server.server)
   const host = hostOf(config)
-  const url = `http://${host}:${server.port}`
-  urls.mqttUrl = config.brokerUrl ?? `mqtt://${host}:${embedded?.tcpPort ?? config.mqttPort}`
-  urls.wsUrl = `ws://${host}:${server.port}/mqtt`
+  const secure = tls === undefined ? '' : 's'
+  const url = `http${secure}://${host}:${server.port}`
+  urls.mqttUrl =
+    config.brokerUrl ?? `mqtt${secure}://${host}:${embedded?.tcpPort ?? config.mqttPort}`
+  urls.wsUrl = `ws${secure}://${host}:${server.port}/mqtt`
   await controller.start()
   return {
     controller,
     url,
     mqttUrl: urls.mqttUrl,
     loginUrl: url + http.loginPath({ name: LOCAL_TOKEN_NAME, role: 'admin' }),
+    async renewTls() {
+      if (config.tls === null) return
+      const renewed = await readTlsIdentity(config.tls)
+      server.renew(renewed)
+      embedded?.renew(renewed)
+    },
     async stop() {
       http.close()
       await server.close()
@@ -116,14 +128,16 @@ interface BrokerParts {
   readonly access: AccessStore
   readonly devices: DeviceAccess
   readonly log: Logger
+  readonly tls: TlsIdentity | undefined
 }
 
 async function openEmbeddedBroker(parts: BrokerParts): Promise<EmbeddedBroker> {
-  const { config, log } = parts
+  const { config, log, tls } = parts
   const { listen: host, mqttPort: port } = config
   try {
+    const tcp = { host, port, ...(tls !== undefined && { tls }) }
     const policy = createAccessPolicy(async (credentials) => identify(parts, credentials))
-    return await createEmbeddedBroker({ access: policy, tcp: { host, port }, log })
+    return await createEmbeddedBroker({ access: policy, tcp, log })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
     const problem = {
@@ -162,9 +176,19 @@ async function main(): Promise<void> {
   const log = createLog({ level: config.logLevel, readable })
   const running = await run(config, log)
   stopOnSignals(running, log)
+  renewOnHangup(running, log)
   log.info({ url: running.url, mqtt: running.mqttUrl, home: config.home }, 'ready')
   process.stdout.write(`linnet controller ready: ${running.url}, ${running.mqttUrl}\n`)
   process.stdout.write(`console, once: ${running.loginUrl}\n`)
+}
+
+function renewOnHangup(running: Running, log: Logger): void {
+  process.on('SIGHUP', () => {
+    running.renewTls().then(
+      () => log.info('certificate read again'),
+      (cause: unknown) => log.error({ problem: toProblem(cause, 'config.tls_files') }, 'kept'),
+    )
+  })
 }
 
 function stopOnSignals(running: Running, log: Logger): void {

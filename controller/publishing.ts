@@ -11,6 +11,7 @@ import type { Ledger } from './ledger.ts'
 import type { Clock } from './ports.ts'
 import { type FoundRelease, readReleases } from './releases.ts'
 import type { Blobs } from './signing/blobs.ts'
+import type { OnlineKeys } from './signing/online-keys.ts'
 import type { Repository } from './signing/repository.ts'
 import type { CheckedTargets } from './signing/uploads.ts'
 import type { Turns } from './turns.ts'
@@ -18,11 +19,13 @@ import type { Turns } from './turns.ts'
 export interface PublishingParts {
   readonly ledger: Ledger
   readonly repository: Repository
+  readonly keys: Pick<OnlineKeys, 'next' | 'keep'>
   readonly blobs: Blobs
   readonly audit: Audit
   readonly changes: Changes
   readonly turns: Turns
   readonly clock: Clock
+  readonly signAuditHead: (nowMs: number) => void
 }
 
 type Publishing = Pick<
@@ -31,7 +34,7 @@ type Publishing = Pick<
 >
 
 export function createPublishing(parts: PublishingParts): Publishing {
-  const { repository, blobs, audit, turns, clock, ledger } = parts
+  const { repository, blobs, audit, turns, clock, ledger, keys } = parts
   let last: Promise<unknown> = Promise.resolve()
   const oneAtATime = <T>(task: () => Promise<T>): Promise<T> => {
     const next = last.then(task)
@@ -43,16 +46,27 @@ export function createPublishing(parts: PublishingParts): Publishing {
     action: string,
     resource: string,
     result: Result<T>,
+    beforeCommit?: () => void,
   ): Promise<Result<T>> => {
     const outcome = result.ok ? 'done' : result.error.code
     audit.append({ actor: actor.name, action, resource, outcome }, clock.nowMs())
+    beforeCommit?.()
     await turns.committed()
     return result
   }
 
   return {
     putRoot: (bytes, actor) =>
-      oneAtATime(() => audited(actor, 'publish', 'root', repository.putRoot(bytes, clock.nowMs()))),
+      oneAtATime(async () => {
+        const nowMs = clock.nowMs()
+        const put = repository.putRoot(bytes, nowMs)
+        // The root may name another timestamp key, which the head of the trail is signed with.
+        const sign = () => (put.ok ? parts.signAuditHead(nowMs) : undefined)
+        const stored = await audited(actor, 'publish', 'root', put, sign)
+        // Only now, with the root that names them stored, may the old files go.
+        if (stored.ok && keys.next() === undefined) await keys.keep()
+        return stored
+      }),
     async putArtifact(sha256, body) {
       const stored = await blobs.put(sha256, body)
       if (!stored.ok) return stored

@@ -12,6 +12,7 @@ import { createRollout } from '../shared/rollout/create.ts'
 import { settledVersion } from '../shared/rollout/desired.ts'
 import { isTargeted, type RolloutSpec, shadowOf } from '../shared/rollout/spec.ts'
 import { isFinal, type Rollout, type RolloutCommand } from '../shared/rollout/state.ts'
+import { samePerson } from '../shared/rollout/step.ts'
 import type { World } from '../shared/rollout/world.ts'
 import type { Actor, Application } from './application.ts'
 import type { Audit } from './audit.ts'
@@ -89,7 +90,12 @@ export function createRolloutDesk(parts: RolloutDeskParts): RolloutDesk {
     const nowMs = clock.nowMs()
     const other = command === 'rollback' ? activeRollout(ledger, rollout) : undefined
     const event = { kind: 'command' as const, command, actor: actor.name, ...options }
-    const stepped = other === undefined ? reconciler.command(rollout, event, nowMs) : busy(other)
+    const stepped =
+      other !== undefined
+        ? busy(other)
+        : command === 'approve' && publishedBy(ledger, rollout) === actor.name
+          ? samePerson(rollout, 'published the release')
+          : reconciler.command(rollout, event, nowMs)
     if (stepped.ok) return ok(stepped.value.rollout)
     const resource = `rollout/${rollout.id}`
     const outcome = stepped.error.code
@@ -154,12 +160,6 @@ function signatureChange(
   return undefined
 }
 
-/** Refused only if it suits no targeted profile at all; where it suits some, the others fail. */
-function noVariantFits(
-  { model, candidate: version, targets }: RolloutSpec,
-  world: World,
-): ReturnType<typeof refuse> | undefined {
-  const targeted = world.devices.filter(({ facts }) => isTargeted(targets, facts))
 /** Shadow runs compare classes: a release without them would wait in a shadow wave for ever. */
 function nothingToCompare(
   spec: RolloutSpec,
@@ -174,12 +174,23 @@ function nothingToCompare(
   })
 }
 
+/** Refused only if it suits no targeted profile at all; where it suits some, the others fail. */
+function noVariantFits(
+  { model, candidate: version, targets }: RolloutSpec,
+  world: World,
+): ReturnType<typeof refuse> | undefined {
+  const targeted = world.devices.filter(({ facts }) => isTargeted(targets, facts))
   const profiles = [...new Set(targeted.map(({ facts }) => facts.profile))]
   const choices = profiles.map((profile) => variantFor({ model, version }, profile, world))
   const problems = choices.flatMap((choice) => (choice.ok ? [] : [choice.error]))
   const [first] = problems
   if (first === undefined || problems.length < choices.length) return undefined
   return { ok: false, error: first }
+}
+
+function publishedBy(ledger: Ledger, { spec }: Rollout): string | undefined {
+  const name = releaseName({ model: spec.model, version: spec.candidate })
+  return ledger.rows.releases.get(name)?.publishedBy
 }
 
 /** Another rollout of the same model that is not over. */

@@ -110,6 +110,17 @@ function createChores(parts: TickParts): (nowMs: number) => void {
     for (const message of consumers.aggregates(finished, cells.ofMinute(finished))) {
       turns.send(message)
     }
+    if (current % 60 === 0) remind(parts, nowMs)
     if (current % 60 === 0) ledger.forgetWindowsBefore(current - WINDOWS_KEPT_MINUTES)
   }
+}
+
+const REMIND_TARGETS_MS = 7 * 24 * 60 * MINUTE_MS
+
+/** Offline roles cannot be signed here; whoever reads logs is told long before they expire. */
+function remind({ repository, log }: TickParts, nowMs: number): void {
+  const targets = repository.targets()
+  if (targets === undefined || targets.expiresMs - nowMs > REMIND_TARGETS_MS) return
+  const days = Math.floor((targets.expiresMs - nowMs) / (24 * 60 * MINUTE_MS))
+  log.warn({ next: 'linnet release sign --renew' }, `the signed targets expire in ${days} days`)
 }

@@ -11,6 +11,7 @@ import type { Server as HttpServer } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Aedes, type Client } from 'aedes'
 import { ProblemError } from '../../shared/kernel/result.ts'
+import type { TlsIdentity } from '../tls.ts'
 import { type AccessPolicy, refuseOutgoing } from './admission.ts'
 import type { Broker, BrokerLog, OutgoingMessage, Transport } from './broker.ts'
 import { type ClientHandlers, createClientHandlers } from './client-handlers.ts'
@@ -53,7 +54,7 @@ const DEFAULT_LIMITS: EmbeddedBrokerLimits = {
 export interface EmbeddedBrokerOptions {
   readonly access: AccessPolicy
   /** Without it there is no TCP listener; port 0 takes a free one. */
-  readonly tcp?: { readonly host: string; readonly port: number }
+  readonly tcp?: { readonly host: string; readonly port: number; readonly tls?: TlsIdentity }
   /** Origins that may open a WebSocket besides the server's own. */
   readonly originsAllowed?: readonly string[]
   readonly limits?: Partial<EmbeddedBrokerLimits>
@@ -62,6 +63,8 @@ export interface EmbeddedBrokerOptions {
 
 export interface EmbeddedBroker extends Broker {
   readonly tcpPort: number | undefined
+  /** Connections over TCP from now on see this certificate. */
+  renew(tls: TlsIdentity): void
   /** Serves `/mqtt` upgrades of this HTTP server; its life stays the caller's. */
   attach(server: HttpServer): void
   /** Serves one byte stream: an accepted socket, or one end of a pair inside this process. */
@@ -137,6 +140,7 @@ function assemble(parts: Parts, entrances: Entrances): EmbeddedBroker {
       if (isClosed) source.destroy()
       else entrances.accept(source, transport, remoteAddress)
     },
+    renew: (tls) => entrances.tcp?.renew(tls),
     attach(server) {
       const detach = attachWebSocket(server, {
         path: WEBSOCKET_PATH,

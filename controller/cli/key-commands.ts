@@ -11,13 +11,17 @@ import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.
 import { loadSigner, readPublicKey, writeKeyFile } from '../../shared/node/key-files.ts'
 import { generatePrivateKey } from '../../shared/node/signer-node.ts'
 import { keyId, type PublicKey } from '../../shared/signing/keys.ts'
+import { directorOf } from '../../shared/signing/tuf/director.ts'
+import type { Root } from '../../shared/signing/tuf/metadata.ts'
 import { rootMetadata, signRole } from '../../shared/signing/tuf/publish.ts'
 import { textFacts } from '../../shared/view/text-table.ts'
 import { type CommonOptions, type Context, openContext, withCommonOptions } from './context.ts'
+import { whole } from './device-commands.ts'
+import { ROOT_LIFETIME_MS, type RotateOptions, rotateKeys } from './key-rotate.ts'
 import { askNewPassphrase, askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, publisherFolder } from './publisher-folder.ts'
+import { parseRoot } from './trusted-root.ts'
 
-const ROOT_LIFETIME_MS = 365 * 86_400_000
 const ROOT_BYTES_MAX = 1_048_576
 
 interface KeyOptions extends CommonOptions {
@@ -25,7 +29,7 @@ interface KeyOptions extends CommonOptions {
 }
 
 export function keyCommands(): Command {
-  const key = new Command('key').description('the offline keys of this fleet')
+  const key = new Command('key')
   withCommonOptions(key.command('new'))
     .description('makes root and publisher keys, signs the first root and uploads it')
     .option('--out <folder>', 'where the keys go (default: keys under --home)')
@@ -47,7 +51,74 @@ Examples:
     .option('--out <folder>', 'where the keys are (default: keys under --home)')
     .addHelpText('after', '\nExamples:\n  linnet key show --json\n')
     .action((options: KeyOptions) => showKeys(openContext(options), options))
+  addRotate(key)
+  withCommonOptions(key.command('publisher'))
+    .description('makes a further publisher key on this machine; prints its public half')
+    .option('--out <folder>', 'where the key goes (default: keys under --home)')
+    .addHelpText(
+      'after',
+      `
+The public half goes to who holds the root key: linnet key rotate --add-publisher FILE.
+
+Examples:
+  linnet key publisher > bob.json
+`,
+    )
+    .action((options: KeyOptions) => newPublisher(openContext(options), options))
   return key
+}
+
+function addRotate(key: Command): void {
+  const several = (text: string, before: readonly string[]) => [...before, text]
+  withCommonOptions(key.command('rotate'))
+    .description('signs the next root: other keys, publishers or threshold, a later expiry')
+    .option('--out <folder>', 'where the keys are (default: keys under --home)')
+    .option('--director', 'a new director key and epoch: whoever stole the old one is out')
+    .option('--snapshot', 'a new snapshot key')
+    .option('--timestamp', 'a new timestamp key')
+    .option('--root', 'a new root key')
+    .option('--publisher', 'a new key of this publisher; the targets are signed again')
+    .option('--add-publisher <file>', 'public key of a further publisher', several, [])
+    .option('--remove-publisher <keyid>', 'a publisher who signs no more', several, [])
+    .option('--threshold <n>', 'publishers who must sign', whole)
+    .addHelpText(
+      'after',
+      `
+Without options only the expiry is renewed.
+
+Examples:
+  linnet key rotate --director --snapshot --timestamp
+  linnet key rotate --add-publisher bob.json --threshold 2
+`,
+    )
+    .action(async (options: KeyOptions & RotateOptions) => {
+      const context = openContext(options)
+      const rotated = await rotateKeys(context, foldersOf(context, options), options)
+      context.show(rotated, ({ rootVersion, directorEpoch }) =>
+        textFacts([
+          ['root version', String(rootVersion)],
+          ['director epoch', String(directorEpoch)],
+        ]),
+      )
+    })
+}
+
+/** Errors (thrown): `key.exists`. */
+async function newPublisher(context: Context, options: KeyOptions): Promise<void> {
+  const { publisherKey } = foldersOf(context, options)
+  const there = await stat(publisherKey).catch(() => undefined)
+  if (there !== undefined) {
+    throw new ProblemError({
+      code: 'key.exists',
+      message: 'There is a publisher key here already.',
+      found: publisherKey,
+      next: 'linnet key show',
+    })
+  }
+  const passphrase = await askNewPassphrase()
+  await writeKeyFile(publisherKey, generatePrivateKey('ed25519'), { passphrase })
+  const { keytype, scheme, keyval } = await readPublicKey(publisherKey)
+  context.terminal.print(JSON.stringify({ keytype, scheme, keyval }))
 }
 
 async function newKeys(context: Context, options: KeyOptions): Promise<void> {
@@ -134,6 +205,28 @@ interface KeyFacts {
   readonly publisherKey: string
   /** SHA-256 of the first root: what a device is given to trust. */
   readonly rootFingerprint: string | null
+  readonly rootVersion: number | null
+  readonly rootExpiresAtMs: number | null
+  readonly directorEpoch: number | null
+  /** Every publisher's key id, and how many of them must sign. */
+  readonly publishers: readonly string[]
+  readonly threshold: number | null
+}
+
+const NO_ROOT_FACTS = {
+  ...{ rootVersion: null, rootExpiresAtMs: null, directorEpoch: null },
+  ...{ publishers: [], threshold: null },
+}
+
+function rootFacts(root: Root) {
+  const { keys, threshold } = root.roles.targets
+  return {
+    rootVersion: root.version,
+    rootExpiresAtMs: root.expiresMs,
+    directorEpoch: unwrap(directorOf(root)).directorEpoch,
+    publishers: [...keys.keys()],
+    threshold,
+  }
 }
 
 async function keyFacts(folder: PublisherFolder): Promise<KeyFacts> {
@@ -142,6 +235,7 @@ async function keyFacts(folder: PublisherFolder): Promise<KeyFacts> {
     rootKey: keyId(await readPublicKey(folder.rootKey)),
     publisherKey: keyId(await readPublicKey(folder.publisherKey)),
     rootFingerprint: root === undefined ? null : sha256Hex(root),
+    ...(root === undefined ? NO_ROOT_FACTS : rootFacts(parseRoot(root))),
   }
 }
 
@@ -150,10 +244,21 @@ async function showKeys(context: Context, options: KeyOptions): Promise<void> {
   context.show(facts, factsText)
 }
 
-function factsText({ rootKey, publisherKey, rootFingerprint }: KeyFacts): string {
+function factsText(facts: KeyFacts): string {
+  const { rootExpiresAtMs: expiresAtMs, rootVersion, directorEpoch, threshold } = facts
+  const known: [string, string][] =
+    expiresAtMs === null
+      ? []
+      : [
+          ['root version', `${rootVersion}, until ${new Date(expiresAtMs).toISOString()}`],
+          ['director epoch', String(directorEpoch)],
+          ['publishers', `${threshold} of ${facts.publishers.length} must sign`],
+          ...facts.publishers.map((id): [string, string] => ['', id]),
+        ]
   return textFacts([
-    ['root key', rootKey],
-    ['publisher key', publisherKey],
-    ['root', rootFingerprint ?? 'not signed yet: linnet key new'],
+    ['root key', facts.rootKey],
+    ['publisher key', facts.publisherKey],
+    ['root', facts.rootFingerprint ?? 'not signed yet: linnet key new'],
+    ...known,
   ])
 }

@@ -16,10 +16,23 @@ export function isProgram(name: string | undefined): name is string {
   return name !== undefined && name in PROGRAMS
 }
 
+/**
+ * `--ca FILE`, certificates to trust beside the system's: Node reads them from its environment, once,
+ * when it starts, so this can only be done from outside the program.
+ */
+function takeCa(args: readonly string[]): { rest: readonly string[]; env: NodeJS.ProcessEnv } {
+  const at = args.indexOf('--ca')
+  const file = args[at + 1]
+  if (at === -1 || file === undefined) return { rest: args, env: process.env }
+  const env = { ...process.env, NODE_EXTRA_CA_CERTS: file }
+  return { rest: args.toSpliced(at, 2), env }
+}
+
 /** Runs to its end; signals go on to it. @returns its exit code, 128 + n after signal n. */
 export function runProgram(name: string, args: readonly string[]): Promise<number> {
   const { file, execArgv } = programAt(import.meta.url, PROGRAMS[name] ?? '')
-  const child = spawn(process.execPath, [...execArgv, file, ...args], { stdio: 'inherit' })
+  const { rest, env } = takeCa(args)
+  const child = spawn(process.execPath, [...execArgv, file, ...rest], { stdio: 'inherit', env })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // From a terminal Ctrl-C reaches both; the second one only repeats what it knows.
     process.on(signal, () => child.kill(signal))

@@ -7,17 +7,18 @@ import { textFacts } from '../../shared/view/text-table.ts'
 import { type CommonOptions, type Context, openContext, withCommonOptions } from './context.ts'
 import { fitted, whole } from './device-commands.ts'
 import { parseReleaseName, publisherFolder } from './publisher-folder.ts'
+import { cosignTargets } from './release-cosign.ts'
 import { createRelease } from './release-create.ts'
 import { publishRelease } from './release-publish.ts'
 import { revokeRelease } from './release-revoke.ts'
-import { signRelease } from './release-sign.ts'
+import { renewTargets, signRelease } from './release-sign.ts'
 import type { ReleaseFlags } from './release-spec.ts'
 
 const NO_RELEASES = `No releases. One is made with:
   linnet release create --model FILE.onnx --name NAME --version 1.0.0`
 
 export function releaseCommands(): Command {
-  const release = new Command('release').description('signed versions of a model')
+  const release = new Command('release')
   addCreate(release)
   addSign(release)
   withCommonOptions(release.command('list'))
@@ -74,8 +75,9 @@ Examples:
 }
 
 function addSign(release: Command): void {
-  withCommonOptions(release.command('sign <release>'))
-    .description('signs a created release with the publisher key')
+  withCommonOptions(release.command('sign [release]'))
+    .description('signs a created release with the publisher key; --renew only the expiry')
+    .option('--renew', 'no new release: what is signed expires later')
     .option('--keys <folder>', 'where the keys are (default: keys under --home)')
     .option('--min-counter <n>', 'supersede releases with a lower counter', whole, 0)
     .option('--offline', 'do not ask the controller what it publishes')
@@ -87,9 +89,11 @@ Examples:
   linnet release sign motor-vibration@1.1.0 --keys /media/stick/linnet-keys --offline
 `,
     )
-    .action((name: string, options: KeysOption & { minCounter: number; offline?: boolean }) => {
+    .action((name: string | undefined, options: SignFlags) => {
       const context = openContext(options)
       const { minCounter, offline = false } = options
+      if (options.renew) return renewTargets(context, folderOf(context, options), offline)
+      if (name === undefined) throw release.error('error: which release? or --renew')
       return signRelease(context, folderOf(context, options), parseReleaseName(name), {
         minCounter,
         offline,
@@ -97,12 +101,16 @@ Examples:
     })
   withCommonOptions(release.command('publish [release]'))
     .description('uploads a signed release, or all that is signed; run again to resume')
+    .option('--targets <file>', 'signed targets from elsewhere, with the signatures of others')
     .addHelpText('after', '\nExamples:\n  linnet release publish motor-vibration@1.1.0\n')
-    .action((name: string | undefined, options: CommonOptions) => {
+    .action((name: string | undefined, options: CommonOptions & { targets?: string }) => {
       const context = openContext(options)
       const wanted = name === undefined ? undefined : parseReleaseName(name)
-      return publishRelease(context, publisherFolder(context.home), wanted)
+      const folder = publisherFolder(context.home)
+      const targets = options.targets ?? folder.targets
+      return publishRelease(context, { ...folder, targets }, wanted)
     })
+  addCosign(release)
   withCommonOptions(release.command('revoke <release>'))
     .description('no device may be given it again; rollouts of it roll back')
     .option('--keys <folder>', 'where the keys are (default: keys under --home)')
@@ -115,6 +123,27 @@ Examples:
       const folder = folderOf(context, options)
       return revokeRelease(context, folder, parseReleaseName(name), { offline, yes })
     })
+}
+
+function addCosign(release: Command): void {
+  withCommonOptions(release.command('cosign'))
+    .description('a second publisher signs what the first one signed')
+    .option('--file <file>', 'the signed targets (default: publisher/targets.json under --home)')
+    .option('--keys <folder>', 'where the keys are (default: keys under --home)')
+    .option('--yes', 'ask nothing')
+    .addHelpText('after', '\nExamples:\n  linnet release cosign --file targets.json\n')
+    .action((options: KeysOption & { file?: string; yes?: boolean }) => {
+      const context = openContext(options)
+      const folder = folderOf(context, options)
+      const { file = folder.targets, yes = false } = options
+      return cosignTargets(context, folder, { file, yes })
+    })
+}
+
+interface SignFlags extends KeysOption {
+  readonly minCounter: number
+  readonly offline?: boolean
+  readonly renew?: boolean
 }
 
 function folderOf(context: Context, { keys }: KeysOption) {

@@ -10,6 +10,7 @@ import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { MANIFEST_FILE, type Manifest, manifestSchema } from '../../shared/model/manifest.ts'
 import { writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import { loadSigner } from '../../shared/node/key-files.ts'
+import type { JsonObject } from '../../shared/signing/canonical-json.ts'
 import {
   nextTargets,
   releaseTargets,
@@ -37,6 +38,30 @@ export interface SignOptions {
   readonly offline: boolean
 }
 
+/** The same targets with a later expiry. Errors (thrown): `release.not_found`, `key_file.*`, `tuf.*`. */
+export async function renewTargets(
+  context: Context,
+  folder: PublisherFolder,
+  offline: boolean,
+): Promise<void> {
+  const base = await newestTargets(context, folder, offline)
+  if (base === undefined) {
+    throw new ProblemError({ code: 'release.not_found', message: 'Nothing was signed yet.' })
+  }
+  const signed = nextTargets(base.signed, { expiresMs: Date.now() + TARGETS_LIFETIME_MS })
+  const version = await signTargets(folder, signed)
+  context.show({ targetsVersion: version }, () => `Renewed as version ${version}.\n${NEXT}`)
+}
+
+const NEXT = 'next: linnet release publish (where two must sign, linnet release cosign before)'
+
+async function signTargets(folder: PublisherFolder, signed: JsonObject): Promise<number> {
+  const signer = await loadSigner(folder.publisherKey, await askPassphrase('Passphrase: '))
+  const { bytes } = unwrap(signRole('targets', signed, [signer]))
+  await writeFileAtomic(folder.targets, bytes)
+  return parseTargets(bytes).targets.version
+}
+
 /** Errors (thrown): `release.not_created`, `.already_signed`, `.changed`, `trust.no_root`, `tuf.*`. */
 export async function signRelease(
   context: Context,
@@ -57,15 +82,11 @@ export async function signRelease(
     base === undefined
       ? targetsMetadata({ version: 1, expiresMs, targets: add })
       : nextTargets(base.signed, { expiresMs, add })
-  const signer = await loadSigner(folder.publisherKey, await askPassphrase('Passphrase: '))
-  const { bytes } = unwrap(signRole('targets', signed, [signer]))
-  await writeFileAtomic(folder.targets, bytes)
-  const { version } = parseTargets(bytes).targets
+  const version = await signTargets(folder, signed)
   const release = `${name.model}@${name.version}`
   context.show(
     { release, targetsVersion: version, releaseCounter: counter, files: add.length },
-    () =>
-      `Signed ${release} as targets version ${version}.\nnext: linnet release publish ${release}`,
+    () => `Signed ${release} as targets version ${version}.\n${NEXT}`,
   )
 }
 

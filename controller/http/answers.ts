@@ -13,6 +13,7 @@ const STATUS: Readonly<Record<string, number>> = {
   'auth.role': 403,
   'access.revoked': 403,
   'access.pending': 403,
+  'rollout.same_person': 403,
   'http.host': 421,
   'http.origin': 403,
   'http.method': 405,

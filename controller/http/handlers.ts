@@ -149,6 +149,10 @@ function repositoryHandlers({ application }: HandlerParts) {
       const [{ fleet }, keys] = await Promise.all([application.health(), application.onlineKeys()])
       return ok({ fleet, keys })
     },
+    onlineKeysPrepare: async ({ body, actor }) => {
+      const { fleet } = await application.health()
+      return ok({ fleet, keys: await application.prepareOnlineKeys(body.roles, actor) })
+    },
     rootPut: async ({ stream, actor }) => application.putRoot(await readWhole(stream), actor),
     targetsPut: async ({ stream, actor }) => application.putTargets(await readWhole(stream), actor),
     artifactPut: async ({ params, stream, actor }) =>

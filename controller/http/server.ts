@@ -2,10 +2,12 @@
  * The socket under the HTTP application. The broker attaches to the same server for WebSocket.
  * Limits: 16 kB of headers within 15 s, 10,000 connections; beyond them a connection is dropped.
  */
-import { createServer, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { ProblemError } from '../../shared/kernel/result.ts'
+import { TLS_OPTIONS, type TlsIdentity } from '../tls.ts'
 
 const HEADERS_TIMEOUT_MS = 15_000
 /** A model over a slow line takes its time; what stands still is cut by the socket's timeout. */
@@ -18,6 +20,8 @@ const DRAIN_POLL_MS = 20
 export interface HttpServer {
   readonly server: Server
   readonly port: number
+  /** Connections from now on see this certificate. */
+  renew(tls: TlsIdentity): void
   /** Takes no more, lets answers under way finish for at most 5 s, then cuts. */
   close(): Promise<void>
 }
@@ -26,14 +30,17 @@ export interface HttpServer {
 export async function startHttpServer(
   hono: Hono,
   address: { host: string; port: number },
+  tls?: TlsIdentity,
 ): Promise<HttpServer> {
   const listener = getRequestListener(hono.fetch, { overrideGlobalObjects: false })
   const inFlight = new Set<object>()
-  const server = createServer((incoming, outgoing) => {
+  const take: RequestListener = (incoming, outgoing) => {
     inFlight.add(outgoing)
     outgoing.once('close', () => inFlight.delete(outgoing))
     void listener(incoming, outgoing)
-  })
+  }
+  const secure = tls && createTlsServer({ ...tls, ...TLS_OPTIONS }, take)
+  const server = secure === undefined ? createServer(take) : plain(secure)
   server.headersTimeout = HEADERS_TIMEOUT_MS
   server.requestTimeout = REQUEST_TIMEOUT_MS
   server.maxConnections = CONNECTIONS_MAX
@@ -41,7 +48,17 @@ export async function startHttpServer(
   await listen(server, address)
   const bound = server.address()
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
-  return { server, port, close: () => closeServer(server, inFlight) }
+  return {
+    server,
+    port,
+    renew: (next) => secure?.setSecureContext({ ...next, ...TLS_OPTIONS }),
+    close: () => closeServer(server, inFlight),
+  }
+}
+
+/** Both kinds of server have all that is used here; Node's types know no common name for them. */
+function plain(server: TlsServer): Server {
+  return server as unknown as Server
 }
 
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<void> {

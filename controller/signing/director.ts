@@ -24,11 +24,12 @@ export interface Director {
   acknowledge(device: string, boot: string, stored: readonly number[]): OutgoingMessage[]
 }
 
-export function createDirector(fleet: string, signer: SyncSigner): Director {
+/** @param signerNow the director's key, which a new root may change */
+export function createDirector(fleet: string, signerNow: () => SyncSigner): Director {
   return {
     sign({ assignment, wantedDigest }) {
       const { device, directorEpoch, generation, cohort, issuedAt, expiresAt } = assignment
-      const envelope = fromUtf8(envelopeBytes(unwrap(signAssignment(assignment, [signer]))))
+      const envelope = fromUtf8(envelopeBytes(unwrap(signAssignment(assignment, [signerNow()]))))
       assert(envelope !== undefined, 'an envelope is JSON text')
       return {
         device,
@@ -47,7 +48,7 @@ export function createDirector(fleet: string, signer: SyncSigner): Director {
       for (let i = 0; i < stored.length; i += STORED_MAX) {
         const part = stored.slice(i, i + STORED_MAX)
         const ack = { fleet, device, boot, stored: part }
-        const payload = sealMessage('ack', ack, { fleet, device, topic }, signer)
+        const payload = sealMessage('ack', ack, { fleet, device, topic }, signerNow())
         messages.push({ topic, payload, qos: 0, retain: false })
       }
       return messages

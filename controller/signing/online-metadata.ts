@@ -7,7 +7,7 @@ import { unwrap } from '../../shared/kernel/result.ts'
 import { signOnline, signTimestamp } from '../../shared/signing/tuf/publish.ts'
 import { rolePath } from '../../shared/signing/tuf/store-layout.ts'
 import type { Ledger } from '../ledger.ts'
-import type { OnlineSigners } from './online-keys.ts'
+import type { OnlineKeys } from './online-keys.ts'
 
 const DAY_MS = 86_400_000
 const TIMESTAMP_LIFETIME_MS = DAY_MS
@@ -46,16 +46,16 @@ export interface OnlineMetadata {
 
 export function createOnlineMetadata(parts: {
   readonly ledger: Ledger
-  readonly signers: OnlineSigners
+  readonly keys: Pick<OnlineKeys, 'signers'>
   readonly versions: Versions
   readonly targetsFile: () => Uint8Array | undefined
   readonly snapshotFile: () => Uint8Array | undefined
 }): OnlineMetadata {
-  const { ledger, signers, versions } = parts
+  const { ledger, keys, versions } = parts
   const nextTimestamp = (nowMs: number) => ({
     version: versions.get('timestamp') + 1,
     expiresMs: nowMs + TIMESTAMP_LIFETIME_MS,
-    signers: [signers.timestamp],
+    signers: [keys.signers().timestamp],
   })
   const note = (
     role: 'snapshot' | 'timestamp',
@@ -71,7 +71,7 @@ export function createOnlineMetadata(parts: {
     const snapshot = {
       version: versions.get('snapshot') + 1,
       expiresMs: nowMs + SNAPSHOT_LIFETIME_MS,
-      signers: [signers.snapshot],
+      signers: [keys.signers().snapshot],
     }
     const timestamp = nextTimestamp(nowMs)
     const plan = { targets: new Map([['targets', targets]]), snapshot, timestamp }

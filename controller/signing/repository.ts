@@ -21,9 +21,9 @@ import {
 } from '../../shared/signing/tuf/metadata.ts'
 import { rolePath } from '../../shared/signing/tuf/store-layout.ts'
 import type { Ledger } from '../ledger.ts'
-import type { OnlineSigners } from './online-keys.ts'
+import type { OnlineKeys } from './online-keys.ts'
 import { createOnlineMetadata, createVersions } from './online-metadata.ts'
-import { type CheckedTargets, checkRoot, checkTargets } from './uploads.ts'
+import { type CheckedTargets, checkRoot, checkTargets, namesKeys } from './uploads.ts'
 
 export interface Repository {
   root(): Root | undefined
@@ -45,10 +45,10 @@ export interface Repository {
 
 export function openRepository(parts: {
   readonly ledger: Ledger
-  readonly signers: OnlineSigners
+  readonly keys: OnlineKeys
   readonly verifier: SyncVerifier
 }): Repository {
-  const { ledger, signers, verifier } = parts
+  const { ledger, keys, verifier } = parts
   const versions = createVersions(ledger)
   const file = (name: string) => ledger.rows.metadata.get(name)?.bytes
   const currentFile = (role: 'root' | 'targets' | 'snapshot') =>
@@ -59,7 +59,7 @@ export function openRepository(parts: {
 
   const online = createOnlineMetadata({
     ledger,
-    signers,
+    keys,
     versions,
     targetsFile: () => currentFile('targets'),
     snapshotFile: () => currentFile('snapshot'),
@@ -72,6 +72,12 @@ export function openRepository(parts: {
     return current !== undefined && equalBytes(current, bytes)
   }
 
+  // A crash came between the root that names the next keys and their files.
+  const next = keys.next()
+  if (root !== undefined && next !== undefined && !namesKeys(root, keys.signers())) {
+    if (namesKeys(root, next)) keys.switchToNext()
+  }
+
   return {
     root: () => root,
     targets: () => targets,
@@ -80,9 +86,10 @@ export function openRepository(parts: {
     file: (name) => ledger.stored.metadata.get(name)?.bytes,
     putRoot(bytes, nowMs) {
       if (root !== undefined && isCurrent('root', bytes)) return ok({ version: root.version })
-      const checked = checkRoot(bytes, root, { verifier, signers, nowMs })
+      const checked = checkRoot(bytes, root, { verifier, keys, nowMs })
       if (!checked.ok) return checked
-      root = checked.value
+      root = checked.value.root
+      if (checked.value.signers !== keys.signers()) keys.switchToNext()
       putFile(rolePath('root', root.version), bytes, nowMs)
       versions.set('root', root.version)
       // The new root may ask for other online keys than the ones that signed last.

@@ -4,7 +4,12 @@
  * since nothing could be signed online otherwise. Storing and serving is repository.ts.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
-import { isSignedBy, type OpenedEnvelope, openEnvelope } from '../../shared/signing/envelope.ts'
+import {
+  isSignedBy,
+  type KeySet,
+  type OpenedEnvelope,
+  openEnvelope,
+} from '../../shared/signing/envelope.ts'
 import { checkSync, keyIdentity, type SyncVerifier } from '../../shared/signing/keys.ts'
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
@@ -16,23 +21,24 @@ import {
 } from '../../shared/signing/tuf/metadata.ts'
 import { refuseTuf } from '../../shared/signing/tuf/problems.ts'
 import { requireFresh } from '../../shared/signing/tuf/requirements.ts'
-import { ONLINE_ROLES, type OnlineRole, type OnlineSigners } from './online-keys.ts'
+import { ONLINE_ROLES, type OnlineKeys, type OnlineSigners } from './online-keys.ts'
 
 interface Checks {
   readonly verifier: SyncVerifier
-  readonly signers: OnlineSigners
+  readonly keys: Pick<OnlineKeys, 'signers' | 'next'>
   readonly nowMs: number
 }
 
 /**
  * Clause 5.3: signed by a threshold of its own keys and of those of the root before, and exactly the
- * next version. Errors: `tuf.*`, `json.*`, `envelope.malformed`, `root.online_keys`.
+ * next version. Errors: `tuf.*`, `json.*`, `envelope.malformed`, `root.online_keys`,
+ * `root.director_epoch`.
  */
 export function checkRoot(
   bytes: Uint8Array,
   current: Root | undefined,
   checks: Checks,
-): Result<Root> {
+): Result<{ root: Root; signers: OnlineSigners }> {
   const opened = openEnvelope(bytes, jsonLimits(defaultTufLimits.rootBytesMax))
   if (!opened.ok) return opened
   const root = readRoot(opened.value.signed)
@@ -59,23 +65,50 @@ export function checkRoot(
     })
   }
   const fresh = requireFresh(root.value, checks.nowMs, 'root')
-  return fresh.ok ? checkOnlineKeys(root.value, checks.signers) : fresh
+  if (!fresh.ok) return fresh
+  const director = checkDirector(root.value, current)
+  return director.ok ? checkOnlineKeys(root.value, checks.keys) : director
 }
 
-function checkOnlineKeys(root: Root, signers: OnlineSigners): Result<Root> {
-  const director = directorOf(root)
-  if (!director.ok) return director
-  const sets = { ...root.roles, director: director.value }
-  const identity = (role: OnlineRole) => keyIdentity(signers[role].key)
-  const missing = ONLINE_ROLES.filter((role) => {
-    const { keys, threshold } = sets[role]
-    const isNamed = [...keys.values()].some((key) => keyIdentity(key) === identity(role))
-    return !isNamed || threshold > 1
+/** A thief may have signed the largest generation: other keys need a higher epoch. */
+function checkDirector(root: Root, current: Root | undefined): Result<undefined> {
+  const next = directorOf(root)
+  if (!next.ok) return next
+  const before = current === undefined ? undefined : directorOf(current)
+  if (!before?.ok) return ok()
+  const identities = ({ keys }: KeySet) => [...keys.values()].map(keyIdentity).toSorted().join()
+  const isSame = identities(next.value) === identities(before.value)
+  const epochMin = before.value.directorEpoch + (isSame ? 0 : 1)
+  if (next.value.directorEpoch >= epochMin) return ok()
+  return refuse('root.director_epoch', 'The root changes the director and keeps its epoch.', {
+    expected: `a directorEpoch of at least ${epochMin}`,
+    found: String(next.value.directorEpoch),
+    next: 'linnet key rotate --director',
   })
-  if (missing.length === 0) return ok(root)
+}
+
+function checkOnlineKeys(
+  root: Root,
+  keys: Checks['keys'],
+): Result<{ root: Root; signers: OnlineSigners }> {
+  for (const signers of [keys.signers(), keys.next()]) {
+    if (signers !== undefined && namesKeys(root, signers)) return ok({ root, signers })
+  }
   return refuse('root.online_keys', 'The root does not name the keys of this controller.', {
-    expected: `its ${missing.join(', ')} key, with threshold 1`,
-    next: 'make a root with the keys that the controller shows: linnet key root --controller URL',
+    expected: `its ${ONLINE_ROLES.join(', ')} keys, each with threshold 1`,
+    next: 'make a root with the keys that the controller shows: linnet key rotate',
+  })
+}
+
+/** Whether these keys alone can sign what the root asks of the online roles. */
+export function namesKeys(root: Root, signers: OnlineSigners): boolean {
+  const director = directorOf(root)
+  if (!director.ok) return false
+  const sets = { ...root.roles, director: director.value }
+  return ONLINE_ROLES.every((role) => {
+    const { keys, threshold } = sets[role]
+    const identity = keyIdentity(signers[role].key)
+    return threshold === 1 && [...keys.values()].some((key) => keyIdentity(key) === identity)
   })
 }
 

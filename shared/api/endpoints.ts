@@ -124,6 +124,12 @@ export const ENDPOINTS = {
   },
 
   onlineKeys: read(`${API}/trust/online-keys`, 'Public halves of the online keys.', PUBLISHERS),
+  onlineKeysPrepare: post(
+    `${API}/trust/online-keys`,
+    'New online keys, which wait for a root that names them.',
+    PUBLISHERS,
+    200,
+  ),
   rootPut: put(`${API}/trust/root`, 'The first root, or the next one.', METADATA_BYTES_MAX),
   targetsPut: put(`${API}/trust/targets`, 'Signed targets metadata.', METADATA_BYTES_MAX),
   artifactPut: put(

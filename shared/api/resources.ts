@@ -174,6 +174,9 @@ export const healthResourceSchema = z.strictObject({
   broker: z.strictObject({ clients: countSchema, refused: z.record(z.string(), countSchema) }),
   /** Null until a root was uploaded: nothing can be assigned before. */
   rootVersion: countSchema.nullable(),
+  /** When what people signed offline must be signed again at the latest. */
+  rootExpiresAtMs: timeMsSchema.optional(),
+  targetsExpireAtMs: timeMsSchema.optional(),
 })
 export type HealthResource = z.infer<typeof healthResourceSchema>
 

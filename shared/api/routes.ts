@@ -53,6 +53,22 @@ const loginCodeSchema = z.string().regex(/^[A-Za-z0-9_-]{20,64}$/)
 const done = z.strictObject({ done: z.literal(true) })
 const rolloutParams = z.strictObject({ id: idSchema })
 
+const onlineRoleSchema = z.enum(['director', 'snapshot', 'timestamp'])
+const onlineKeysSchema = z.strictObject({
+  fleet: idSchema,
+  keys: z.array(
+    z.strictObject({
+      role: onlineRoleSchema,
+      keyId: sha256Schema,
+      key: z.strictObject({
+        keytype: z.string(),
+        scheme: z.string(),
+        keyval: z.strictObject({ public: z.string() }),
+      }),
+    }),
+  ),
+})
+
 export const ROUTES = {
   alive: shape({ response: z.strictObject({ status: z.literal('ok'), version: z.string() }) }),
   metrics: shape({}),
@@ -128,21 +144,10 @@ export const ROUTES = {
   }),
   deviceAssignment: shape({ params: z.strictObject({ device: idSchema }) }),
 
-  onlineKeys: shape({
-    response: z.strictObject({
-      fleet: idSchema,
-      keys: z.array(
-        z.strictObject({
-          role: z.enum(['director', 'snapshot', 'timestamp']),
-          keyId: sha256Schema,
-          key: z.strictObject({
-            keytype: z.string(),
-            scheme: z.string(),
-            keyval: z.strictObject({ public: z.string() }),
-          }),
-        }),
-      ),
-    }),
+  onlineKeys: shape({ response: onlineKeysSchema }),
+  onlineKeysPrepare: shape({
+    body: z.strictObject({ roles: z.array(onlineRoleSchema).max(3) }),
+    response: onlineKeysSchema,
   }),
   rootPut: shape({ response: z.strictObject({ version: z.int().min(1) }) }),
   targetsPut: shape({ response: z.strictObject({ releases: z.array(z.string()) }) }),

@@ -33,7 +33,7 @@ export interface RolloutStep {
 type Command = Extract<RolloutEvent, { kind: 'command' }>
 type Observed = Extract<RolloutEvent, { kind: 'observed' }>
 
-/** Errors: `rollout.not_allowed` when the command does not fit the state. */
+/** Errors: `rollout.not_allowed` when the command does not fit the state, `rollout.same_person`. */
 export function step(rollout: Rollout, event: RolloutEvent, nowMs: number): Result<RolloutStep> {
   if (event.kind === 'revoked') return ok(onRevoked(rollout, nowMs))
   return event.kind === 'command'
@@ -64,6 +64,7 @@ function onCommand(rollout: Rollout, event: Command, nowMs: number): Result<Roll
     case 'start':
       return decided(startWave(0, nowMs, { startedAtMs: nowMs }), 'started', 'Started')
     case 'approve': {
+      if (event.actor === rollout.createdBy) return samePerson(rollout, 'created the rollout')
       const approvedBy = [...new Set([...rollout.approvedBy, event.actor])]
       const enough = approvedBy.length >= rollout.spec.approvals
       return decided(
@@ -97,6 +98,14 @@ function onCommand(rollout: Rollout, event: Command, nowMs: number): Result<Roll
     default:
       return unreachable(event.command)
   }
+}
+
+/** Two-person approval: whoever made it, or published the release, does not approve it as well. */
+export function samePerson(rollout: Rollout, did: string): Result<never> {
+  return refuse('rollout.same_person', `Whoever ${did} does not approve it as well.`, {
+    expected: `an approver other than ${did === 'created the rollout' ? rollout.createdBy : 'the publisher'}`,
+    next: `linnet rollout show ${rollout.id}`,
+  })
 }
 
 /** What nobody may run any more is taken back where it runs, and never begun where it does not. */

@@ -44,6 +44,7 @@ export function attentionOf(
   const members = fleet.devices.filter(({ membership }) => membership === undefined)
   return [
     ...ofRoot(fleet.health),
+    ...ofExpiry(fleet.health, nowMs),
     ...fleet.rollouts.flatMap((rollout) => ofRollout(rollout, nowMs)),
     ...ofPending(fleet.devices),
     ...ofDegraded(members),
@@ -65,6 +66,34 @@ function ofRoot(health: HealthResource | null): AttentionItem[] {
       atMs: null,
     },
   ]
+}
+
+const DAY_MS = 86_400_000
+/** Targets live for 14 days by default, roots for a year. */
+const REMIND_MS = { targets: 7 * DAY_MS, root: 30 * DAY_MS } as const
+
+/** What people sign offline is asked for long before it expires. */
+function ofExpiry(health: HealthResource | null, nowMs: number): AttentionItem[] {
+  const rows = [
+    ['targets', health?.targetsExpireAtMs, 'linnet release sign --renew'],
+    ['root', health?.rootExpiresAtMs, 'linnet key rotate'],
+  ] as const
+  return rows.flatMap(([role, atMs, cli]) => {
+    if (atMs === undefined || atMs - nowMs > REMIND_MS[role]) return []
+    const isOver = atMs <= nowMs
+    const left = count(Math.max(1, Math.floor((atMs - nowMs) / DAY_MS)), 'day')
+    const when = isOver ? 'have expired: devices refuse every change' : `expire within ${left}`
+    return [
+      {
+        status: { word: isOver ? 'expired' : 'expires', glyph: '!', tone: isOver ? 'bad' : 'warn' },
+        subject: `signed ${role}`,
+        sentence: `The ${role} metadata ${when}; what runs goes on.`,
+        cli,
+        about: { kind: 'trust' },
+        atMs,
+      },
+    ]
+  })
 }
 
 const VERBS: Partial<Record<RolloutResource['state'], string>> = {

@@ -150,6 +150,7 @@ function inMemoryApplication(fleet: Fleet, { commands, listeners, changed }: Wir
     enrol: absent,
     assignmentOf: absent,
     onlineKeys: async () => [],
+    prepareOnlineKeys: async () => [],
     putRoot: absent,
     putArtifact: absent,
     putTargets: absent,

@@ -8,6 +8,7 @@ import { type Controller, createController } from '../../controller/controller.t
 import type { Store } from '../../controller/db/store.ts'
 import type { Log } from '../../controller/ports.ts'
 import type { Blobs } from '../../controller/signing/blobs.ts'
+import { createMemoryKeys } from '../../controller/signing/memory-keys.ts'
 import type { OnlineSigners } from '../../controller/signing/online-keys.ts'
 import { assert } from '../../shared/kernel/assert.ts'
 import type { Prng } from '../../shared/kernel/prng.ts'
@@ -59,7 +60,7 @@ export class SimController {
     this.#life = life
     world.trace.line('controller', 'start')
     const controller = await createController({
-      ...{ fleet, blobs, signers, verifier, tickMs },
+      ...{ fleet, blobs, keys: createMemoryKeys(signers), verifier, tickMs },
       version: 'simulated',
       store: this.#mortalStore(store, life),
       profiles: new Map(profiles.map((profile) => [profile.name, profile])),

@@ -7,6 +7,7 @@ import { createController } from '../../../controller/controller.ts'
 import { openLibsqlStore } from '../../../controller/db/libsql-store.ts'
 import { silentLog } from '../../../controller/ports.ts'
 import { createMemoryBlobs } from '../../../controller/signing/memory-blobs.ts'
+import { createMemoryKeys } from '../../../controller/signing/memory-keys.ts'
 import { unwrap } from '../../../shared/kernel/result.ts'
 import { nodeVerifier } from '../../../shared/node/verifier-node.ts'
 import { decodeMessage } from '../../../shared/protocol/codec.ts'
@@ -37,7 +38,7 @@ const controller = await createController({
   version: '0.1.0',
   store,
   blobs: createMemoryBlobs(),
-  signers: online,
+  keys: createMemoryKeys(online),
   verifier: nodeVerifier,
   profiles: PROFILES,
   clock: {

@@ -36,6 +36,7 @@ const BODIES: Partial<Record<EndpointId, unknown>> = {
   loginLinkCreate: {},
   tokenCreate: { name: 'robot', role: 'viewer' },
   enrolmentTokenCreate: {},
+  onlineKeysPrepare: { roles: ['director'] },
   deviceRevoke: {},
   deviceApprove: {},
   rolloutCreate: {

@@ -218,7 +218,9 @@ describe('commands', () => {
 
   it('needs as many different people as the specification asks for', () => {
     const spec = buildSpec({ approvals: 2 })
-    const waiting = buildRollout({ spec, state: 'awaiting_approval' })
+    const waiting = buildRollout({ spec, state: 'awaiting_approval', createdBy: 'carl' })
+    const own = step(waiting, command('approve', { actor: 'carl' }), startMs)
+    expect(own).toMatchObject({ ok: false, error: { code: 'rollout.same_person' } })
     const once = apply(waiting, command('approve')).rollout
     const twice = apply(once, command('approve'))
     expect([twice.rollout.state, twice.records.length]).toEqual(['awaiting_approval', 0])

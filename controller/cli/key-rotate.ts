@@ -1,0 +1,209 @@
+/**
+ * `linnet key rotate`: the next root. It is made from the newest root that verifies, signed by the
+ * root keys of both, and uploaded; the controller then signs with its new keys and gives every device
+ * a new assignment. Run again after a failed upload, it goes on with the same keys.
+ *
+ * A new publisher key comes in two roots, so that no client ever finds targets that its root does not
+ * know: first both keys, then targets signed by the new one, then the new one alone.
+ */
+import { rename, stat } from 'node:fs/promises'
+import { z } from 'zod'
+import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import { loadSigner, writeKeyFile } from '../../shared/node/key-files.ts'
+import { generatePrivateKey } from '../../shared/node/signer-node.ts'
+import { keyId, keyIdentity, type PublicKey, type SyncSigner } from '../../shared/signing/keys.ts'
+import { directorOf } from '../../shared/signing/tuf/director.ts'
+import type { Root } from '../../shared/signing/tuf/metadata.ts'
+import {
+  nextTargets,
+  type RolePlan,
+  type RootPlan,
+  rootMetadata,
+  signRole,
+} from '../../shared/signing/tuf/publish.ts'
+import type { Context } from './context.ts'
+import { askPassphrase } from './passphrase.ts'
+import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
+import { publishTargets } from './release-publish.ts'
+import { newestTargets, TARGETS_LIFETIME_MS } from './release-sign.ts'
+import { newestRoot, verifyRepository } from './trusted-root.ts'
+
+export const ROOT_LIFETIME_MS = 365 * 86_400_000
+const ONLINE = ['director', 'snapshot', 'timestamp'] as const
+const KEY_BYTES_MAX = 65_536
+
+export interface RotateOptions {
+  readonly director?: boolean
+  readonly snapshot?: boolean
+  readonly timestamp?: boolean
+  readonly root?: boolean
+  readonly publisher?: boolean
+  /** Files with public keys of further publishers. */
+  readonly addPublisher: readonly string[]
+  readonly removePublisher: readonly string[]
+  readonly threshold?: number
+}
+
+/** Errors (thrown): `trust.no_root`, `key_file.*`, `key.threshold`, `tuf.*`, and the controller's. */
+export async function rotateKeys(
+  context: Context,
+  folder: PublisherFolder,
+  options: RotateOptions,
+): Promise<{ rootVersion: number; directorEpoch: number }> {
+  const trusted = await verifyRepository(context, folder)
+  const { root } = trusted ?? (await newestRoot(folder))
+  const passphrase = await askPassphrase('Passphrase: ')
+  const rootSigner = await loadSigner(folder.rootKey, passphrase)
+  const nextRootSigner = options.root ? await nextKey(folder.rootKey, passphrase) : rootSigner
+  const signers = [...new Map([rootSigner, nextRootSigner].map((s) => [keyId(s.key), s])).values()]
+  const publishers = await publisherKeys(root, options)
+  const base = await planFrom(context, root, options, {
+    root: replaced(root.roles.root, rootSigner.key, nextRootSigner.key),
+    targets: publishers,
+  })
+  let plan = base
+  if (options.publisher) {
+    const old = await loadSigner(folder.publisherKey, passphrase)
+    const fresh = await nextKey(folder.publisherKey, passphrase)
+    const both = { ...publishers, keys: [...publishers.keys, fresh.key] }
+    plan = { ...base, roles: { ...base.roles, targets: both } }
+    await upload(context, folder, plan, signers)
+    await signTargetsAgain(context, folder, fresh)
+    const alone = publishers.keys.filter((key) => keyIdentity(key) !== keyIdentity(old.key))
+    const roles = { ...plan.roles, targets: { ...publishers, keys: [...alone, fresh.key] } }
+    plan = { ...plan, version: plan.version + 1, roles }
+  }
+  await upload(context, folder, plan, signers)
+  await keepNext(folder.rootKey)
+  await keepNext(folder.publisherKey)
+  return { rootVersion: plan.version, directorEpoch: plan.director?.directorEpoch ?? 0 }
+}
+
+/** The next root as data: online keys as the controller has them, or will. */
+async function planFrom(
+  { client }: Context,
+  root: Root,
+  options: RotateOptions,
+  offline: { readonly root: RolePlan; readonly targets: RolePlan },
+): Promise<RootPlan> {
+  const wanted = ONLINE.filter((role) => options[role] === true)
+  const online =
+    wanted.length === 0
+      ? unwrap(await client.call('onlineKeys', {}))
+      : unwrap(await client.call('onlineKeysPrepare', { body: { roles: wanted } }))
+  const alone = (name: string): RolePlan => ({
+    keys: online.keys.filter(({ role }) => role === name).map(({ key }) => key),
+    threshold: 1,
+  })
+  const before = unwrap(directorOf(root))
+  const director = alone('director')
+  const known = [...before.keys.values()].map(keyIdentity)
+  const isSame = director.keys.every((key) => known.includes(keyIdentity(key)))
+  // A thief may have signed the largest generation: a new key starts a new epoch.
+  const directorEpoch = before.directorEpoch + (isSame ? 0 : 1)
+  return {
+    version: root.version + 1,
+    expiresMs: Date.now() + ROOT_LIFETIME_MS,
+    roles: { ...offline, snapshot: alone('snapshot'), timestamp: alone('timestamp') },
+    director: { ...director, directorEpoch },
+  }
+}
+
+function replaced({ keys, threshold }: Root['roles']['root'], old: PublicKey, next: PublicKey) {
+  const kept = [...keys.values()].filter((key) => keyIdentity(key) !== keyIdentity(old))
+  return { keys: [...kept, next], threshold }
+}
+
+async function publisherKeys(root: Root, options: RotateOptions): Promise<RolePlan> {
+  const kept = [...root.roles.targets.keys.values()].filter(
+    (key) => !options.removePublisher.some((prefix) => keyId(key).startsWith(prefix)),
+  )
+  const added = await Promise.all(options.addPublisher.map(readPublic))
+  const keys = [...new Map([...kept, ...added].map((key) => [keyIdentity(key), key])).values()]
+  const threshold = options.threshold ?? root.roles.targets.threshold
+  if (threshold <= keys.length) return { keys, threshold }
+  throw new ProblemError({
+    code: 'key.threshold',
+    message: 'More signatures would be needed than there are publishers.',
+    expected: `a threshold of at most ${keys.length}`,
+    found: String(threshold),
+    next: 'linnet key rotate --add-publisher FILE',
+  })
+}
+
+const publicKeySchema = z.object({
+  keytype: z.string(),
+  scheme: z.string(),
+  keyval: z.object({ public: z.string() }),
+})
+
+/** What `linnet key publisher` printed on another machine. Errors (thrown): `key.malformed`. */
+async function readPublic(path: string): Promise<PublicKey> {
+  const bytes = await readFileBounded(path, KEY_BYTES_MAX)
+  const text = Buffer.from(bytes ?? []).toString('utf8')
+  try {
+    return publicKeySchema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new ProblemError(
+      {
+        code: 'key.malformed',
+        message: 'This file holds no public key.',
+        expected: 'what linnet key publisher prints',
+        found: path,
+      },
+      { cause },
+    )
+  }
+}
+
+async function upload(
+  { client, terminal }: Context,
+  folder: PublisherFolder,
+  plan: RootPlan,
+  signers: readonly SyncSigner[],
+): Promise<void> {
+  const { bytes } = unwrap(signRole('root', rootMetadata(plan), signers))
+  const { version } = unwrap(await client.call('rootPut', {}, bytes))
+  // Devices that are told a root from now on need not go through the keys that were taken away.
+  await writeFileAtomic(folder.root, bytes)
+  terminal.say(`Root version ${version} is in place.`)
+}
+
+async function signTargetsAgain(
+  context: Context,
+  folder: PublisherFolder,
+  signer: SyncSigner,
+): Promise<void> {
+  const base = await newestTargets(context, folder, false)
+  if (base === undefined) return
+  const expiresMs = Date.now() + TARGETS_LIFETIME_MS
+  const { bytes } = unwrap(signRole('targets', nextTargets(base.signed, { expiresMs }), [signer]))
+  await writeFileAtomic(folder.targets, bytes)
+  await publishTargets(context, folder, parseTargets(bytes))
+}
+
+const nextPath = (path: string) => path.replace(/\.json$/, '.next.json')
+
+/** The key that will replace the one in `path`: made once, until `keepNext`. */
+async function nextKey(path: string, passphrase: string): Promise<SyncSigner> {
+  const next = nextPath(path)
+  if (!(await exists(next))) {
+    await writeKeyFile(next, generatePrivateKey('ed25519'), { passphrase })
+  }
+  return loadSigner(next, passphrase)
+}
+
+/** The old key stays beside it under another name: it may still be asked for by an older root. */
+async function keepNext(path: string): Promise<void> {
+  if (!(await exists(nextPath(path)))) return
+  await rename(path, path.replace(/\.json$/, `.old-${Date.now()}.json`))
+  await rename(nextPath(path), path)
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
