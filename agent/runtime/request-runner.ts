@@ -8,6 +8,7 @@ import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { ErrorKind } from '../../shared/sketch/window.ts'
 import type { RequestSample } from '../../shared/sketch/window-record.ts'
 import type { InferAnswer, InferRequest } from '../data-plane.ts'
+import { disclosed } from './disclose.ts'
 import type { LiveRelease } from './live-release.ts'
 import type { Draw } from './model-route.ts'
 import { outputWithNan, predictionOf } from './read-answer.ts'
@@ -59,7 +60,8 @@ export async function runRequest<T>(
   }
   const outputs = computed.value
   const { model, version, variant, provider } = live
-  const result = encode({ model, version, variant: variant.name, arm, provider, outputs })
+  const told = disclosed(outputs, live.manifest)
+  const result = encode({ model, version, variant: variant.name, arm, provider, outputs: told })
   const doneMs = nowMs()
   const latencyMs = { ...reached, output: doneMs - endMs, total: doneMs - arrivedAtMs }
   const isValid = result.ok && outputWithNan(outputs) === undefined

@@ -174,6 +174,7 @@ async function writeRelease(
     reference,
     classes: spec.classes,
     serviceLevels: spec.serviceLevels,
+    ...(spec.disclosure && { disclosure: spec.disclosure }),
     lineage: spec.lineage,
     evaluation: spec.evaluation,
     description: spec.description,

@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { ProblemError } from '../../shared/kernel/result.ts'
 import {
+  disclosureSchema,
   featureSchema,
   manifestSchema,
   serviceLevelsSchema,
@@ -44,6 +45,8 @@ const releaseSpecSchema = z.strictObject({
   finiteInputs: z.array(z.string()).optional(),
   features: z.array(featureSchema).max(64).default([]),
   classes: manifestSchema.shape.classes.default(null),
+  /** Rounding and top-k of answers, against inversion. */
+  disclosure: disclosureSchema.optional(),
   serviceLevels: serviceLevelsSchema.prefault({
     latencyMsMax: 100,
     latencyBadShareMax: 0.05,

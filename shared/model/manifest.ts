@@ -74,6 +74,14 @@ export const serviceLevelsSchema = z.strictObject({
 })
 export type ServiceLevels = z.infer<typeof serviceLevelsSchema>
 
+/** Against inversion and membership inference: answers that tell less. */
+export const disclosureSchema = z.strictObject({
+  /** Scores are rounded to so many decimals. */
+  decimals: z.int().min(0).max(8).optional(),
+  /** Only so many of the largest class scores are told. */
+  topK: z.int().min(1).max(1_024).optional(),
+})
+
 export const manifestSchema = z.strictObject({
   schema: z.literal('linnet.manifest.v1'),
   model: nameSchema,
@@ -94,6 +102,8 @@ export const manifestSchema = z.strictObject({
     })
     .nullable(),
   serviceLevels: serviceLevelsSchema,
+  /** What of an answer leaves the device; absent: all of it. */
+  disclosure: disclosureSchema.optional(),
   lineage: z.record(z.string().max(64), z.string().max(512)),
   evaluation: z.record(z.string().max(64), z.number()),
   description: z.string().max(4096),
