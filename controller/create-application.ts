@@ -9,7 +9,7 @@ import type { Store, StoredDevice, StoredToken } from './db/store.ts'
 import { type EnrolmentDesk, tokenId } from './enrolment.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ingest } from './ingest.ts'
-import { type MembershipDesk, requireMember } from './membership.ts'
+import { isMember, type MembershipDesk, requireMember } from './membership.ts'
 import type { PresenceTracker } from './presence.ts'
 import { createPublishing, type PublishingParts } from './publishing.ts'
 import type { Reconciler } from './reconcile.ts'
@@ -90,7 +90,10 @@ function health(parts: ApplicationParts): HealthResource {
     fleet: parts.fleet,
     version: parts.version,
     startedAtMs: parts.startedAtMs,
-    devices: { enrolled: ledger.rows.devices.size, online: presence.online() },
+    devices: {
+      enrolled: [...ledger.rows.devices.values()].filter(isMember).length,
+      online: presence.online(),
+    },
     messages: { received, merged, duplicates, refused: { ...refused } },
     broker: { clients, refused: { ...refusedByBroker } },
     rootVersion: root?.version ?? null,
