@@ -78,9 +78,20 @@ async function main(): Promise<number> {
   const well = summary.promoted !== null && summary.rolledBack !== null && sent === answered
   if (options.once) return well ? 0 : 3
   say(well ? 'The story is told; the fleet goes on.' : 'The story did not end as it should.')
-  say(`console: ${loginUrl}   (Ctrl-C ends the demo)`)
+  await sayWhereToLook(stage)
   // Until a signal ends it.
   return new Promise<number>(() => {})
+}
+
+/** A login link works once, and the first may be used by now. */
+async function sayWhereToLook({ client, processes: running }: Stage): Promise<void> {
+  const link = await client.call('loginLinkCreate', { body: {} })
+  if (link.ok) say(`console, once: ${link.value.url}`)
+  const { token } = await running.command<{ token: string }>([
+    ...['device', 'token', '--uses', '10', '--expires-in', '86400'],
+  ])
+  say(`this browser as a device: ${client.baseUrl}/demo/#token=${token}`)
+  say('Ctrl-C ends the demo')
 }
 
 async function startController(running: Processes): Promise<{ stage: Stage; loginUrl: string }> {
