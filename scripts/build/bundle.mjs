@@ -1,6 +1,6 @@
 // What tsc does not do for dist/: data files beside the programs that read them, and the pages'
 // bundles. Runs under plain node, because `npm ci` runs it before anything else is built.
-import { chmod, cp, mkdir, stat } from 'node:fs/promises'
+import { chmod, cp, mkdir, rm } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { build } from 'esbuild'
 
@@ -11,7 +11,7 @@ const DIST = resolve(ROOT, 'dist')
 const DATA = ['firmware-profiles', 'controller/db/migrations', 'controller/demo/models']
 
 for (const folder of DATA) {
-  if (!(await exists(resolve(ROOT, folder)))) continue
+  await rm(resolve(DIST, folder), { recursive: true, force: true })
   await mkdir(dirname(resolve(DIST, folder)), { recursive: true })
   await cp(resolve(ROOT, folder), resolve(DIST, folder), { recursive: true })
 }
@@ -47,8 +47,9 @@ const PAGES = [
 ]
 
 for (const { entries, page, beside } of PAGES) {
-  if (!(await exists(resolve(ROOT, entries[0])))) continue
   const folder = resolve(DIST, page, 'public')
+  // Chunks carry a hash in their names: those of the last build would pile up.
+  await rm(folder, { recursive: true, force: true })
   await build({
     entryPoints: entries.map((entry) => resolve(ROOT, entry)),
     outdir: folder,
@@ -73,12 +74,4 @@ for (const { entries, page, beside } of PAGES) {
   }
 }
 
-const cli = resolve(DIST, 'controller/cli/main.js')
-if (await exists(cli)) await chmod(cli, 0o755)
-
-async function exists(path) {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
-}
+await chmod(resolve(DIST, 'controller/cli/main.js'), 0o755)
