@@ -19,6 +19,7 @@ import { findModels, type ModelFile } from './serve/model-folder.ts'
 const USAGE = `linnet serve FILE.onnx... | DIR [options]
   --listen HOST:PORT           loopback only (127.0.0.1:8000; port 0 takes any)
   --socket PATH                a Unix socket as well
+  --grpc HOST:PORT             gRPC (GRPCInferenceService) as well, loopback only
   --execution-providers LIST   in order of preference (cpu)
   --threads N                  most threads for one run (1)
   --input-spec JSON            how to make trial inputs: { "x": { "shape": [1, 3], "min": 0 } }`
@@ -26,6 +27,7 @@ const USAGE = `linnet serve FILE.onnx... | DIR [options]
 interface Options {
   readonly paths: readonly string[]
   readonly listen: { readonly host: string; readonly port: number }
+  readonly grpc: Options['listen'] | null
   readonly socketPath: string | null
   readonly profile: FirmwareProfile
   readonly spec: InputSpec
@@ -39,9 +41,9 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'linnet-serve-'))
   const files = new Map<string, string>()
   say('Unsigned models, for development: nothing here was verified. Loopback only.')
-  const { listen, socketPath, profile } = options
+  const { listen, grpc, socketPath, profile } = options
   const runtime = createNodeRuntime({
-    ...{ device: 'local', boot: 'serve', profile, directory: folder, listen, socketPath },
+    ...{ device: 'local', boot: 'serve', profile, directory: folder, listen, grpc, socketPath },
     artifactPath: (sha256) => files.get(sha256),
   })
   stopOnSignals(runtime, folder)
@@ -54,6 +56,7 @@ async function main(): Promise<void> {
   if (served.length === 0) throw new Error('no model could be served')
   const outcome = await runtime.serve({ generation: 1, windowMs: 60_000, models: served })
   if (!outcome.served) for (const { problem } of outcome.broken) say(describeProblem(problem))
+  if (address.grpcPort !== null) say(`gRPC on ${grpc?.host}:${address.grpcPort}`)
   for (const { model } of served) {
     process.stdout.write(`http://${listen.host}:${address.port}/v2/models/${model}\n`)
   }
@@ -89,18 +92,19 @@ function readOptions(): Options {
     allowPositionals: true,
     options: {
       listen: { type: 'string', default: '127.0.0.1:8000' },
+      grpc: { type: 'string' },
       socket: { type: 'string' },
       'execution-providers': { type: 'string', default: 'cpu' },
       threads: { type: 'string', default: '1' },
       'input-spec': { type: 'string', default: '{}' },
     },
   })
-  const listen = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):(\d{1,5})$/.exec(values.listen)
-  if (positionals.length === 0 || listen === null) throw new Error(USAGE)
-  const host = listen[1]!.replace(/^\[|\]$/g, '')
+  const listen = loopback(values.listen)
+  const grpc = values.grpc === undefined ? null : loopback(values.grpc)
+  if (positionals.length === 0 || listen === undefined || grpc === undefined) throw new Error(USAGE)
   return {
     paths: positionals,
-    listen: { host, port: Number(listen[2]) },
+    ...{ listen, grpc },
     socketPath: values.socket ?? null,
     profile: localProfile(
       values['execution-providers'].split(',').map((name) => executionProviderSchema.parse(name)),
@@ -108,6 +112,13 @@ function readOptions(): Options {
     ),
     spec: inputSpecSchema.parse(JSON.parse(values['input-spec'])),
   }
+}
+
+/** @returns undefined for what is no address of this machine. */
+function loopback(address: string): Options['listen'] | undefined {
+  const parts = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):(\d{1,5})$/.exec(address)
+  if (parts === null) return undefined
+  return { host: parts[1]!.replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
 }
 
 function stopOnSignals(runtime: NodeRuntime, folder: string): void {

@@ -5,6 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toProblem } from '../../shared/kernel/result.ts'
+import { listenGrpc } from '../serve/grpc-listener.ts'
 import { createInferListener } from '../serve/infer-listener.ts'
 import { createInferenceApi } from '../serve/inference-api.ts'
 import { type Listening, listen } from '../serve/listen.ts'
@@ -68,8 +69,16 @@ async function openApi(plane: HostPlane): Promise<Listening> {
   const limits = { requestBytesMax, loopbackOnly: true }
   const direct = createInferListener(plane, limits)
   const listening = await listen(createInferenceApi(plane, limits), { tcp, socketPath, direct })
-  send({ kind: 'listening', port: listening.port ?? null, socketPath })
-  return listening
+  const { grpc } = options
+  const second = grpc === null ? null : await listenGrpc(plane, { ...grpc, requestBytesMax })
+  const port = listening.port ?? null
+  send({ kind: 'listening', port, grpcPort: second?.port ?? null, socketPath })
+  return {
+    port: listening.port,
+    close: async () => {
+      await Promise.all([listening.close(), second?.close()])
+    },
+  }
 }
 
 async function closeHost(listening: Listening, sendCounts: () => void): Promise<void> {

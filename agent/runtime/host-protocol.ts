@@ -13,6 +13,8 @@ export interface HostOptions {
   readonly incarnation: number
   /** Loopback address and port of the local API; port 0 takes any. */
   readonly listen: { readonly host: string; readonly port: number } | null
+  /** gRPC, where it is wanted; port 0 takes any. */
+  readonly grpc: { readonly host: string; readonly port: number } | null
   readonly socketPath: string | null
   /** The file in which the host notes which release it is running (see run-mark.ts). */
   readonly markPath: string
@@ -47,6 +49,7 @@ export type FromHost =
   | {
       readonly kind: 'listening'
       readonly port: number | null
+      readonly grpcPort: number | null
       readonly socketPath: string | null
     }
   | { readonly kind: 'cannotListen'; readonly problem: Problem }

@@ -9,6 +9,7 @@ import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
 
 export interface HostAddress {
   readonly port: number | null
+  readonly grpcPort: number | null
   readonly socketPath: string | null
 }
 
@@ -41,6 +42,7 @@ export function createHostSupervisor(options: SupervisorOptions): HostSupervisor
   let isClosing = false
   let isPortTaken = false
   let port = options.host.listen?.port ?? 0
+  let grpcPort = options.host.grpc?.port ?? 0
   let tellAddress: (address: Result<HostAddress>) => void = () => undefined
   const address = new Promise<Result<HostAddress>>((resolve) => {
     tellAddress = resolve
@@ -56,7 +58,10 @@ export function createHostSupervisor(options: SupervisorOptions): HostSupervisor
         isPortTaken = false
         // A port that the system chose is kept for the next life.
         port = message.port ?? port
-        tellAddress(ok({ port: message.port, socketPath: message.socketPath }))
+        grpcPort = message.grpcPort ?? grpcPort
+        tellAddress(
+          ok({ port: message.port, grpcPort: message.grpcPort, socketPath: message.socketPath }),
+        )
         options.onListening()
         return
       case 'cannotListen':
@@ -71,9 +76,13 @@ export function createHostSupervisor(options: SupervisorOptions): HostSupervisor
 
   function start(): HostProcess {
     incarnation += 1
-    const listen = options.host.listen === null ? null : { ...options.host.listen, port }
+    const { listen, grpc } = options.host
     return startHostProcess({
-      host: { ...options.host, incarnation, listen },
+      host: {
+        ...{ ...options.host, incarnation },
+        listen: listen && { ...listen, port },
+        grpc: grpc && { ...grpc, port: grpcPort },
+      },
       hangMs: options.hangMs,
       loadMsMax: options.loadMsMax,
       onMessage,

@@ -30,6 +30,8 @@ export interface NodeRuntimeOptions {
   /** Loopback; port 0 takes a free one and keeps it over restarts of the host. */
   readonly listen: { readonly host: string; readonly port: number } | null
   readonly socketPath: string | null
+  /** Loopback as well; absent: no gRPC. */
+  readonly grpc?: { readonly host: string; readonly port: number } | null
   readonly limits?: Partial<RuntimeLimits>
 }
 
@@ -63,7 +65,7 @@ export interface NodeRuntime extends Runtime {
 }
 
 export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
-  const { device, boot, listen, socketPath, directory, artifactPath } = options
+  const { device, boot, listen, socketPath, grpc = null, directory, artifactPath } = options
   const limits = { ...LIMITS, ...options.limits }
   mkdirSync(directory, { recursive: true })
   const settings = createSettingsStore(join(directory, 'qualified'))
@@ -86,7 +88,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const request = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
   const markPath = join(directory, 'running')
   const host = createHostSupervisor({
-    host: { device, boot, listen, socketPath, markPath, ...request },
+    host: { device, boot, listen, socketPath, grpc, markPath, ...request },
     hangMs,
     loadMsMax,
     onListening: keeper.tell,

@@ -125,7 +125,8 @@ function decodeInput(input: Fields, bytes: Uint8Array | undefined): Result<Tenso
   return ok({ name, datatype, shape: shape as number[], data: elements.value })
 }
 
-function countOf(shape: readonly unknown[]): number | undefined {
+/** The elements of a shape from the wire; undefined where it is none. */
+export function countOf(shape: readonly unknown[]): number | undefined {
   if (shape.length > RANK_MAX) return undefined
   let count = 1
   for (const size of shape) {

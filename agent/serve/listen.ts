@@ -76,21 +76,22 @@ function open(
   server.keepAliveTimeout = KEEP_ALIVE_MS
   server.maxConnections = CONNECTIONS_MAX
   return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) =>
-      reject(
-        new ProblemError(
-          {
-            code: 'serve.cannot_listen',
-            message: `The local API cannot listen on ${name}.`,
-            found: cause.code ?? cause.message,
-            next: 'choose another port, or stop the program that uses it',
-          },
-          { cause },
-        ),
-      ),
-    )
+    server.once('error', (cause) => reject(cannotListen(name, cause)))
     server.listen(where, () => resolve(server))
   })
+}
+
+/** @param name of the address, for people. */
+export function cannotListen(name: string, cause: NodeJS.ErrnoException): ProblemError {
+  return new ProblemError(
+    {
+      code: 'serve.cannot_listen',
+      message: `The local API cannot listen on ${name}.`,
+      found: cause.code ?? cause.message,
+      next: 'choose another port, or stop the program that uses it',
+    },
+    { cause },
+  )
 }
 
 function closeServer(server: Server): Promise<void> {

@@ -48,7 +48,7 @@ describe('linnet serve', { timeout: 120_000 }, () => {
 
   it('proves a model, serves it, says that it is unsigned, and ends on SIGTERM', async () => {
     const broken = write('broken.onnx', '<html>')
-    const paths = [write('tiny.onnx'), broken, '--listen', '127.0.0.1:0']
+    const paths = [write('tiny.onnx'), broken, '--listen', '127.0.0.1:0', '--grpc', '127.0.0.1:0']
     const child = spawn(process.execPath, [...execArgv, file, ...paths], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -63,6 +63,7 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     expect(said).toContain('Unsigned models')
     expect(said).toContain('broken: This is not an ONNX file.')
     expect(said).toMatch(/tiny: cpu, loads in \d+ ms/)
+    expect(said).toMatch(/gRPC on 127\.0\.0\.1:\d+/)
     const body = JSON.stringify({
       inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 0] }],
     })
