@@ -149,6 +149,7 @@ function inMemoryApplication(fleet: Fleet, { commands, listeners, changed }: Wir
     createEnrolmentToken: absent,
     enrol: absent,
     assignmentOf: absent,
+    timeFor: absent,
     onlineKeys: async () => [],
     prepareOnlineKeys: async () => [],
     putRoot: absent,
