@@ -64,6 +64,8 @@ export interface Application {
   getDevice(device: string): Promise<Result<DeviceResource>>
   /** For devices that cannot trust the retained message: the newest signed assignment. */
   assignmentOf(device: string): Promise<Result<string>>
+  /** The time, signed by the director for this question, for devices whose clock is not set. */
+  timeFor(device: string, nonce: string): Promise<Result<Uint8Array>>
 
   /** Public halves of the online keys, for the root ceremony. */
   onlineKeys(): Promise<{ role: OnlineRole; keyId: string; key: PublicKey }[]>

@@ -2,7 +2,9 @@
 import type { HealthResource } from '../shared/api/resources.ts'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { releaseName } from '../shared/model/names.ts'
+import { envelopeBytes } from '../shared/signing/envelope.ts'
 import { keyId } from '../shared/signing/keys.ts'
+import { signTime } from '../shared/signing/signed-time.ts'
 import type { Application } from './application.ts'
 import type { Broker } from './broker/broker.ts'
 import type { Store, StoredDevice, StoredToken } from './db/store.ts'
@@ -138,6 +140,7 @@ type DeviceOperations = Pick<
   | 'listDevices'
   | 'getDevice'
   | 'assignmentOf'
+  | 'timeFor'
 >
 
 function devices(parts: ApplicationParts): DeviceOperations {
@@ -204,6 +207,12 @@ function devices(parts: ApplicationParts): DeviceOperations {
       const assignment = ledger.stored.assignments.get(device)
       if (assignment !== undefined) return ok(assignment.envelope)
       return refuse('assignment.none', 'Nothing is assigned to this device yet.')
+    },
+    async timeFor(device, nonce) {
+      if (!ledger.rows.devices.has(device)) return unknown(device)
+      const time = { fleet, device, nonce, timeMs: clock.nowMs() }
+      const signed = signTime(time, [parts.keys.signers().director])
+      return signed.ok ? ok(envelopeBytes(signed.value)) : signed
     },
   }
 }

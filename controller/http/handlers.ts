@@ -123,6 +123,12 @@ function deviceHandlers({ application }: HandlerParts) {
       done(await application.approveDevice(params.device, actor)),
     deviceList: async () => ok({ devices: await application.listDevices() }),
     deviceShow: ({ params }) => application.getDevice(params.device),
+    deviceTime: async ({ params, query }) => {
+      const signed = await application.timeFor(params.device, query.nonce)
+      if (!signed.ok) return signed
+      const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' }
+      return ok(new Response(new Uint8Array(signed.value), { headers }))
+    },
     deviceAssignment: async ({ params }) => {
       const envelope = await application.assignmentOf(params.device)
       if (!envelope.ok) return envelope

@@ -122,6 +122,11 @@ export const ENDPOINTS = {
     ...read(`${API}/devices/{device}/assignment`, 'The newest signed assignment.', 'public'),
     answer: 'bytes',
   },
+  /** Signed by the director for the nonce of the question: worthless to anybody else. */
+  deviceTime: {
+    ...read(`${API}/devices/{device}/time`, 'The time, signed for a nonce.', 'public'),
+    answer: 'bytes',
+  },
 
   onlineKeys: read(`${API}/trust/online-keys`, 'Public halves of the online keys.', PUBLISHERS),
   onlineKeysPrepare: post(

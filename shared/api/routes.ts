@@ -6,7 +6,14 @@
 import { z } from 'zod'
 import { auditEntrySchema, signedAuditHeadSchema } from '../model/audit.ts'
 import { labelsSchema } from '../model/device.ts'
-import { idSchema, nameSchema, sha256Schema, timeMsSchema, versionSchema } from '../model/names.ts'
+import {
+  idSchema,
+  nameSchema,
+  sha256Schema,
+  timeMsSchema,
+  timeNonceSchema,
+  versionSchema,
+} from '../model/names.ts'
 import { roleSchema } from '../model/role.ts'
 import { rolloutSpecSchema } from '../rollout/spec.ts'
 import type { EndpointId } from './endpoints.ts'
@@ -143,6 +150,10 @@ export const ROUTES = {
     response: deviceResourceSchema,
   }),
   deviceAssignment: shape({ params: z.strictObject({ device: idSchema }) }),
+  deviceTime: shape({
+    params: z.strictObject({ device: idSchema }),
+    query: z.strictObject({ nonce: timeNonceSchema }),
+  }),
 
   onlineKeys: shape({ response: onlineKeysSchema }),
   onlineKeysPrepare: shape({

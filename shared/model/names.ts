@@ -46,3 +46,6 @@ export function compareVersions(a: string, b: string): number {
   }
   return 0
 }
+
+/** The question that a signed time answers; never the same twice. */
+export const timeNonceSchema = z.string().regex(/^[0-9a-f]{32,128}$/)

@@ -5,21 +5,17 @@
  */
 import { z } from 'zod'
 import { ok, type Result, refuse } from '../kernel/result.ts'
-import { idSchema, timeMsSchema } from '../model/names.ts'
+import { idSchema, timeMsSchema, timeNonceSchema } from '../model/names.ts'
 import { isSignedBy, type KeySet, openEnvelope, signEnvelope } from './envelope.ts'
 import type { Checking, Envelope, SyncSigner } from './keys.ts'
 
 const LIMITS = { bytesMax: 4_096, depthMax: 4, valuesMax: 64 }
 
-export const timeQuestionSchema = z.strictObject({
-  device: idSchema,
-  /** Never the same twice. */
-  nonce: z.string().regex(/^[0-9a-f]{32,128}$/),
-})
 const signedTimeSchema = z.strictObject({
   _type: z.literal('time'),
   fleet: idSchema,
-  ...timeQuestionSchema.shape,
+  device: idSchema,
+  nonce: timeNonceSchema,
   timeMs: timeMsSchema,
 })
 export type SignedTime = z.infer<typeof signedTimeSchema>
