@@ -78,8 +78,8 @@ export async function startAgent(ports: AgentPorts, config: AgentConfig): Promis
   return agent
 }
 
-/** A message as it goes to the broker; also for the last will, which the transport publishes. */
-export function sealFrom<K extends Exclude<MessageKind, 'ack'>>(
+/** A message as it goes to the broker. */
+function sealFrom<K extends Exclude<MessageKind, 'ack'>>(
   { fleet, device }: Pick<AgentIdentity, 'fleet' | 'device'>,
   signer: Signer,
   kind: K,
@@ -99,8 +99,9 @@ export class Agent {
   readonly #reviews: ReviewLane
   readonly #effects: EffectLane
   readonly #uplink: Uplink
-  readonly #startedAtMs: number
   #state: DeviceState
+  /** Names the connection within this boot; never the same twice, whatever the clock does. */
+  #connectionMs = 0
   #stopped = false
   #cancelTick = (): void => undefined
 
@@ -113,7 +114,6 @@ export class Agent {
     this.#ports = ports
     this.#config = config
     this.#spool = spool
-    this.#startedAtMs = ports.clock.nowMs()
     this.#state = { ...initialDeviceState(), ...(durable && { durable }) }
     const dispatch = (event: DeviceEvent) => this.#dispatch(event)
     this.#jobs = createJobLane(ports, dispatch)
@@ -146,7 +146,7 @@ export class Agent {
       else if (topic === 'dn/desired') this.#onDesired(payload)
     })
     this.#dispatch({ kind: 'started' })
-    transport.open()
+    transport.open(() => this.#lastWill())
     this.#reviews.start()
   }
 
@@ -239,8 +239,15 @@ export class Agent {
     this.#uplink.wake()
   }
 
+  /** A will and the `online` of the same connection carry the same time: so they find each other. */
+  #lastWill(): Uint8Array | Promise<Uint8Array> {
+    const { clock, signer } = this.#ports
+    this.#connectionMs = Math.max(clock.nowMs(), this.#connectionMs + 1)
+    return sealFrom(this.#config, signer, 'presence', this.#presence('lost'))
+  }
+
   #presence(status: Presence['status']): Presence {
-    return { status, boot: this.#config.boot, sinceMs: this.#startedAtMs }
+    return { status, boot: this.#config.boot, sinceMs: this.#connectionMs }
   }
 
   async #send<K extends Exclude<MessageKind, 'ack'>>(

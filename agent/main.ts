@@ -17,7 +17,7 @@ import { createTufFiles } from '../shared/node/tuf-files.ts'
 import { nodeVerifier } from '../shared/node/verifier-node.ts'
 import { keyId, type SyncSigner } from '../shared/signing/keys.ts'
 import { backoffMs } from '../shared/update/job.ts'
-import { type Agent, sealFrom, startAgent } from './agent.ts'
+import { type Agent, startAgent } from './agent.ts'
 import { type AgentArguments, parseArguments, USAGE } from './arguments.ts'
 import { createArtifactStore } from './artifact/artifact-store.ts'
 import { TufRepository } from './artifact/tuf-repository.ts'
@@ -147,12 +147,9 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     directory: resolve(home, 'runtime'),
     artifactPath: artifacts.path,
   })
-  const startedAtMs = clock.nowMs()
   let agent: Agent | undefined
   const transport = createMqttTransport({
     ...{ url: identity.mqttUrl, fleet, device, signer, clock, log, random: Math.random, randomId },
-    lastWill: () =>
-      sealFrom(identity, signer, 'presence', { status: 'lost', boot, sinceMs: startedAtMs }),
     cohort: () => agent?.state().durable.desired?.cohort ?? null,
   })
   agent = await startAgent(

@@ -176,10 +176,15 @@ export interface Runtime {
 
 export type UpTopic = 'up/state' | 'up/report' | 'up/telemetry' | 'up/event'
 
+export type LastWill = () => Uint8Array | Promise<Uint8Array>
+
 /** Messages up and down; reconnecting is the transport's business, durability the spool's. */
 export interface Transport {
-  /** Starts connecting; handlers must be set before. */
-  open(): void
+  /**
+   * Starts connecting; handlers must be set before. `lastWill` is asked before each connection for
+   * the frame that the broker publishes when that connection breaks.
+   */
+  open(lastWill: LastWill): void
   /** @returns false when not connected or when the send buffer is full: try again later. */
   publish(topic: UpTopic, payload: Uint8Array): boolean
   onMessage(

@@ -9,7 +9,7 @@ import { type Identity, identitySchema } from '../../shared/model/identity.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import { fetchBounded } from '../../shared/node/http-download.ts'
 import { keyId } from '../../shared/signing/keys.ts'
-import { type Agent, sealFrom, startAgent } from '../agent.ts'
+import { type Agent, startAgent } from '../agent.ts'
 import { TufRepository } from '../artifact/tuf-repository.ts'
 import { askForMembership } from '../membership.ts'
 import type { Clock, Log } from '../ports.ts'
@@ -115,18 +115,16 @@ export async function startBrowserAgent(
     onAttempt: watch.onAttempt,
   })
   const repository = createRepository(options, identity)
-  const startedAtMs = clock.nowMs()
   const membership = { fleet, device: identity.device }
   let agent: Agent | undefined
   const transport = createMqttTransport({
     ...{ url: socketUrl(controller, identity), ...membership, signer, clock, log, randomId },
     random: Math.random,
-    lastWill: () =>
-      sealFrom(identity, signer, 'presence', { status: 'lost', boot, sinceMs: startedAtMs }),
     cohort: () => agent?.state().durable.desired?.cohort ?? null,
   })
   const watched = {
-    ...{ open: () => transport.open(), close: () => transport.close() },
+    open: transport.open.bind(transport),
+    close: () => transport.close(),
     publish: transport.publish.bind(transport),
     onMessage: transport.onMessage.bind(transport),
     onConnection(handler: (connected: boolean) => void): void {
@@ -140,6 +138,7 @@ export async function startBrowserAgent(
     {
       ...{ clock, log, signer, repository, artifacts, runtime, transport: watched },
       ...{ random: Math.random, trust: repository },
+      askAssignment: () => askAssignment(controller, identity.device),
       states: createWebStateStore(records, log),
       spoolStore: createWebSpoolStore(records),
     },
@@ -162,6 +161,10 @@ function createRepository(
     ...{ fleet: identity.fleet, device: identity.device, profile: device.profile },
     deviceKey: keyId(device.key.signer.key),
     ...{ staging: false, nowMs: clock.nowMs },
+    time: {
+      nonce: () => toHex(crypto.getRandomValues(new Uint8Array(16))),
+      ask: (nonce) => askTime(controller, identity.device, nonce),
+    },
   })
 }
 

@@ -13,7 +13,7 @@ import { controllerStateSchema, pulseSchema } from '../../shared/protocol/messag
 import { formatTopic, parseTopic, TOPICS } from '../../shared/protocol/topics.ts'
 import { mintDeviceJwt } from '../../shared/signing/device-jwt.ts'
 import type { Signer } from '../../shared/signing/keys.ts'
-import type { Clock, Log, Transport, UpTopic } from '../ports.ts'
+import type { Clock, LastWill, Log, Transport, UpTopic } from '../ports.ts'
 import { createBackoff } from './backoff.ts'
 
 export interface MqttTransportOptions {
@@ -28,8 +28,6 @@ export interface MqttTransportOptions {
   readonly random: () => number
   /** At least 16 characters of [A-Za-z0-9_-], never the same twice. */
   readonly randomId: () => string
-  /** What the broker publishes when the connection breaks, framed and signed. */
-  readonly lastWill: () => Uint8Array | Promise<Uint8Array>
   /** Whose pulse to listen to, as of the newest assignment. */
   readonly cohort: () => string | null
 }
@@ -56,6 +54,7 @@ class MqttTransport implements Transport {
   #pulseTopic: string | undefined
   #cancelRetry = (): void => undefined
   #cancelPulse: (() => void) | undefined
+  #lastWill: LastWill = () => new Uint8Array()
   #onMessage: DownHandler = () => undefined
   #onConnection: (connected: boolean) => void = () => undefined
 
@@ -64,7 +63,12 @@ class MqttTransport implements Transport {
     this.#backoff = createBackoff(options)
   }
 
-  open(): void {
+  open(lastWill: LastWill): void {
+    this.#lastWill = lastWill
+    this.#open()
+  }
+
+  #open(): void {
     this.#connect().catch((cause) => this.#lost(cause))
   }
 
@@ -121,10 +125,10 @@ class MqttTransport implements Transport {
   }
 
   async #connectOptions(): Promise<IClientOptions> {
-    const { fleet, device, signer, clock, random, randomId, lastWill } = this.#options
+    const { fleet, device, signer, clock, random, randomId } = this.#options
     const claims = { fleet, device, nowMs: clock.nowMs(), lifetimeMs: JWT_LIFETIME_MS }
     const password = await mintDeviceJwt({ ...claims, jti: randomId() }, signer)
-    const payload = asBuffer(await lastWill())
+    const payload = asBuffer(await this.#lastWill())
     return {
       protocolId: 'MQTT',
       protocolVersion: 4,
@@ -214,7 +218,7 @@ class MqttTransport implements Transport {
     if (this.#closed) return
     const delayMs = this.#backoff.nextDelayMs()
     this.#options.log.info('reconnecting', { delayMs: Math.round(delayMs) })
-    this.#cancelRetry = this.#options.clock.after(delayMs, () => this.open())
+    this.#cancelRetry = this.#options.clock.after(delayMs, () => this.#open())
   }
 
   #topic(name: UpTopic | 'dn/desired' | 'dn/command' | 'dn/ack'): string {

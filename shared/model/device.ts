@@ -155,7 +155,10 @@ export const deviceNoticeSchema = z.strictObject({
 })
 export type DeviceNotice = z.infer<typeof deviceNoticeSchema>
 
-/** Presence, retained on `up/state`; the last will says `lost`. */
+/**
+ * Presence, retained on `up/state`; the last will says `lost`. `sinceMs` names the connection: a will
+ * and the `online` of its connection carry the same, and it grows with every connection of a boot.
+ */
 export const presenceSchema = z.strictObject({
   status: z.enum(['online', 'lost', 'offline']),
   boot: idSchema,

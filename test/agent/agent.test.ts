@@ -217,6 +217,29 @@ describe('telemetry', () => {
   })
 })
 
+describe('presence', () => {
+  it('is said of the very connection that the last will is about', async () => {
+    const world = new World()
+    await world.start('boot-1')
+    await world.clock.advance(5_000)
+    await world.connect()
+    const { sinceMs } = world.last('presence')!
+    expect(world.will).toEqual({ status: 'lost', boot: 'boot-1', sinceMs })
+  })
+
+  it('tells later connections from former ones, also when the clock steps back', async () => {
+    const world = new World()
+    await world.start('boot-1')
+    await world.connect()
+    const former = world.will!
+    await world.connect(false)
+    world.clock.set(world.clock.nowMs() - 3_600_000)
+    await world.connect()
+    expect(world.will!.sinceMs).toBeGreaterThan(former.sinceMs)
+    expect(world.last('presence')!.sinceMs).toBe(world.will!.sinceMs)
+  })
+})
+
 describe('stopping', () => {
   it('says goodbye and starts again as if nothing had been', async () => {
     const { world, agent } = await serving()

@@ -3,7 +3,14 @@
  * `Disk` outlives an agent, so that a test can take the power away and start again.
  */
 import { type Agent, type AgentPorts, startAgent } from '../../agent/agent.ts'
-import type { Clock, ResolvedRelease, RuntimeEvent, ServePlan, UpTopic } from '../../agent/ports.ts'
+import type {
+  Clock,
+  LastWill,
+  ResolvedRelease,
+  RuntimeEvent,
+  ServePlan,
+  UpTopic,
+} from '../../agent/ports.ts'
 import type { SpoolLimits } from '../../agent/spool.ts'
 import { TOPIC_OF } from '../../agent/uplink.ts'
 import { utf8 } from '../../shared/kernel/bytes.ts'
@@ -38,6 +45,13 @@ export class VirtualClock implements Clock {
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer)
     }
+  }
+
+  /** Somebody sets the clock; what waits falls due by the time that really passes. */
+  set(nowMs: number): void {
+    const byMs = nowMs - this.#nowMs
+    this.#nowMs = nowMs
+    for (const timer of this.#timers) timer.atMs += byMs
   }
 
   /** Runs what falls due, in order, and lets promises settle in between. */
@@ -84,6 +98,9 @@ export class World {
   isSlow = false
   isSaving = true
   connected = false
+  /** What the broker keeps for when the newest connection breaks. */
+  will: MessageOf['presence'] | undefined
+  #lastWill: LastWill = () => new Uint8Array()
   readonly #signer = nodeSigner(ed25519PrivateKey(new Uint8Array(32).fill(7)))
   #onEvent: (event: RuntimeEvent) => void = () => undefined
   #onConnection: (connected: boolean) => void = () => undefined
@@ -104,6 +121,7 @@ export class World {
   }
 
   async connect(connected = true): Promise<void> {
+    if (connected) this.will = this.#opened('presence', await this.#lastWill())
     this.connected = connected
     this.#onConnection(connected)
     await settled()
@@ -139,7 +157,9 @@ export class World {
       ...this.#storage(),
       ...this.#trust(),
       transport: {
-        open: () => undefined,
+        open: (lastWill) => {
+          this.#lastWill = lastWill
+        },
         publish: (topic, bytes) => this.#publish(topic, bytes),
         onMessage: (handler) => {
           this.#onMessage = handler
@@ -249,15 +269,19 @@ export class World {
     const kind = (Object.keys(TOPIC_OF) as (keyof typeof TOPIC_OF)[]).find(
       (name) => TOPIC_OF[name] === topic,
     )!
-    const device = { fleet: 'plant', device: 'press-1' }
-    const address = { ...device, topic: formatTopic(topic, device) }
-    const opening = openMessage(kind, bytes, address, this.#signer.key)
-    const message = unwrap(checkSync(opening, nodeVerifier))
+    const message = this.#opened(kind, bytes)
     this.log.push(`publish ${kind}`)
     const list: MessageOf[typeof kind][] = this.published[kind] ?? []
     list.push(message)
     Object.assign(this.published, { [kind]: list })
     return true
+  }
+
+  #opened<K extends keyof typeof TOPIC_OF>(kind: K, bytes: Uint8Array): MessageOf[K] {
+    const device = { fleet: 'plant', device: 'press-1' }
+    const address = { ...device, topic: formatTopic(TOPIC_OF[kind], device) }
+    const opening = openMessage(kind, bytes, address, this.#signer.key)
+    return unwrap(checkSync(opening, nodeVerifier))
   }
 }
 

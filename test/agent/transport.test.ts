@@ -75,7 +75,6 @@ describe('MQTT', () => {
       log: { info: () => undefined, warn: () => undefined },
       random: () => 0.5,
       randomId: () => crypto.randomUUID(),
-      lastWill: () => new TextEncoder().encode('gone'),
       cohort: () => cohort,
     })
     made.onConnection((connected) => void connections.push(connected))
@@ -96,13 +95,13 @@ describe('MQTT', () => {
 
   it('takes nothing while there is no connection', async () => {
     expect(transport.publish('up/state', new Uint8Array(1))).toBe(false)
-    transport.open()
+    transport.open(() => new TextEncoder().encode('gone'))
     await connected()
     expect(transport.publish('up/state', new Uint8Array(1))).toBe(true)
   })
 
   it('says no when too much waits for the broker', async () => {
-    transport.open()
+    transport.open(() => new TextEncoder().encode('gone'))
     await connected()
     const taken = Array.from({ length: 200 }, () =>
       transport.publish('up/telemetry', new Uint8Array(1)),
@@ -115,7 +114,7 @@ describe('MQTT', () => {
   })
 
   it('leaves its last will when the line is cut, and none when it says goodbye', async () => {
-    transport.open()
+    transport.open(() => new TextEncoder().encode('gone'))
     await connected()
     const wills: string[] = []
     controller.broker.on('publish', ({ topic, payload }) => {
@@ -132,7 +131,7 @@ describe('MQTT', () => {
   it('looks at its assignment again when its cohort is told to', async () => {
     cohort = 'c1'
     await controller.assign('press-1', 'assignment')
-    transport.open()
+    transport.open(() => new TextEncoder().encode('gone'))
     await eventually(() => expect(messages).toEqual(['dn/desired assignment']))
     await eventually(async () => {
       const pulse = Buffer.from('{"jitterMs":100}')
@@ -148,14 +147,14 @@ describe('MQTT', () => {
     await once(server, 'listening')
     transport = aTransport(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/mqtt`)
     await controller.assign('press-1', 'over there')
-    transport.open()
+    transport.open(() => new TextEncoder().encode('gone'))
     await eventually(() => expect(messages).toEqual(['dn/desired over there']))
     await transport.close()
     server.close()
   })
 
   it('passes on nothing that is too large or not for it', async () => {
-    transport.open()
+    transport.open(() => new TextEncoder().encode('gone'))
     await connected()
     await controller.send('ln1/plant/d/press-1/dn/ack', Buffer.alloc(20_000), false)
     await controller.assign('press-2', 'not mine')

@@ -2,7 +2,7 @@
  * One device: the real agent over simulated ports, and what outlives its restarts (disk, key, clock,
  * line). The power may go at any effect; the device then starts again from its disk.
  */
-import { type Agent, sealFrom, startAgent } from '../../agent/agent.ts'
+import { type Agent, startAgent } from '../../agent/agent.ts'
 import type { Log } from '../../agent/ports.ts'
 import type { Behaviour } from '../../agent/runtime/fake-behaviour.ts'
 import { createFakeRuntime } from '../../agent/runtime/fake-runtime.ts'
@@ -160,13 +160,6 @@ export class SimDevice {
     const { behaviours, requestsPerS, sabotage } = this.#parts
     const prng = random.split('runtime')
     const fake = createFakeRuntime({ clock, prng, behaviours, requestsPerS })
-    const sinceMs = clock.nowMs()
-    const will = (): Uint8Array =>
-      sealFrom({ fleet, device }, signer, 'presence', {
-        status: 'lost',
-        boot,
-        sinceMs,
-      }) as Uint8Array
     const repository = createSimRepository({
       ...{ fleet, device, profile, disk, power, http, nowMs: clock.nowMs },
       deviceKey: keyId(signer.key),
@@ -184,7 +177,7 @@ export class SimDevice {
           ...{ device, fake, disk, power, weather, random, observe, sabotage },
         }),
         transport: createSimTransport({
-          ...{ device, life: power.life, line, broker, clock, will, boundary },
+          ...{ device, life: power.life, line, broker, clock, boundary },
           random: random.unit,
         }),
       },

@@ -3,7 +3,7 @@
  * connections lost, and goes silent with its device's life. What is sent while a broken line has not
  * been noticed yet is gone; the spool sends it again.
  */
-import type { Clock, Transport, UpTopic } from '../../agent/ports.ts'
+import type { Clock, LastWill, Transport, UpTopic } from '../../agent/ports.ts'
 import { createBackoff } from '../../agent/transport/backoff.ts'
 import type { Line } from './network.ts'
 import type { Session, SimBroker } from './sim-broker.ts'
@@ -19,7 +19,6 @@ export interface SimTransportPorts {
   readonly broker: SimBroker
   readonly clock: Clock
   readonly random: () => number
-  readonly will: () => Uint8Array
   /** A boundary at which the power may go. */
   readonly boundary: (effect: string) => void
 }
@@ -32,6 +31,7 @@ class SimTransport implements Transport {
   readonly #ports: SimTransportPorts
   readonly #backoff: ReturnType<typeof createBackoff>
   #session: Session | undefined
+  #lastWill: LastWill = () => new Uint8Array()
   #closed = false
   #onMessage: Parameters<Transport['onMessage']>[0] = () => undefined
   #onConnection: (connected: boolean) => void = () => undefined
@@ -42,7 +42,8 @@ class SimTransport implements Transport {
     ports.line.onBreak((reason) => this.#lineBroke(reason))
   }
 
-  open(): void {
+  open(lastWill: LastWill): void {
+    this.#lastWill = lastWill
     const { life, line } = this.#ports
     life.after(line.delayMs(), () => this.#connect())
   }
@@ -70,11 +71,11 @@ class SimTransport implements Transport {
   }
 
   #connect(): void {
-    const { device, line, broker, will, life } = this.#ports
+    const { device, line, broker, life } = this.#ports
     if (this.#closed || this.#session !== undefined) return
     let session: Session | undefined
     if (line.isUp()) {
-      session = broker.connect(device, line, will(), {
+      session = broker.connect(device, line, this.#lastWill() as Uint8Array, {
         message: (topic, payload) => {
           if (life.alive && session === this.#session) this.#onMessage(topic, payload)
         },
