@@ -76,8 +76,8 @@ function auditTable(entries: readonly AuditEntry[]): string {
 
 async function exportAll(context: Context): Promise<void> {
   for await (const { entries, head } of remotePages(context)) {
-    for (const entry of entries) context.terminal.print(JSON.stringify(entry))
     if (head !== null) context.terminal.print(JSON.stringify({ head }))
+    for (const entry of entries) context.terminal.print(JSON.stringify(entry))
   }
 }
 

@@ -17,7 +17,7 @@ import { CHAIN_START, checkAuditHead, followChain } from '../../shared/signing/a
 import type { KeySet } from '../../shared/signing/envelope.ts'
 import { checkSync } from '../../shared/signing/keys.ts'
 
-/** A part of the trail, and the head where one comes with it. */
+/** A part of the trail; the head comes with the first one. */
 export interface AuditPage {
   readonly entries: readonly AuditEntry[]
   readonly head: SignedAuditHead | null
@@ -42,12 +42,13 @@ export async function verifyAudit(parts: {
   const known = await readKnown(parts.knownPath)
   let end = CHAIN_START
   let head: SignedAuditHead | null = null
+  /** Of the entries that heads name, so that a long trail never is in memory as a whole. */
   const hashes = new Map<number, string>([[0, '']])
   for await (const page of parts.pages) {
-    head = page.head ?? head
+    head ??= page.head
     for (const entry of page.entries) {
       end = unwrap(followChain(end, entry))
-      hashes.set(end.id, end.hash)
+      if (end.id === known?.id || end.id === head?.signed.id) hashes.set(end.id, end.hash)
     }
   }
   if (head === null) {
