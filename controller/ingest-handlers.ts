@@ -6,7 +6,7 @@
  * know, or that the device is not part of, are kept without one, and count for no verdict.
  */
 import { armCounts } from '../shared/judge/arm-counts.ts'
-import { ok, type Result } from '../shared/kernel/result.ts'
+import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { releaseName } from '../shared/model/names.ts'
 import type { MessageOf } from '../shared/protocol/codec.ts'
 import { formatTopic } from '../shared/protocol/topics.ts'
@@ -20,6 +20,7 @@ import type { Contributions } from './contributions.ts'
 import type { StoredDevice, StoredRelease } from './db/store.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ledger } from './ledger.ts'
+import { isMember } from './membership.ts'
 import { deviceStateOf, type PresenceTracker } from './presence.ts'
 import type { Turns } from './turns.ts'
 import type { Placed, WindowCells } from './window-cells.ts'
@@ -36,7 +37,10 @@ export type Taken = {
 
 export interface IngestHandlers {
   presence(row: StoredDevice, message: MessageOf['presence'], nowMs: number): void
-  /** Errors: `window.shape_mismatch`, `window.overflow`: it can never be taken over. */
+  /**
+   * Errors: `window.shape_mismatch`, `window.overflow`, `ingest.revoked`: it can never be taken over.
+   * @throws when the store cannot be read; nothing is taken over then
+   */
   take(row: StoredDevice, taken: Taken, nowMs: number): Promise<Result<undefined>>
 }
 
@@ -131,7 +135,11 @@ async function telemetry(
     const where = { rollout: rollout?.id ?? null, wave, share, model, version, arm, profile }
     placed.push({ key: { ...where, shape: window.shape, minute }, window })
   }
-  const merged = await cells.merge(placed)
+  await cells.load(placed)
+  // Revoked while the database was asked: its counts are withdrawn already.
+  const now = ledger.rows.devices.get(row.device)
+  if (now === undefined || !isMember(now)) return revoked(row.device)
+  const merged = cells.merge(placed)
   if (!merged.ok || rollout === undefined) return merged
   const counted = placed.map(({ key: { version }, window }) => ({
     ...{ wave, profile, version },
@@ -141,6 +149,9 @@ async function telemetry(
   parts.contributions.add(row.device, rollout.id, counted)
   return merged
 }
+
+const revoked = (device: string): Result<never> =>
+  refuse('ingest.revoked', 'The device is not a member any more.', { found: device })
 
 /** The rollout that the window belongs to, if the device has a part in it. */
 function rolloutOf(

@@ -1,6 +1,7 @@
 /**
  * What devices send, from the queue to the ledger: for each message signature, schema, duplicate
- * check, and what it means (ingest-handlers.ts). Acknowledged after the commit.
+ * check, and what it means (ingest-handlers.ts). Acknowledged after the commit, and only what was
+ * taken over or can never be.
  *
  * Invariants: a payload is decoded only after its signature held; a (boot, seq) is taken over at most
  * once; whatever is refused is counted by code and sampled to the log, and never stops the next.
@@ -72,14 +73,15 @@ export function createIngest(parts: IngestParts): Ingest {
       return
     }
     const { boot, seq } = opened.value.message
-    // Said again, because the first answer may have been lost.
-    acks.add(queued.device, boot, seq)
     if (seen.has(queued.device, boot, seq)) {
+      // Said again, because the first answer may have been lost.
+      acks.add(queued.device, boot, seq)
       duplicates++
       return
     }
     const taken = await handlers.take(row, opened.value, nowMs)
     seen.note(queued.device, boot, seq, nowMs)
+    acks.add(queued.device, boot, seq)
     if (taken.ok) merged++
     else refused(taken.error, queued, nowMs)
   }
@@ -105,7 +107,7 @@ export function createIngest(parts: IngestParts): Ingest {
         try {
           await work(queued, acks, nowMs)
         } catch (cause) {
-          // A broken invariant of ours: this message is lost to us, the next must not be.
+          // Not acknowledged, so the device sends it again; the next message must not wait for it.
           log.error({ problem: toProblem(cause, 'ingest.failed') }, 'message failed')
           tally.add('ingest.failed')
         }

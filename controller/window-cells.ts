@@ -20,8 +20,13 @@ export interface Placed {
 }
 
 export interface WindowCells {
-  /** Errors: `window.shape_mismatch`, `window.overflow`; nothing is merged then. */
-  merge(placed: readonly Placed[]): Promise<Result<undefined>>
+  /** Reads what `merge` adds to. @throws when the store cannot be read */
+  load(placed: readonly Placed[]): Promise<void>
+  /**
+   * Right after `load` of the same. Errors: `window.shape_mismatch`, `window.overflow`; nothing is
+   * merged then.
+   */
+  merge(placed: readonly Placed[]): Result<undefined>
   /** Cells of this minute that are in memory. */
   ofMinute(minute: number): StoredWindow[]
 }
@@ -43,10 +48,17 @@ export function createWindowCells(parts: {
   }
 
   return {
-    async merge(placed) {
+    async load(placed) {
+      for (const { key } of placed) {
+        const text = windowKeyText(key)
+        const cell = cells.get(text) ?? (await store.window(key))
+        if (cell !== undefined) keep(text, cell)
+      }
+    },
+    merge(placed) {
       const merged: StoredWindow[] = []
       for (const { key, window } of placed) {
-        const found = cells.get(windowKeyText(key)) ?? (await store.window(key))
+        const found = cells.get(windowKeyText(key))
         const sum = found === undefined ? ok(window) : mergeWindows(found.window, window)
         if (!sum.ok) return sum
         merged.push({ ...key, messages: (found?.messages ?? 0) + 1, window: sum.value })

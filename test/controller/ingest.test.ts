@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createMemoryStore } from '../../controller/db/memory-store.ts'
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { encodeMessage } from '../../shared/protocol/codec.ts'
 import { encodeFrame, sealMessage } from '../../shared/protocol/frame.ts'
@@ -58,6 +59,27 @@ describe('what devices send', () => {
     await fleet.after(200)
     expect(await storedRequests(fleet)).toBe(25)
     expect(device.acknowledged()).toEqual([seq])
+  })
+
+  it('is not acknowledged while the database cannot be read, and counts when sent again', async () => {
+    const store = createMemoryStore()
+    const read = store.window.bind(store)
+    const fleet = await buildFleet({ store })
+    await fleet.publish([buildRelease('1.0.0')], 1)
+    const device = await fleet.enrol('press-1')
+    store.window = async () => {
+      throw new Error('disk I/O error')
+    }
+    const message = windowOf(device)
+    device.say('telemetry', message)
+    await fleet.after(200)
+    expect(device.acknowledged()).toEqual([])
+    expect((await counters(fleet)).refused).toEqual({ 'ingest.failed': 1 })
+    store.window = read
+    device.say('telemetry', message)
+    await fleet.after(200)
+    expect(await storedRequests(fleet)).toBe(10)
+    expect(device.acknowledged()).toEqual([message.seq])
   })
 
   it('counts once however often it comes, and is acknowledged every time', async () => {

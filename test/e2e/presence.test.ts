@@ -6,6 +6,7 @@ let stage: Stage
 beforeAll(async () => {
   stage = await buildStage({ press: 'raspberry-pi-5' })
   await stage.startController()
+  await stage.tell('key', 'new')
   await stage.startAgent('press')
 }, 120_000)
 afterAll(() => stage?.remove(), 60_000)
@@ -14,9 +15,9 @@ const becomes = (status: string) =>
   until(`press is ${status}`, async () => (await stage.device('press')).presence?.status === status)
 
 test('an agent that is killed counts as lost, and as online when it is back', async () => {
-  await becomes('online')
+  expect(await becomes('online')).toBe(true)
   await stage.program('press').kill('SIGKILL')
-  await becomes('lost')
+  expect(await becomes('lost')).toBe(true)
   await stage.startAgent('press')
-  await becomes('online')
+  expect(await becomes('online')).toBe(true)
 }, 120_000)
