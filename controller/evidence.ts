@@ -30,7 +30,7 @@ interface Counted {
 
 export interface Evidence {
   add(counted: Counted): void
-  ofWave(rollout: string, wave: number): WaveEvidence
+  ofWave(rollout: string, wave: number): Omit<WaveEvidence, 'countedBy'>
   /** Of all waves: what the candidate was asked, and what went wrong (each fault counts once). */
   totals(rollout: string): { canaryRequests: number; canaryBad: number }
   /** Grows with every count. */

@@ -166,16 +166,39 @@ function gather({ fleet, ledger, evidence, presence, profiles, ...parts }: Recon
       issued: ledger.rows.assignments.get(device) ?? null,
     }),
   )
+  const counted = countedBy(ledger)
   return {
     fleet,
     devices,
     rollouts,
     releases: new Map(releases.map((row) => [releaseName(row), row.manifest])),
     profiles,
-    evidence: new Map(running.map(({ id, wave }) => [id, evidence.ofWave(id, wave)])),
+    evidence: new Map(
+      running.map((rollout) => {
+        const countedBy = counted.get(rollout.id) ?? new Set<string>()
+        return [rollout.id, { ...evidence.ofWave(rollout.id, rollout.wave), countedBy }]
+      }),
+    ),
     staleAfterMs: Math.max(60_000, 5 * parts.options.windowMs),
     issuing: issuingOf(parts.repository, parts.options),
   }
+}
+
+/** By rollout: the devices that have counted its candidate in the wave that it is in. */
+function countedBy(ledger: Ledger): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>()
+  for (const { rollout: id, device, counts: rows } of ledger.rows.contributions.values()) {
+    const rollout = ledger.rows.rollouts.get(id)
+    if (rollout === undefined || isFinal(rollout)) continue
+    const hasCounted = rows.some(
+      ({ wave, version, counts }) =>
+        wave === rollout.wave &&
+        version === rollout.spec.candidate &&
+        counts.requests + counts.shadowCompared > 0,
+    )
+    if (hasCounted) found.set(id, (found.get(id) ?? new Set()).add(device))
+  }
+  return found
 }
 
 function issuingOf(repository: Repository, options: ReconcilerOptions): Issuing | null {

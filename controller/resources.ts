@@ -80,8 +80,9 @@ export function rolloutResource(
   role: Role,
   form: 'whole' | 'listed' = 'whole',
 ): RolloutResource {
+  const { retreat: _, ...shown } = rollout
   return {
-    ...rollout,
+    ...shown,
     approvedBy: [...rollout.approvedBy],
     evidence: pooledFirst(evidence.ofWave(rollout.id, rollout.wave).counts, rollout),
     totals: evidence.totals(rollout.id),
@@ -94,10 +95,10 @@ function cellsOf(rollout: Rollout, world: World): RolloutResource['devices'] {
   const targeted = world.devices.filter(({ facts }) => isTargeted(rollout.spec.targets, facts))
   const isShown = isOpen(rollout) || rollout.state === 'rolling_back'
   const cohort = isShown ? waveCohort(rollout, world.devices) : new Set<string>()
-  return targeted.map((device) => ({
-    ...targetedDevice(rollout, device, world),
-    inCohort: cohort.has(device.device),
-  }))
+  return targeted.map((device) => {
+    const { attackAtMs: _, ...cell } = targetedDevice(rollout, device, world)
+    return { ...cell, inCohort: cohort.has(device.device) }
+  })
 }
 
 /** All profiles together, then each. */

@@ -22,7 +22,8 @@ export const COMMANDS: Readonly<Record<RolloutCommand, CommandRow>> = {
   resume: { from: ['paused'], done: ['running'], roles: OPERATORS },
   promote: { from: ['running', 'paused'], done: ['promoted'], roles: OPERATORS },
   abort: {
-    from: ['draft', 'awaiting_approval', 'ready', 'running', 'paused'],
+    // From `rolling_back`: nobody waits for the devices any longer; what they should run stays.
+    from: ['draft', 'awaiting_approval', 'ready', 'running', 'paused', 'rolling_back'],
     done: ['aborted'],
     roles: OPERATORS,
   },

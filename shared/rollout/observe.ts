@@ -32,23 +32,45 @@ export function observe(
   if (rollout.state === 'rolling_back') {
     const devices = world.devices
       .filter((device) => isTargeted(rollout.spec.targets, device.facts))
-      .filter((device) => isReplaced(rollout, desired.get(device.device) ?? []))
-      .map((device) => targetedDevice(rollout, device, world))
+      .map((device) => ({
+        ...targetedDevice(rollout, device, world),
+        ...wayBack(rollout, device, desired.get(device.device) ?? []),
+      }))
     return { event: { kind: 'observed', devices, verdict: null }, inputs: [] }
   }
   const cohort = waveCohort(rollout, world.devices)
+  const former = formerCohort(rollout, world)
+  const countedBy = world.evidence.get(rollout.id)?.countedBy
   const devices = world.devices
     .filter((device) => cohort.has(device.device))
-    .map((device) => targetedDevice(rollout, device, world))
+    .map((device) => ({
+      ...targetedDevice(rollout, device, world),
+      isAdded: !former.has(device.device),
+      hasCounted: countedBy?.has(device.device) === true,
+    }))
   const inputs = waveCounts(rollout, world, devices)
   const verdict = inputs.length === 0 ? null : verdictOf(rollout, world, inputs, nowMs)
   return { event: { kind: 'observed', devices, verdict }, inputs }
 }
 
-/** True when the device has another release to go back to; without one it keeps what it has. */
-function isReplaced(rollout: Rollout, desired: readonly DesiredModel[]): boolean {
-  const wanted = desired.find(({ model }) => model === rollout.spec.model)
-  return wanted !== undefined && wanted.current !== rollout.spec.candidate
+/** The devices that an earlier wave brought in. */
+function formerCohort(rollout: Rollout, { devices }: World): Set<string> {
+  if (rollout.wave === 0) return new Set()
+  return waveCohort({ ...rollout, wave: rollout.wave - 1 }, devices)
+}
+
+/** Without another release to go back to, a device keeps what it has. */
+function wayBack(
+  { spec: { model, candidate } }: Rollout,
+  { report }: WorldDevice,
+  desired: readonly DesiredModel[],
+): Pick<TargetedDevice, 'keeps' | 'backFailureCode'> {
+  const wanted = desired.find((want) => want.model === model)
+  if (wanted === undefined || wanted.current === candidate) return { keeps: true }
+  const failure = report?.failures.find(
+    (failed) => failed.model === model && failed.version === wanted.current,
+  )
+  return failure === undefined ? {} : { backFailureCode: failure.problem.code }
 }
 
 export function targetedDevice(

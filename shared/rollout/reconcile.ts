@@ -16,7 +16,7 @@ import { issueFor, wantedOf } from './assign.ts'
 import { type DesiredModel, desiredState, type IsPublished } from './desired.ts'
 import { observe } from './observe.ts'
 import { type DecisionRecord, isFinal, type Rollout } from './state.ts'
-import { isHeldByAttacks, step } from './step.ts'
+import { step } from './step.ts'
 import type { Issue, World } from './world.ts'
 
 export interface Decision {
@@ -78,8 +78,7 @@ function stepRollout(
     const revoked = unwrap(step(rollout, { kind: 'revoked' }, nowMs))
     return { rollout: revoked.rollout, decisions: decisionsOf(revoked.records, []) }
   }
-  const isMoving = rollout.state === 'running' || rollout.state === 'rolling_back'
-  if (!isMoving && !isHeldByAttacks(rollout)) {
+  if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) {
     return { rollout, decisions: [] }
   }
   const { event, inputs } = observe(rollout, world, desired, nowMs)

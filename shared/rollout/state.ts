@@ -13,11 +13,11 @@ export const ROLLOUT_STATES = {
   awaiting_approval: 'It waits for the approvals that its specification asks for.',
   ready: 'It can be started.',
   running: 'Its wave is being brought out or observed.',
-  paused: 'Devices keep what they have; nothing advances until somebody resumes it.',
+  paused: 'Devices keep what they have; nothing advances until it is resumed, limits still hold.',
   rolling_back: 'Devices are being given the baseline again.',
-  rolled_back: 'Every reachable device serves the baseline again.',
+  rolled_back: 'Devices have what they had before; who still has to follow is named.',
   promoted: 'The candidate is the release of every targeted device.',
-  aborted: 'Somebody stopped it; devices go back to the baseline.',
+  aborted: 'Somebody stopped it; devices go back to what they had before, if anything.',
   failed: 'It could not be carried out.',
 } as const
 export type RolloutStateName = keyof typeof ROLLOUT_STATES
@@ -45,6 +45,8 @@ export interface Rollout {
   readonly startedAtMs: number | null
   readonly waveStartedAtMs: number | null
   readonly endedAtMs: number | null
+  /** Since when and why devices go back; from the first look at them on. */
+  readonly retreat?: { readonly sinceMs: number; readonly reason: Reason }
   /** The newest verdict of this wave, with its evidence. */
   readonly verdict: Verdict | null
 }
@@ -60,6 +62,14 @@ export interface TargetedDevice {
   readonly failureCode: string | null
   /** When it last refused something that looked like an attack, by its own clock. */
   readonly attackAtMs?: number
+  /** The wave that the rollout is in brought it in. */
+  readonly isAdded?: boolean
+  /** It has counted requests or shadow runs of the candidate in this wave. */
+  readonly hasCounted?: boolean
+  /** While it is rolled back: no other release is meant for it, and it keeps the candidate. */
+  readonly keeps?: boolean
+  /** While it is rolled back: why the release that it should have again failed there. */
+  readonly backFailureCode?: string
 }
 
 export type RolloutCommand =

@@ -5,13 +5,16 @@
  *   draft -> awaiting_approval -> ready -> running <-> paused
  *   running | paused -> promoted | rolling_back -> rolled_back | aborted
  *
- * Invariants: no wave advances without a `promote` verdict or a person's command; no data is never
- * success; a device that is offline neither blocks a wave nor counts for it.
+ * Invariants: no wave advances by itself without a `promote` verdict, before its online devices have
+ * settled and one that it added has counted (settled.ts); no data is never success; a device that is
+ * offline neither blocks a wave nor counts for it; a rollback ends (retreat.ts).
  */
 import { unreachable } from '../kernel/assert.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
 import { COMMANDS } from './commands.ts'
 import { isGuardTrip, tooManyGuardTrips } from './guard-trips.ts'
+import { lookBack } from './retreat.ts'
+import { hasSettled } from './settled.ts'
 import {
   type DecisionRecord,
   isFinal,
@@ -20,7 +23,7 @@ import {
   type RolloutEvent,
   type TargetedDevice,
 } from './state.ts'
-import { plural, waitingFor } from './waiting.ts'
+import { waitingFor } from './waiting.ts'
 
 const ATTACK_REPORTS = 'attack_reports'
 
@@ -56,7 +59,7 @@ function onCommand(rollout: Rollout, event: Command, nowMs: number): Result<Roll
       {
         expected: `state ${row.from.join(' or ')}`,
         found: rollout.state,
-        next: `linnet rollout show ${rollout.id}`,
+        next: `linnet rollout ${rollout.state === 'rolling_back' ? 'abort' : 'show'} ${rollout.id}`,
       },
     )
   }
@@ -134,8 +137,8 @@ function isDone(rollout: Rollout, { command, actor }: Command): boolean {
 
 function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
   if (rollout.state === 'rolling_back') return onRollingBack(rollout, event.devices, nowMs)
-  const held = isHeldByAttacks(rollout)
-  if (rollout.state !== 'running' && !held) return { rollout, records: [] }
+  const isPaused = rollout.state === 'paused'
+  if (rollout.state !== 'running' && !isPaused) return { rollout, records: [] }
   const automatic = (change: Partial<Rollout> & { reason: Reason }, action: string) =>
     decide(rollout, { verdict: event.verdict, ...change }, 'controller', action, nowMs)
 
@@ -149,12 +152,14 @@ function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutSt
       verdict.reasons.find((r) => r.outcome === 'breach')?.sentence ?? 'A limit was broken.'
     return automatic({ state: 'rolling_back', reason: { code: 'guardrail', sentence } }, 'rollback')
   }
-  if (held) return { rollout, records: [] }
+  // Whatever paused it, devices serve the candidate: it never advances, and can still roll back.
+  if (isPaused) return { rollout, records: [] }
   const attacked = tooManyAttacks(rollout, event.devices)
   if (attacked !== undefined) return automatic({ state: 'paused', reason: attacked }, 'pause')
   const spec = rollout.spec.waves[rollout.wave]!
   const elapsedMs = nowMs - (rollout.waveStartedAtMs ?? nowMs)
-  if (verdict?.decision === 'promote' && elapsedMs >= spec.minSeconds * 1000) {
+  const isTime = elapsedMs >= spec.minSeconds * 1000
+  if (verdict?.decision === 'promote' && isTime && hasSettled(event.devices)) {
     return pass(rollout, event, nowMs)
   }
   if (elapsedMs >= spec.maxSeconds * 1000) {
@@ -209,20 +214,28 @@ function tooManyInstallFailures(
   rollout: Rollout,
   devices: readonly TargetedDevice[],
 ): Reason | undefined {
-  const failed = devices.filter((device) => device.candidate === 'failed' && !isGuardTrip(device))
   const reached = devices.filter((device) => device.online || device.candidate !== 'absent')
-  const failedMax = rollout.spec.installFailureShareMax * reached.length
-  if (failed.length === 0 || failed.length <= failedMax) return undefined
-  const codes = [...new Set(failed.map((device) => device.failureCode ?? 'unknown'))].toSorted()
-  return {
-    code: 'install_failures',
-    sentence: `${failed.length} of ${reached.length} devices of wave ${rollout.wave + 1} refused or failed to install it (${codes.join(', ')}).`,
+  // Devices of earlier waves must not hide those of this one; of few, one may just be broken.
+  const scopes = [
+    { members: reached, failedMin: 1, whose: `of wave ${rollout.wave + 1}` },
+    {
+      members: reached.filter(({ isAdded }) => isAdded === true),
+      failedMin: 2,
+      whose: `that wave ${rollout.wave + 1} added`,
+    },
+  ]
+  for (const { members, failedMin, whose } of scopes) {
+    const failed = members.filter((device) => device.candidate === 'failed' && !isGuardTrip(device))
+    const failedMax = rollout.spec.installFailureShareMax * members.length
+    if (failed.length < failedMin || failed.length <= failedMax) continue
+    const codes = [...new Set(failed.map((device) => device.failureCode ?? 'unknown'))].toSorted()
+    const share = `${failed.length} of ${members.length} devices ${whose}`
+    return {
+      code: 'install_failures',
+      sentence: `${share} refused or failed to install it (${codes.join(', ')}).`,
+    }
   }
-}
-
-/** Paused by reports of attacks, a rollout can still roll back by itself. */
-export function isHeldByAttacks({ state, reason }: Rollout): boolean {
-  return state === 'paused' && reason.code === ATTACK_REPORTS
+  return undefined
 }
 
 /** After the rollbacks on purpose: whoever makes devices complain can stop an advance, not a retreat. */
@@ -237,20 +250,17 @@ function tooManyAttacks(
   return { code: ATTACK_REPORTS, sentence }
 }
 
-/** Rolled back once no reachable device serves the candidate; the others follow when they return. */
+/** Rolled back once no reachable device serves the candidate, or its time is over (retreat.ts). */
 function onRollingBack(
   rollout: Rollout,
   devices: readonly TargetedDevice[],
   nowMs: number,
 ): RolloutStep {
-  const holding = devices.filter((device) => device.candidate === 'serving')
-  const reachable = holding.filter((device) => device.online)
-  if (reachable.length > 0) return { rollout, records: [] }
-  const offline =
-    holding.length > 0 ? ` ${plural(holding.length, 'offline device')} will follow.` : ''
-  const reason = { ...rollout.reason, sentence: `${rollout.reason.sentence}${offline}` }
+  const { retreat, reason, isOver } = lookBack(rollout, devices, nowMs)
+  const looked = { ...rollout, retreat, reason }
+  if (!isOver) return { rollout: looked, records: [] }
   return decide(
-    rollout,
+    looked,
     { state: 'rolled_back', endedAtMs: nowMs, reason },
     'controller',
     'rolled_back',

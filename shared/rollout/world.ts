@@ -35,6 +35,8 @@ export interface WaveEvidence {
   readonly counts: readonly ProfileCounts[]
   /** When the newest window of the wave arrived. */
   readonly newestAtMs: number | null
+  /** Devices whose counts of the candidate are among them. */
+  readonly countedBy: ReadonlySet<string>
 }
 
 /** How assignments are issued. */

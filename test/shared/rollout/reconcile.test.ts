@@ -64,6 +64,8 @@ function carriedOut(world: World, result: ReturnType<typeof reconcile>): World {
   return { ...world, rollouts, devices }
 }
 
+const countedBy = new Set(['d1', 'd2', 'd3', 'd4'])
+
 const counts = (requests: number, errors = 0): ArmCounts => ({ ...NO_COUNTS, requests, errors })
 
 describe('reconcile', () => {
@@ -155,6 +157,7 @@ describe('reconcile', () => {
         {
           counts: [{ profile: 'raspberry-pi-5', baseline: counts(500), canary: counts(50, 10) }],
           newestAtMs: startMs,
+          countedBy,
         },
       ],
     ])
@@ -174,7 +177,7 @@ describe('reconcile', () => {
       baseline: counts(500),
       canary: counts(50, 20),
     }))
-    const evidence = new Map([['r1', { counts: profiles, newestAtMs: startMs }]])
+    const evidence = new Map([['r1', { counts: profiles, newestAtMs: startMs, countedBy }]])
     const world = buildWorld({ rollouts: [promotedRollout('1.0.0'), runningRollout()], evidence })
     const [decision] = reconcile(world, startMs).decisions
     expect(JSON.stringify(decision?.inputs).length).toBeLessThanOrEqual(8_192)
@@ -188,6 +191,7 @@ describe('reconcile', () => {
         {
           counts: [{ profile: 'raspberry-pi-5', baseline: counts(5_000), canary: counts(5_000) }],
           newestAtMs: startMs,
+          countedBy,
         },
       ],
     ])
@@ -207,7 +211,9 @@ describe('reconcile', () => {
         const profile = { profile: 'raspberry-pi-5', baseline: counts(requests + 20) }
         const canary = counts(requests + 20, errors)
         const newestAtMs = startMs
-        const evidence = new Map([['r1', { counts: [{ ...profile, canary }], newestAtMs }]])
+        const evidence = new Map([
+          ['r1', { counts: [{ ...profile, canary }], newestAtMs, countedBy: new Set(names) }],
+        ])
         let world = buildWorld({
           devices: names.map((name, i) => buildDevice(name, { online: i % 3 !== 0 })),
           rollouts: [promotedRollout('1.0.0'), runningRollout({ wave, spec: buildSpec() })],

@@ -192,7 +192,7 @@ describe('a running wave', () => {
     const spec = buildSpec({ waves: [{ ...wave!, minSeconds: 60 }] })
     const { reason } = apply(runningRollout({ spec }), observed(buildVerdict('promote'))).rollout
     expect(reason.sentence).toBe(
-      'Wave 1 of 1: 1 of 1 device serves it; It says promote. ' +
+      'Wave 1 of 1: 1 of 1 device serves it. It says promote. ' +
         'It may go on 60 s after the wave began.',
     )
   })
