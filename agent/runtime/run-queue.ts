@@ -53,6 +53,8 @@ export function createRunQueue(lengthMax: number, nowMs: () => number): RunQueue
   let onlyOne = false
   /** Smoothed time of a run. */
   let runMs = 0
+  /** The same without what else the loop does before a run begins: falls fast, rises slowly. */
+  let bareMs = 0
   let lastEndMs = 0
 
   async function measure<T>(task: () => Promise<T>): Promise<Ran<T>> {
@@ -61,12 +63,14 @@ export function createRunQueue(lengthMax: number, nowMs: () => number): RunQueue
     const endMs = nowMs()
     const startMs = Math.max(begunMs, lastEndMs)
     lastEndMs = endMs
-    runMs = runMs === 0 ? endMs - startMs : runMs + 0.1 * (endMs - startMs - runMs)
+    const tookMs = endMs - startMs
+    runMs = runMs === 0 ? tookMs : runMs + 0.1 * (tookMs - runMs)
+    bareMs = bareMs === 0 ? tookMs : bareMs + (tookMs < bareMs ? 0.2 : 0.01) * (tookMs - bareMs)
     return { value, startMs, endMs }
   }
 
   function takeTurn(): Promise<void>[] {
-    const fitting = onlyOne || runMs === 0 ? 1 : Math.floor(TURN_MS / runMs)
+    const fitting = onlyOne || bareMs === 0 ? 1 : Math.floor(TURN_MS / bareMs)
     const started: Promise<void>[] = []
     while (waiting.length > 0 && started.length < Math.max(1, fitting)) {
       const entry = waiting.shift()!

@@ -10,7 +10,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import {
   describeProblem,
   type Problem,
@@ -48,6 +48,8 @@ export function listenGrpc(plane: DataPlane, options: GrpcOptions): Promise<Grpc
   const server = createServer({ settings })
   const sessions = new Set<Http2Session>()
   server.maxConnections = CONNECTIONS_MAX
+  // Head, message and trailers are small writes; without this each would wait for the other's receipt.
+  server.on('connection', (socket: Socket) => socket.setNoDelay(true))
   server.on('session', (session) => {
     sessions.add(session)
     session.setTimeout(IDLE_MS_MAX, () => session.close())
@@ -149,13 +151,16 @@ function refuseCall(stream: ServerHttp2Stream, problem: Problem): void {
       ':status': 200,
       'content-type': 'application/grpc',
       'grpc-status': String(grpcStatusOf(problem)),
-      // Percent-encoded UTF-8, as the protocol asks.
-      'grpc-message': encodeURIComponent(describeProblem(problem)).replaceAll('%20', ' '),
+      'grpc-message': percentEncoded(describeProblem(problem)),
       'linnet-code': problem.code,
     },
     { endStream: true },
   )
 }
+
+/** UTF-8, with printable ASCII as it is ("Percent-Encoded" in the protocol). */
+const percentEncoded = (text: string): string =>
+  text.replaceAll(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent)
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   H: 3_600_000,
