@@ -10,7 +10,7 @@ import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { releaseName } from '../shared/model/names.ts'
 import type { MessageOf } from '../shared/protocol/codec.ts'
 import { formatTopic } from '../shared/protocol/topics.ts'
-import { inCohort } from '../shared/rollout/desired.ts'
+import { isReached } from '../shared/rollout/desired.ts'
 import { isTargeted } from '../shared/rollout/spec.ts'
 import type { Rollout } from '../shared/rollout/state.ts'
 import { type WindowShape, windowShape } from '../shared/sketch/window.ts'
@@ -162,9 +162,13 @@ function rolloutOf(
   const rollout = ref === null ? undefined : ledger.rows.rollouts.get(ref.id)
   if (ref === null || rollout === undefined || rollout.spec.model !== model) return undefined
   if (ref.wave > rollout.wave || !isTargeted(rollout.spec.targets, facts)) return undefined
-  const cohort = ledger.rows.assignments.get(device)?.cohort
-  const assigned = cohort?.startsWith(`${rollout.id}-`) === true
-  return assigned || inCohort(rollout, ref.wave, device) ? rollout : undefined
+  return isReached(rollout, ref.wave, device, targeted()) ? rollout : undefined
+
+  function* targeted(): Generator<string> {
+    for (const row of ledger.rows.devices.values()) {
+      if (isMember(row) && isTargeted(rollout!.spec.targets, row.facts)) yield row.device
+    }
+  }
 }
 
 interface Shapes {

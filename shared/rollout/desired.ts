@@ -56,6 +56,24 @@ export function cohortOf(
   return new Set([first])
 }
 
+/**
+ * As `cohortOf`, for one device: has the wave reached it?
+ * @param devices those that the rollout targets, looked through only where the share is tiny
+ */
+export function isReached(
+  rollout: Pick<Rollout, 'id' | 'spec'>,
+  wave: number,
+  device: string,
+  devices: Iterable<string>,
+): boolean {
+  if (inCohort(rollout, wave, device)) return true
+  const position = cohortPosition(rollout.id, device)
+  for (const other of devices) {
+    if (cohortPosition(rollout.id, other) < position) return false
+  }
+  return true
+}
+
 /** False for what the publishers revoked: no device is to have it, whatever rollouts say. */
 export type IsPublished = (model: string, version: string) => boolean
 
@@ -100,6 +118,23 @@ export function settledVersion(
   isPublished: IsPublished = () => true,
 ): string | null {
   return settledBy(settlements(model, rollouts, isPublished), facts)
+}
+
+/** The newest promotion of those that have taken every device from this one; none if one is left. */
+export function supersededBy(
+  { state, endedAtMs, spec }: Rollout,
+  devices: readonly DesiredDevice[],
+  rollouts: readonly Rollout[],
+): Rollout | undefined {
+  if (state !== 'promoted') return undefined
+  const later = rollouts
+    .filter((other) => other.spec.model === spec.model && other.state === 'promoted')
+    .filter((other) => (other.endedAtMs ?? 0) > (endedAtMs ?? 0))
+    .toSorted((a, b) => (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))
+  const takers = devices
+    .filter(({ facts }) => isTargeted(spec.targets, facts))
+    .map(({ facts }) => later.find((other) => isTargeted(other.spec.targets, facts)))
+  return takers.includes(undefined) ? undefined : takers[0]
 }
 
 const PPM_PER_PERCENT = 10_000
