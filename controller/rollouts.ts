@@ -9,7 +9,7 @@ import { releaseName } from '../shared/model/names.ts'
 import { checkCompatible } from '../shared/onnx/compatibility.ts'
 import { variantFor } from '../shared/rollout/assign.ts'
 import { createRollout } from '../shared/rollout/create.ts'
-import { settledVersion } from '../shared/rollout/desired.ts'
+import { settledVersion, supersededBy } from '../shared/rollout/desired.ts'
 import { isTargeted, type RolloutSpec, shadowOf } from '../shared/rollout/spec.ts'
 import { isFinal, type Rollout, type RolloutCommand } from '../shared/rollout/state.ts'
 import { samePerson } from '../shared/rollout/step.ts'
@@ -89,13 +89,16 @@ export function createRolloutDesk(parts: RolloutDeskParts): RolloutDesk {
   ): Result<Rollout> {
     const nowMs = clock.nowMs()
     const other = command === 'rollback' ? activeRollout(ledger, rollout) : undefined
+    const later = command === 'rollback' ? laterPromotion(reconciler.world(), rollout) : undefined
     const event = { kind: 'command' as const, command, actor: actor.name, ...options }
     const stepped =
       other !== undefined
         ? busy(other)
-        : command === 'approve' && publishedBy(ledger, rollout) === actor.name
-          ? samePerson(rollout, 'published the release')
-          : reconciler.command(rollout, event, nowMs)
+        : later !== undefined
+          ? superseded(rollout, later)
+          : command === 'approve' && publishedBy(ledger, rollout) === actor.name
+            ? samePerson(rollout, 'published the release')
+            : reconciler.command(rollout, event, nowMs)
     if (stepped.ok) return ok(stepped.value.rollout)
     const resource = `rollout/${rollout.id}`
     const outcome = stepped.error.code
@@ -207,6 +210,18 @@ function busy(other: Rollout): Result<never> {
   return refuse('rollout.already_active', `${other.spec.model} is under another rollout.`, {
     found: other.id,
     next: `linnet rollout abort ${other.id}`,
+  })
+}
+
+function laterPromotion({ devices, rollouts }: World, rollout: Rollout): Rollout | undefined {
+  return supersededBy(rollout, devices, rollouts)
+}
+
+/** It would end as rolled back and change no device. */
+function superseded(rollout: Rollout, later: Rollout): Result<never> {
+  return refuse('rollout.superseded', `${later.id} has replaced what ${rollout.id} brought.`, {
+    found: `${releaseName({ model: later.spec.model, version: later.spec.candidate })} is promoted`,
+    next: `linnet rollout rollback ${later.id}`,
   })
 }
 

@@ -35,6 +35,7 @@ const STATUS: Readonly<Record<string, number>> = {
   duplicate_version: 409,
   already_active: 409,
   not_allowed: 409,
+  superseded: 409,
   stale: 409,
   conflict: 409,
   busy: 503,

@@ -38,6 +38,14 @@ export function createRollout(spec: RolloutSpec, context: CreateContext): Result
 }
 
 function refusal(spec: RolloutSpec, context: CreateContext): ReturnType<typeof refuse> | undefined {
+  // First of all: what devices report as their release may be the other rollout's candidate.
+  if (context.active !== null) {
+    return refuse('rollout.already_active', `${spec.model} is already under a rollout.`, {
+      expected: 'one rollout of a model at a time',
+      found: context.active,
+      next: `linnet rollout show ${context.active}`,
+    })
+  }
   const published = context.published.toSorted(compareVersions)
   for (const version of [spec.candidate, spec.baseline]) {
     if (version === null || published.includes(version)) continue
@@ -50,13 +58,7 @@ function refusal(spec: RolloutSpec, context: CreateContext): ReturnType<typeof r
   if (spec.candidate === spec.baseline) {
     return refuse('rollout.same_release', 'Candidate and baseline are the same release.', {
       found: spec.candidate,
-    })
-  }
-  if (context.active !== null) {
-    return refuse('rollout.already_active', `${spec.model} is already under a rollout.`, {
-      expected: 'one rollout of a model at a time',
-      found: context.active,
-      next: `linnet rollout show ${context.active}`,
+      next: `linnet release list ${spec.model}`,
     })
   }
   if (context.targeted.length === 0) {

@@ -4,6 +4,7 @@
  */
 import type { DecisionResource, RolloutResource } from '../api/resources.ts'
 import { missingOf, missingWords } from '../judge/missing.ts'
+import { RETREAT_SECONDS_MAX } from '../rollout/retreat.ts'
 import {
   cellStatus,
   outcomeStatus,
@@ -162,7 +163,7 @@ function nextOf(rollout: RolloutResource, nowMs: number): string {
       return `If it passes, ${goal}${after}${wait}; ${breachWords(rollout)}undecided in ${duration(restMs)}, ${hold}.`
     }
     case 'paused':
-      return `Nothing advances. linnet rollout resume ${rollout.id}, promote or rollback.`
+      return `Nothing advances; a broken limit still rolls it back. linnet rollout resume ${rollout.id}, promote or rollback.`
     case 'ready':
       return `linnet rollout start ${rollout.id}`
     case 'awaiting_approval': {
@@ -170,7 +171,7 @@ function nextOf(rollout: RolloutResource, nowMs: number): string {
       return `${count(missing, 'approval')} missing: linnet rollout approve ${rollout.id}`
     }
     case 'rolling_back':
-      return `It ends once no reachable device serves ${spec.candidate}.`
+      return `It ends once no online device serves ${spec.candidate}, or after ${duration(RETREAT_SECONDS_MAX * 1_000)}; linnet rollout abort ${rollout.id} ends it now.`
     case 'draft':
       return 'It has no effect yet.'
     case 'promoted':
@@ -282,8 +283,11 @@ function effectOf(rollout: RolloutResource, command: string): string {
     offline === 0 ? '' : `; ${offline} ${offline === 1 ? 'is' : 'are'} offline and will follow`
   const all = count(rollout.devices.length, 'device')
   const going = count(holding.length, 'device goes', 'devices go')
-  const back = `${going} back to ${spec.baseline ?? 'nothing'}${follow}`
   const keeping = count(holding.length, 'device keeps', 'devices keep')
+  const back =
+    spec.baseline === null
+      ? `${keeping} ${spec.candidate}: there is no other release to go back to`
+      : `${going} back to ${spec.baseline}${follow}`
   const next = spec.waves[wave + 1]
   switch (command) {
     case 'start':
@@ -293,10 +297,11 @@ function effectOf(rollout: RolloutResource, command: string): string {
         ? `${spec.candidate} becomes the release of ${all}`
         : `wave ${wave + 2} begins: ${next.percent} % of ${all}`
     case 'rollback':
-    case 'abort':
       return back
+    case 'abort':
+      return rollout.state === 'rolling_back' ? `nobody waits any longer; ${back}` : back
     case 'pause':
-      return `nothing advances; ${keeping} serving ${spec.candidate}`
+      return `nothing advances; ${keeping} serving ${spec.candidate}, a broken limit still rolls back`
     case 'resume':
       return `wave ${wave + 1} goes on`
     default:
