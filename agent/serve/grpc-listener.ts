@@ -1,6 +1,6 @@
 /**
  * gRPC over cleartext HTTP/2 on loopback, for unary calls: frames, deadlines and statuses
- * (github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md). What the calls mean is left to grpc-service.ts.
+ * (github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md). What the calls mean is left to grpc-calls.ts.
  * Invariants: every call is answered exactly once; of a message no more than `requestBytesMax` is
  * kept; streams and connections have limits.
  */
@@ -19,7 +19,7 @@ import {
   toProblem,
 } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
-import { callMethod, grpcStatusOf } from './grpc-service.ts'
+import { callMethod, grpcStatusOf } from './grpc-calls.ts'
 import { cannotListen } from './listen.ts'
 import { tooLarge } from './read-body.ts'
 

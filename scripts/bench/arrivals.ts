@@ -19,7 +19,7 @@ export interface Arrivals {
   end(): Promise<{ sent: number; answered: number; failed: number }>
 }
 
-const DRAIN_MS = 2_000
+const DRAIN_MS = 30_000
 
 export function arrivals({ port, request, everyMs }: ArrivalOptions): Arrivals {
   const free: Socket[] = []

@@ -9,7 +9,7 @@ import { post } from './load.ts'
 import { type BenchReport, figure } from './report.ts'
 
 const SWAPS = Number(process.env.LINNET_BENCH_SWAPS ?? 1_000)
-const EVERY_MS = 12
+const EVERY_MS = Number(process.env.LINNET_BENCH_EVERY_MS ?? 12)
 const STEADY_REQUESTS = 400
 const SHAPE = [1, 3, 240, 320]
 
