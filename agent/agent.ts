@@ -12,6 +12,7 @@ import type { MessageKind, MessageOf } from '../shared/protocol/codec.ts'
 import { sealMessage } from '../shared/protocol/frame.ts'
 import { formatTopic, TOPICS } from '../shared/protocol/topics.ts'
 import type { Signer } from '../shared/signing/keys.ts'
+import { retryDelayMs } from '../shared/update/job.ts'
 import { installedReleases } from '../shared/update/slots.ts'
 import {
   type DeviceEvent,
@@ -192,9 +193,11 @@ export class Agent {
   #scheduleTick(): void {
     this.#cancelTick()
     const { clock, random } = this.#ports
-    const nextMs = Math.min(...this.#state.waiting.map((entry) => entry.retryAtMs))
-    if (this.#state.job !== null || !Number.isFinite(nextMs)) return
-    const delayMs = Math.max(0, nextMs - clock.nowMs()) * (1 + random() / 4)
+    const { job, waiting } = this.#state
+    if (job !== null || waiting.length === 0) return
+    const nowMs = clock.nowMs()
+    const delaysMs = waiting.map(({ retryAtMs }) => retryDelayMs(retryAtMs, nowMs))
+    const delayMs = Math.min(...delaysMs) * (1 + random() / 4)
     this.#cancelTick = clock.after(delayMs, () => this.#dispatch({ kind: 'tick' }))
   }
 

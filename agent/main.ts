@@ -13,6 +13,7 @@ import type { DeviceFacts } from '../shared/model/device.ts'
 import type { Identity } from '../shared/model/identity.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
 import { fetchBounded } from '../shared/node/http-download.ts'
+import { systemClock } from '../shared/node/system-clock.ts'
 import { createTufFiles } from '../shared/node/tuf-files.ts'
 import { nodeVerifier } from '../shared/node/verifier-node.ts'
 import { keyId, type SyncSigner } from '../shared/signing/keys.ts'
@@ -38,13 +39,7 @@ const RETRIEVAL = { deadlineMs: 60_000, bytesPerSecondMin: 1_024, windowMs: 10_0
 const STOP_MS_MAX = 10_000
 const MIB = 1024 * 1024
 
-const clock: Clock = {
-  nowMs: () => Date.now(),
-  after(delayMs, task) {
-    const timer = setTimeout(task, delayMs)
-    return () => clearTimeout(timer)
-  },
-}
+const clock: Clock = systemClock
 
 const randomId = (): string => randomBytes(12).toString('base64url')
 

@@ -12,7 +12,10 @@ import type { Window } from '../shared/sketch/window.ts'
 import type { AssignmentOrder, DurableState, ReleaseRef, Review } from '../shared/update/state.ts'
 
 export interface Clock {
+  /** Since 1970, for stamps; somebody may set it, also back. */
   nowMs(): number
+  /** Only ever grows: for how long something took or shall wait. */
+  monotonicMs(): number
   /** Runs `task` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, task: () => void): () => void
 }

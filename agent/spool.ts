@@ -110,7 +110,10 @@ export class Spool {
     this.#sendings.delete(REPORT_KEY)
   }
 
-  /** Stamps and returns what is due; the stamps are durable when it resolves. */
+  /**
+   * Stamps and returns what is due; the stamps are durable when it resolves. `nowMs` here and of
+   * `nextDueMs` is of a clock that nobody sets.
+   */
   async take(nowMs: number): Promise<readonly Outgoing[]> {
     const due = [...this.#takeReport(nowMs), ...this.#takeEntries(nowMs)]
     for (const { key } of due) {

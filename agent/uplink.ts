@@ -45,7 +45,7 @@ export function createUplink({ clock, log, spool, send }: UplinkPorts): Uplink {
   let cancel = (): void => undefined
 
   async function sendDue(): Promise<boolean> {
-    const due = await spool.take(clock.nowMs())
+    const due = await spool.take(clock.monotonicMs())
     for (const [i, { key, kind, message }] of due.entries()) {
       // One union of pairs; TypeScript sees the pair only inside each member.
       const outcome = connected
@@ -70,9 +70,10 @@ export function createUplink({ clock, log, spool, send }: UplinkPorts): Uplink {
     } while (again && taken && connected)
     running = false
     if (!connected) return
-    const nextMs = taken ? spool.nextDueMs() : clock.nowMs() + PAUSE_MS
+    const nextMs = taken ? spool.nextDueMs() : clock.monotonicMs() + PAUSE_MS
     cancel()
-    if (nextMs !== undefined) cancel = clock.after(Math.max(1, nextMs - clock.nowMs()), wake)
+    if (nextMs === undefined) return
+    cancel = clock.after(Math.max(1, nextMs - clock.monotonicMs()), wake)
   }
 
   function wake(): void {

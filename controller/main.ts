@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 import { describeProblem, ok, ProblemError, toProblem, unwrap } from '../shared/kernel/result.ts'
+import { systemClock } from '../shared/node/system-clock.ts'
 import { nodeVerifier } from '../shared/node/verifier-node.ts'
 import { type Credentials, createAccessPolicy } from './broker/admission.ts'
 import type { Broker } from './broker/broker.ts'
@@ -28,13 +29,7 @@ import { CONTROLLER_VERSION } from './version.ts'
 
 const STOP_MS_MAX = 20_000
 
-const clock: Clock = {
-  nowMs: () => Date.now(),
-  after(delayMs, task) {
-    const timer = setTimeout(task, delayMs)
-    return () => clearTimeout(timer)
-  },
-}
+const clock: Clock = systemClock
 
 interface Running {
   readonly controller: Controller

@@ -74,7 +74,8 @@ export function createPresenceTracker(ledger: Ledger, nowMs: number): PresenceTr
     },
     tick(atMs) {
       for (const [device, { presence, dueMs }] of doubts) {
-        if (dueMs > atMs) continue
+        // Further off than any wait: the clock was set back, and how long it waits is unknown.
+        if (dueMs > atMs && dueMs - atMs <= RECONNECT_MS_MAX) continue
         doubts.delete(device)
         put(device, presence, null)
       }

@@ -83,6 +83,8 @@ function createReconcileSchedule(parts: TickParts): (nowMs: number) => boolean {
     const isDue =
       states !== rollouts ||
       nowMs - lastMs >= everyMs ||
+      // Somebody set the clock back.
+      nowMs < lastMs ||
       (revision !== seen && nowMs - lastMs >= gapMs)
     if (!isDue) return false
     const more = reconciler.run(nowMs)

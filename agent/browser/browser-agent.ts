@@ -8,6 +8,7 @@ import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { type Identity, identitySchema } from '../../shared/model/identity.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import { fetchBounded } from '../../shared/node/http-download.ts'
+import { systemClock } from '../../shared/node/system-clock.ts'
 import { keyId } from '../../shared/signing/keys.ts'
 import { type Agent, startAgent } from '../agent.ts'
 import { TufRepository } from '../artifact/tuf-repository.ts'
@@ -50,13 +51,7 @@ export interface BrowserAgent {
 const RETRIEVAL = { deadlineMs: 60_000, bytesPerSecondMin: 1_024, windowMs: 10_000 }
 const MIB = 1024 * 1024
 
-const clock: Clock = {
-  nowMs: () => Date.now(),
-  after(delayMs, task) {
-    const timer = setTimeout(task, delayMs)
-    return () => clearTimeout(timer)
-  },
-}
+const clock: Clock = systemClock
 
 const randomId = (): string => toHex(crypto.getRandomValues(new Uint8Array(12)))
 

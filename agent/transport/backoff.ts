@@ -18,7 +18,7 @@ export interface Backoff {
 }
 
 export function createBackoff(ports: {
-  readonly clock: Pick<Clock, 'nowMs'>
+  readonly clock: Pick<Clock, 'monotonicMs'>
   readonly random: () => number
 }): Backoff {
   let failures = 0
@@ -26,13 +26,13 @@ export function createBackoff(ports: {
   let askedMs = 0
   return {
     connected() {
-      connectedAtMs = ports.clock.nowMs()
+      connectedAtMs = ports.clock.monotonicMs()
     },
     askedToWait(retryAfterMs) {
       askedMs = Math.min(retryAfterMs, ASKED_MS_MAX)
     },
     nextDelayMs() {
-      const livedMs = connectedAtMs === undefined ? 0 : ports.clock.nowMs() - connectedAtMs
+      const livedMs = connectedAtMs === undefined ? 0 : ports.clock.monotonicMs() - connectedAtMs
       connectedAtMs = undefined
       failures = livedMs >= LIVED_MS_MIN ? 1 : failures + 1
       const spanMs = Math.min(SPAN_MS_MAX, SPAN_MS_FIRST * 2 ** Math.min(failures - 1, 16))

@@ -41,6 +41,15 @@ export function backoffMs(attempt: number): number {
   return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** Math.min(attempt - 1, 20))
 }
 
+/**
+ * How long a job that failed for now still waits, 0 when it is due. No wait is longer than the longest
+ * back-off: one that seems so is due, because the clock was set back since.
+ */
+export function retryDelayMs(retryAtMs: number, nowMs: number): number {
+  const delayMs = retryAtMs - nowMs
+  return delayMs > BACKOFF_MS_MAX ? 0 : Math.max(0, delayMs)
+}
+
 /** Downloads of one release whose bytes were wrong, before it counts as refused. */
 const DAMAGED_DOWNLOADS_MAX = 3
 

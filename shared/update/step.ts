@@ -12,7 +12,7 @@ import type { Assignment } from '../model/assignment.ts'
 import type { DeviceNotice } from '../model/device.ts'
 import { releaseName } from '../model/names.ts'
 import { withoutFiles, withoutRelease } from './broken.ts'
-import { backoffMs, enterPhase, mayBeDamage, PHASES, startJob } from './job.ts'
+import { backoffMs, enterPhase, mayBeDamage, PHASES, retryDelayMs, startJob } from './job.ts'
 import { qualificationsOf, reportOf } from './report.ts'
 import { applyReview, noticeOf, wasTold, withAttack } from './review.ts'
 import {
@@ -206,7 +206,7 @@ function onServed(state: DeviceState, plan: number): Step {
 }
 
 function onTick(state: DeviceState, nowMs: number): Step {
-  const due = state.waiting.find((entry) => entry.retryAtMs <= nowMs)
+  const due = state.waiting.find(({ retryAtMs }) => retryDelayMs(retryAtMs, nowMs) === 0)
   if (state.job !== null || due === undefined) return unchanged(state)
   const started = startJob(due.release, due.attempt)
   const waiting = state.waiting.filter((entry) => entry !== due)

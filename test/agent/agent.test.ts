@@ -217,6 +217,33 @@ describe('telemetry', () => {
   })
 })
 
+describe('a clock that is set back', () => {
+  const backMs = 600_000
+
+  it('does not keep unacknowledged windows', async () => {
+    const world = new World()
+    await world.start('boot-1')
+    await world.connect()
+    await world.emit({ kind: 'interval', interval: anInterval(5) })
+    world.clock.set(world.clock.nowMs() - backMs)
+    const before = world.published.telemetry!.length
+    await world.clock.advance(30_000)
+    expect(world.published.telemetry!.length - before).toBe(1)
+  })
+
+  it('does not keep a job that waits to be tried again', async () => {
+    const { world, agent } = await serving()
+    world.resolveProblem = { code: 'net.unreachable', message: 'Nobody answers.' }
+    await world.assign(anAssignment(2, [baseline, candidate]))
+    expect(agent.state().waiting).toHaveLength(1)
+    world.resolveProblem = undefined
+    world.clock.set(world.clock.nowMs() - backMs)
+    await world.clock.advance(150_000)
+    expect(agent.state().waiting).toEqual([])
+    expect(agent.state().durable.models[0]?.candidate?.version).toBe('1.1.0')
+  })
+})
+
 describe('presence', () => {
   it('is said of the very connection that the last will is about', async () => {
     const world = new World()

@@ -27,7 +27,7 @@ function buildLane(answers: readonly Result<CheckedAssignment>[]) {
         }),
         openAck: async () => refuse('frame.signature', 'Not asked here.'),
       },
-      clock: { nowMs: () => 0, after },
+      clock: { nowMs: () => 0, monotonicMs: () => 0, after },
       log: { info: () => undefined, warn: () => undefined },
       random: () => 0,
     },

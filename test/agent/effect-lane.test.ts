@@ -11,7 +11,7 @@ function buildLane() {
       performed.push(kind)
     },
     {
-      clock: { nowMs: () => 0, after: () => () => undefined },
+      clock: { nowMs: () => 0, monotonicMs: () => 0, after: () => () => undefined },
       log: { info: () => undefined, warn: () => undefined },
       random: () => 0,
     },

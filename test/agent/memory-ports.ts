@@ -29,6 +29,8 @@ import { aQualification, aSha } from '../fixtures/device-builders.ts'
 
 export class VirtualClock implements Clock {
   #nowMs: number
+  /** What was added to it by being set. */
+  #setMs = 0
   #timers: { atMs: number; task: () => void }[] = []
 
   constructor(nowMs = 1_000_000) {
@@ -37,6 +39,10 @@ export class VirtualClock implements Clock {
 
   nowMs(): number {
     return this.#nowMs
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs - this.#setMs
   }
 
   after(delayMs: number, task: () => void): () => void {
@@ -50,6 +56,7 @@ export class VirtualClock implements Clock {
   /** Somebody sets the clock; what waits falls due by the time that really passes. */
   set(nowMs: number): void {
     const byMs = nowMs - this.#nowMs
+    this.#setMs += byMs
     this.#nowMs = nowMs
     for (const timer of this.#timers) timer.atMs += byMs
   }

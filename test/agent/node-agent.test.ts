@@ -41,6 +41,7 @@ const FACTS: DeviceFacts = {
 /** Runs at 50 times the speed of the real one, so that back-offs pass in milliseconds. */
 const fastClock: Clock = {
   nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
   after(delayMs, task) {
     const timer = setTimeout(task, delayMs / 50)
     return () => clearTimeout(timer)

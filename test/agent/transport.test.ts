@@ -11,7 +11,7 @@ import { LittleController } from './little-controller.ts'
 describe('the back-off', () => {
   const at = (random: number) => {
     let nowMs = 0
-    const backoff = createBackoff({ clock: { nowMs: () => nowMs }, random: () => random })
+    const backoff = createBackoff({ clock: { monotonicMs: () => nowMs }, random: () => random })
     const pass = (ms: number): void => {
       nowMs += ms
     }
@@ -51,6 +51,7 @@ describe('MQTT', () => {
   const signer = nodeSigner(ed25519PrivateKey(new Uint8Array(32).fill(9)))
   const clock: Clock = {
     nowMs: () => Date.now(),
+    monotonicMs: () => performance.now(),
     after(delayMs, task) {
       const timer = setTimeout(task, delayMs / 50)
       return () => clearTimeout(timer)

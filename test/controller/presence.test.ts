@@ -44,6 +44,14 @@ describe('presence', () => {
     expect(presence.isOnline('d1')).toBe(true)
   })
 
+  it('does not wait for ever when its own clock is set back', async () => {
+    const { presence, say } = await tracker()
+    say('online', 'b1', 0, 9_000_000)
+    say('lost', 'b1', 0, 9_001_000)
+    presence.tick(5_000_000)
+    expect(presence.isOnline('d1')).toBe(false)
+  })
+
   it('believes a device at once that says goodbye', async () => {
     const { presence, say } = await tracker()
     say('online', 'b1', 0, 0)

@@ -36,6 +36,10 @@ export class Oscillator {
     return this.#weather.of('clock') === 0 ? nowMs : Math.floor(nowMs + this.#offsetMs)
   }
 
+  monotonicMs(): number {
+    return this.#world.nowMs() * this.rate
+  }
+
   get rate(): number {
     return 1 + this.#drift
   }
@@ -51,6 +55,7 @@ export class Oscillator {
 export function createDeviceClock(oscillator: Oscillator, life: Life): Clock {
   return {
     nowMs: () => oscillator.nowMs(),
+    monotonicMs: () => oscillator.monotonicMs(),
     after: (delayMs, task) => life.after(delayMs / oscillator.rate, task),
   }
 }

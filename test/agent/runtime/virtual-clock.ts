@@ -10,6 +10,7 @@ export function createVirtualClock(startMs = 1_000_000): VirtualClock {
   let tasks: { atMs: number; task: () => void }[] = []
   return {
     nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
     after(delayMs, task) {
       const entry = { atMs: nowMs + delayMs, task }
       tasks.push(entry)
