@@ -39,24 +39,23 @@ export function observe(
     return { event: { kind: 'observed', devices, verdict: null }, inputs: [] }
   }
   const cohort = waveCohort(rollout, world.devices)
-  const former = formerCohort(rollout, world)
+  const members = world.devices.filter((device) => cohort.has(device.device))
+  const former = formerCohort(rollout, members)
   const countedBy = world.evidence.get(rollout.id)?.countedBy
-  const devices = world.devices
-    .filter((device) => cohort.has(device.device))
-    .map((device) => ({
-      ...targetedDevice(rollout, device, world),
-      isAdded: !former.has(device.device),
-      hasCounted: countedBy?.has(device.device) === true,
-    }))
+  const devices = members.map((device) => ({
+    ...targetedDevice(rollout, device, world),
+    isAdded: !former.has(device.device),
+    hasCounted: countedBy?.has(device.device) === true,
+  }))
   const inputs = waveCounts(rollout, world, devices)
   const verdict = inputs.length === 0 ? null : verdictOf(rollout, world, inputs, nowMs)
   return { event: { kind: 'observed', devices, verdict }, inputs }
 }
 
-/** The devices that an earlier wave brought in. */
-function formerCohort(rollout: Rollout, { devices }: World): Set<string> {
+/** Those of the wave's devices that an earlier one brought in; cohorts only grow. */
+function formerCohort(rollout: Rollout, members: readonly WorldDevice[]): Set<string> {
   if (rollout.wave === 0) return new Set()
-  return waveCohort({ ...rollout, wave: rollout.wave - 1 }, devices)
+  return waveCohort({ ...rollout, wave: rollout.wave - 1 }, members)
 }
 
 /** Without another release to go back to, a device keeps what it has. */
