@@ -220,5 +220,7 @@ describe('creating a rollout', () => {
     expect(await create({ candidate: '1.0.0' })).toBe('rollout.same_release')
     expect(await create()).toBe('ok')
     expect(await create()).toBe('rollout.already_active')
+    // Devices report the candidate of the rollout under way: that is not what stands in the way.
+    expect(await create({ baseline: '1.1.0' })).toBe('rollout.already_active')
   })
 })

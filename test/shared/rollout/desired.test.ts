@@ -5,7 +5,9 @@ import {
   type DesiredDevice,
   desiredState,
   inCohort,
+  isReached,
   settledVersion,
+  supersededBy,
 } from '../../../shared/rollout/desired.ts'
 import type { Rollout } from '../../../shared/rollout/state.ts'
 import {
@@ -75,6 +77,16 @@ describe('cohorts', () => {
     const few = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
     expect(cohortOf(wavesOf([0.001]), 0, few).size).toBe(1)
     expect(cohortOf(wavesOf([0.001]), 0, []).size).toBe(0)
+  })
+
+  it('are the same asked for one device as for all', () => {
+    fc.assert(
+      fc.property(names, fc.nat(3), (devices, wave) => {
+        const cohort = cohortOf(rollout, wave, devices)
+        const reached = devices.filter((device) => isReached(rollout, wave, device, devices))
+        expect(reached).toEqual(devices.filter((device) => cohort.has(device)))
+      }),
+    )
   })
 
   it('hold about their share of many devices', () => {
@@ -157,5 +169,26 @@ describe('desired state', () => {
         rollout: { id: 'r1', wave: 1 },
       },
     ])
+  })
+})
+
+describe('a promotion', () => {
+  const first = promotedRollout('1.0.0')
+  const later = (targets: Rollout['spec']['targets']) =>
+    promotedRollout('1.1.0', {
+      endedAtMs: startMs,
+      spec: buildSpec({ candidate: '1.1.0', targets }),
+    })
+
+  it('is superseded once later ones have taken all its devices, not before', () => {
+    const devices = [
+      { device: 'a', facts: buildFacts() },
+      { device: 'b', facts: buildFacts({ profile: 'intel-n100' }) },
+    ]
+    const all = later({})
+    const some = later({ profiles: ['intel-n100'] })
+    expect(supersededBy(first, devices, [first, all])).toBe(all)
+    expect(supersededBy(first, devices, [first, some])).toBeUndefined()
+    expect(supersededBy(all, devices, [first, all])).toBeUndefined()
   })
 })
