@@ -15,7 +15,11 @@ export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --label KEY=VALUE     for rollouts to select by; may be repeated
   --ca FILE             certificates to trust beside the system's, PEM (or NODE_EXTRA_CA_CERTS)
   --staging             take releases that are not proven yet
-  --json-logs           logs as JSON lines`
+  --json-logs           logs as JSON lines
+Examples:
+  LINNET_TOKEN=… linnet agent --controller http://127.0.0.1:7420 --profile raspberry-pi-5
+  linnet agent --controller https://fleet.example:7420 --ca ca.pem --profile intel-n100 \\
+    --home /var/lib/linnet --device press-1 --label site=hall-1`
 
 export interface AgentArguments {
   readonly controller: string

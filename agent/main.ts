@@ -12,6 +12,7 @@ import { describeProblem, ProblemError, unwrap } from '../shared/kernel/result.t
 import type { DeviceFacts } from '../shared/model/device.ts'
 import type { Identity } from '../shared/model/identity.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
+import { lockHome } from '../shared/node/home-lock.ts'
 import { fetchBounded } from '../shared/node/http-download.ts'
 import { systemClock } from '../shared/node/system-clock.ts'
 import { createTufFiles } from '../shared/node/tuf-files.ts'
@@ -50,6 +51,7 @@ async function main(): Promise<void> {
   }
   const options = unwrap(parseArguments(process.argv.slice(2)))
   const profile = unwrap(await loadProfile(options.profile))
+  lockHome(resolve(options.home), 'agent')
   const paths = homePaths(resolve(options.home))
   const log = createLog(options.jsonLogs, { program: 'agent', home: options.home })
   const signer = await deviceSigner(paths)
@@ -202,5 +204,5 @@ main().catch((cause: unknown) => {
   const problem = cause instanceof ProblemError ? cause.problem : undefined
   const text = problem === undefined ? String(cause) : describeProblem(problem)
   process.stderr.write(`linnet agent: ${text}\n`)
-  process.exit(problem?.code === 'usage' ? 2 : 1)
+  process.exit(problem?.code === 'usage' ? 1 : 2)
 })

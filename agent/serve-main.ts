@@ -8,7 +8,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { describeProblem, ProblemError, unwrap } from '../shared/kernel/result.ts'
+import { z } from 'zod'
+import {
+  describeProblem,
+  ok,
+  type Result,
+  refuse,
+  toProblem,
+  unwrap,
+} from '../shared/kernel/result.ts'
 import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
 import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
 import type { ServedModel } from './ports.ts'
@@ -16,13 +24,17 @@ import { createNodeRuntime, type NodeRuntime } from './runtime/node-runtime.ts'
 import { localProfile, unsignedRelease } from './runtime/unsigned-release.ts'
 import { findModels, type ModelFile } from './serve/model-folder.ts'
 
+const SPEC_EXAMPLE = '{ "x": { "shape": [1, 3], "min": 0 } }'
 const USAGE = `linnet serve FILE.onnx... | DIR [options]
   --listen HOST:PORT           loopback only (127.0.0.1:8000; port 0 takes any)
   --socket PATH                a Unix socket as well
   --grpc HOST:PORT             gRPC (GRPCInferenceService) as well, loopback only
   --execution-providers LIST   in order of preference (cpu)
   --threads N                  most threads for one run (1)
-  --input-spec JSON            how to make trial inputs: { "x": { "shape": [1, 3], "min": 0 } }`
+  --input-spec JSON            how to make trial inputs: ${SPEC_EXAMPLE}
+Examples:
+  linnet serve model.onnx
+  linnet serve ./models --listen 127.0.0.1:9000 --grpc 127.0.0.1:9001`
 
 interface Options {
   readonly paths: readonly string[]
@@ -36,7 +48,11 @@ interface Options {
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 async function main(): Promise<void> {
-  const options = readOptions()
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`)
+    return
+  }
+  const options = unwrap(readOptions(process.argv.slice(2)))
   const models = unwrap(await findModels(options.paths))
   const folder = await mkdtemp(join(tmpdir(), 'linnet-serve-'))
   const files = new Map<string, string>()
@@ -87,8 +103,19 @@ async function bring(
   }
 }
 
-function readOptions(): Options {
-  const { values, positionals } = parseArgs({
+/** Code `usage`, with what is wrong. */
+function readOptions(args: readonly string[]): Result<Options> {
+  try {
+    return optionsOf(readFlags(args))
+  } catch (cause) {
+    return usage(cause instanceof Error ? cause.message : String(cause))
+  }
+}
+
+/** @throws Error in the words of `parseArgs` */
+function readFlags(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
     allowPositionals: true,
     options: {
       listen: { type: 'string', default: '127.0.0.1:8000' },
@@ -99,19 +126,34 @@ function readOptions(): Options {
       'input-spec': { type: 'string', default: '{}' },
     },
   })
+}
+
+function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Result<Options> {
+  if (positionals.length === 0) return usage('an ONNX file or a folder is missing')
   const listen = loopback(values.listen)
   const grpc = values.grpc === undefined ? null : loopback(values.grpc)
-  if (positionals.length === 0 || listen === undefined || grpc === undefined) throw new Error(USAGE)
-  return {
+  if (listen === undefined || grpc === undefined) {
+    return usage('--listen and --grpc take loopback addresses only: 127.0.0.1:8000')
+  }
+  const providers = z
+    .array(executionProviderSchema)
+    .safeParse(values['execution-providers'].split(','))
+  if (!providers.success) {
+    return usage(`--execution-providers must be of ${executionProviderSchema.options.join(', ')}`)
+  }
+  const spec = inputSpecSchema.safeParse(JSON.parse(values['input-spec']))
+  if (!spec.success) return usage(`--input-spec must look like ${SPEC_EXAMPLE}`)
+  return ok({
     paths: positionals,
     ...{ listen, grpc },
     socketPath: values.socket ?? null,
-    profile: localProfile(
-      values['execution-providers'].split(',').map((name) => executionProviderSchema.parse(name)),
-      Number(values.threads),
-    ),
-    spec: inputSpecSchema.parse(JSON.parse(values['input-spec'])),
-  }
+    profile: localProfile(providers.data, Number(values.threads)),
+    spec: spec.data,
+  })
+}
+
+function usage(message: string): Result<never> {
+  return refuse('usage', message, { next: 'linnet serve --help' })
 }
 
 /** @returns undefined for what is no address of this machine. */
@@ -131,7 +173,7 @@ function stopOnSignals(runtime: NodeRuntime, folder: string): void {
 }
 
 main().catch((cause: unknown) => {
-  const isKnown = cause instanceof ProblemError
-  say(isKnown ? describeProblem(cause.problem) : cause instanceof Error ? cause.message : 'failed')
-  process.exit(2)
+  const problem = toProblem(cause, 'serve.failed')
+  say(`linnet serve: ${describeProblem(problem)}`)
+  process.exit(problem.code === 'usage' ? 1 : 2)
 })

@@ -2,11 +2,11 @@
  * The controller program. Composition root: store, keys, broker, controller and HTTP are opened in
  * this order and closed in the other. It may be killed at any point: what was answered is stored.
  */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 import { describeProblem, ok, ProblemError, toProblem, unwrap } from '../shared/kernel/result.ts'
+import { lockHome } from '../shared/node/home-lock.ts'
 import { systemClock } from '../shared/node/system-clock.ts'
 import { nodeVerifier } from '../shared/node/verifier-node.ts'
 import { type Credentials, createAccessPolicy } from './broker/admission.ts'
@@ -42,7 +42,7 @@ interface Running {
 }
 
 async function run(config: Config, log: Logger): Promise<Running> {
-  await mkdir(config.home, { recursive: true, mode: 0o700 })
+  lockHome(config.home, 'controller')
   const access = await openAccessStore(config.home, clock.nowMs)
   const store = await openLibsqlStore({
     url: config.databaseUrl ?? `file:${join(config.home, 'linnet.db')}`,

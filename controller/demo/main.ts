@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createClient } from '../../shared/api/client.ts'
 import { describeProblem, toProblem } from '../../shared/kernel/result.ts'
+import { requireUnlocked } from '../../shared/node/home-lock.ts'
 import { type Plant, startPlant } from './plant.ts'
 import { createProcesses, type Processes } from './processes.ts'
 import {
@@ -34,7 +35,20 @@ const FLEET: readonly { device: string; profile: string; site: string }[] = [
 ]
 const MODELS = fileURLToPath(new URL('models', import.meta.url))
 
-const { values: options } = parseArgs({
+const USAGE = `linnet demo [options]
+  --once                 tells the story and ends; 0 only if it ended well
+  --json                 prints the story as one line of JSON
+  --home DIR             deleted at the start (./.linnet/demo, or LINNET_HOME)
+  --http-port N          the console (7420)
+  --mqtt-port N          for devices (7421)
+  --first-local-port N   the first of the devices' local APIs (8000)
+  --rate N               requests per second to every device (20)
+Examples:
+  npm start
+  linnet demo --once --json
+  linnet demo --http-port 7520 --mqtt-port 7521 --first-local-port 8100`
+
+const FLAGS = {
   options: {
     once: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -43,9 +57,26 @@ const { values: options } = parseArgs({
     'mqtt-port': { type: 'string', default: '7421' },
     'first-local-port': { type: 'string', default: '8000' },
     rate: { type: 'string', default: '20' },
+    help: { type: 'boolean', default: false },
   },
-})
+} as const
 
+function readOptions() {
+  try {
+    return parseArgs(FLAGS).values
+  } catch (cause) {
+    process.stderr.write(
+      `linnet demo: ${(cause as Error).message}; next: linnet demo --help [usage]\n`,
+    )
+    process.exit(1)
+  }
+}
+
+const options = readOptions()
+if (options.help) {
+  process.stdout.write(`${USAGE}\n`)
+  process.exit(0)
+}
 const home = resolve(options.home)
 const startedMs = Date.now()
 const say = (line: string): void => {
@@ -58,6 +89,7 @@ let plant: Plant | undefined
 let stopping = false
 
 async function main(): Promise<number> {
+  requireUnlocked(home, 'controller')
   await rm(home, { recursive: true, force: true })
   await mkdir(resolve(home, 'logs'), { recursive: true })
   processes = createProcesses({
@@ -171,6 +203,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 main().then(shutDown, async (cause: unknown) => {
+  // What was under way when a signal came has not failed.
+  if (stopping) return
   process.stderr.write(`linnet demo: ${describeProblem(toProblem(cause, 'demo.failed'))}\n`)
   await shutDown(1)
 })

@@ -70,8 +70,14 @@ function follow(name: string, child: ChildProcess, log: WriteStream): RunningPro
     if (lines.length < 1_000) lines.push(line)
     for (const watch of watchers) watch(line)
   })
-  child.stderr!.on('data', (chunk: Buffer) => log.write(chunk))
-  const end = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  /** The last words that are no log line: programs end with what is wrong and what to do. */
+  let lastWords = ''
+  createInterface({ input: child.stderr! }).on('line', (line) => {
+    log.write(`${line}\n`)
+    if (line.trim() !== '' && !line.startsWith('{')) lastWords = line
+  })
+  // `close` comes after the last line was read, `exit` may come before.
+  const end = new Promise<void>((resolve) => child.once('close', () => resolve()))
   void end.then(() => {
     ended = true
     log.end()
@@ -86,7 +92,6 @@ function follow(name: string, child: ChildProcess, log: WriteStream): RunningPro
             new ProblemError({
               code: 'demo.not_ready',
               message: `${name} did not become ready.`,
-              expected: String(pattern),
               found,
               next: `read ${String(log.path)}`,
             }),
@@ -103,7 +108,7 @@ function follow(name: string, child: ChildProcess, log: WriteStream): RunningPro
         for (const line of lines) watch(line)
         void end.then(() => {
           clearTimeout(timer)
-          fail(`it ended: ${lines.at(-1) ?? 'no output'}`)
+          fail(`it ended: ${lastWords || lines.at(-1) || 'no output'}`)
         })
       }),
     async stop() {

@@ -28,13 +28,30 @@ test.each([
   },
 )
 
+test('a second controller or agent on the same home is refused, and the first goes on', async () => {
+  const { home, device, profile } = fleet.devices[0]!
+  const ports = ['--http-port', '0', '--mqtt-port', '0']
+  const controller = startProgram('second', 'controller', ['--home', fleet.home, ...ports], {})
+  const flags = ['--controller', fleet.url, '--home', home, '--profile', profile]
+  const agent = startProgram('second', 'agent', [...flags, '--listen', '127.0.0.1:0'], {})
+  for (const [second, name] of [
+    [controller, 'controller'],
+    [agent, device],
+  ] as const) {
+    expect(await second.ended).toBe(2)
+    const text = second.lines.join('\n')
+    expect(text).toContain('home.in_use')
+    expect(text).toContain(`process ${fleet.program(name).pid}`)
+  }
+})
+
 test('an agent whose port another program has says so, and says what to do', async () => {
   const { home, device, profile } = fleet.devices[0]!
   const taken = new URL(fleet.url).host
   await fleet.program(device).kill('SIGTERM')
   const flags = ['--controller', fleet.url, '--home', home, '--profile', profile]
   const second = startProgram('second', 'agent', [...flags, '--listen', taken], {})
-  expect(await second.ended).toBe(1)
+  expect(await second.ended).toBe(2)
   const text = second.lines.join('\n')
   expect(text).toContain('serve.cannot_listen')
   expect(text).toContain('choose another port')
