@@ -119,7 +119,7 @@ describe('after kill -9 of everything once', () => {
     const { rollout, decisions } = outcome
     expect(rollout.state).toBe('promoted')
     const told = decisions.toReversed().map(({ action, wave, to }) => `${action} ${wave} ${to}`)
-    expect(told).toEqual(['start 0 running', 'promote 1 running', 'promote 1 promoted'])
+    expect(told).toEqual(['start 0 running', 'promote 0 running', 'promote 1 promoted'])
     for (const { reason } of decisions) expect(reason.sentence).not.toBe('')
   })
 
