@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { utf8 } from '../../../../shared/kernel/bytes.ts'
+import { attackOf } from '../../../../shared/model/attack.ts'
 import type { JsonObject } from '../../../../shared/signing/canonical-json.ts'
 import { refresh } from '../../../../shared/signing/tuf/client.ts'
 import { runTufAsync, runTufSync } from '../../../../shared/signing/tuf/effects.ts'
-import { attackOf } from '../../../../shared/model/attack.ts'
 import { signerNumber } from '../build-assignment.ts'
 import {
   dayMs,
