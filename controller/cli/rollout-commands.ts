@@ -45,7 +45,7 @@ const DECISIONS: Readonly<Record<RolloutCommand, string>> = {
 function waiting(command: Command): Command {
   return command
     .option('--wait', 'until it is over; the exit code says how it ended')
-    .option('--timeout <seconds>', 'longest wait', whole)
+    .option('--timeout <seconds>', 'longest wait; then 4, and the rollout goes on', whole, 1_800)
 }
 
 function addCreate(rollout: Command): void {

@@ -12,6 +12,9 @@ export interface WaitOptions {
   readonly timeout?: number
 }
 
+/** No rollout has so much to say; a reason that names devices might. */
+const LINES_MAX = 200
+
 /** What counts as success depends on what was asked for; for the others it is the promotion. */
 const GOALS: Partial<Record<RolloutCommand, readonly RolloutResource['state'][]>> = {
   rollback: ['rolled_back'],
@@ -32,15 +35,16 @@ export async function followRollout(
   const params = { id: first.id }
   const load = async () => unwrap(await context.client.call('rolloutShow', { params }))
   const limits = options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1_000 }
-  let told = ''
+  const told = new Set<string>()
   for await (const rollout of changes(context, load, limits)) {
     const line = rolloutLine(rollout, Date.now())
-    // The counts in the reason change with every poll; a new wave or state is what is told.
+    // The counts in the reason change with every poll; what it waits for is told once a wave.
     const head = `${line.status.glyph} ${line.status.word}, wave ${line.wave}`
-    if (head !== told) {
+    const topic = `${head}: ${line.reason.replaceAll(/\d+/g, '#')}`
+    if (!told.has(topic) && told.size < LINES_MAX) {
       context.terminal.say(`${context.terminal.paint(line.status.tone, head)}: ${line.reason}`)
     }
-    told = head
+    told.add(topic)
     if (goals.includes(rollout.state)) return context.show(rollout, resultText)
     if (isEnded(rollout)) {
       process.exitCode = EXIT.rolloutFailed
