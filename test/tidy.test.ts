@@ -111,7 +111,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
   },
   {
     from: /^agent\/[^/]+\.ts$/,
-    may: ['shared', /^agent\//, /^node:/, 'pino'],
+    may: ['shared', /^agent\//, /^node:/, 'pino', 'zod'],
   },
   {
     from: /^agent\/(runtime|transport|store|artifact|serve|browser)\//,
