@@ -148,7 +148,8 @@ export function decodeCounts(bytes: Uint8Array, binCount: number): Result<CountR
   }
   const run = trimCounts(first, counts, binCount)
   if (!run.ok) return run
-  const isWhole = run.value.counts.length === counts.length
+  // No counts at all are no bytes at all.
+  const isWhole = counts.length > 0 && run.value.counts.length === counts.length
   if (!isWhole || !isShortest(run.value, layout, bytes.length)) {
     return refuse('counts.encoding_not_canonical', 'These counts have another, shorter encoding.')
   }

@@ -74,6 +74,7 @@ describe('encoded counts', () => {
     expect(codeOf([0, 0, 0])).toBe('counts.encoding_invalid')
     expect(codeOf([1, 0, 0xff])).toBe('counts.encoding_invalid')
     expect(codeOf([0, 0, 2, 1])).toBe('counts.encoding_not_canonical')
+    expect(codeOf([0, 0])).toBe('counts.encoding_not_canonical')
     // 1 and 63 zeros take as many bytes as 64 at once.
     expect(codeOf([0, 0, 1, 2, 0x7e, 1])).toBe('counts.encoding_invalid')
     expect(codeOf([0, 0, 1, 0x80, 1, 1])).toBe('ok')
