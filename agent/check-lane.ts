@@ -8,7 +8,7 @@ import { err } from '../shared/kernel/result.ts'
 import { attackOf } from '../shared/model/attack.ts'
 import { backoffMs } from '../shared/update/job.ts'
 import type { DeviceEffect, DeviceEvent } from '../shared/update/state.ts'
-import { isTransient, unexpected } from './perform.ts'
+import { isTransient, unexpected } from './failures.ts'
 import type { Clock, Log, Trust } from './ports.ts'
 
 type CheckEffect = Extract<DeviceEffect, { kind: 'checkAssignment' }>

@@ -6,7 +6,7 @@
  */
 import { err, ok, type Result } from '../shared/kernel/result.ts'
 import type { DeviceEffect, DeviceEvent, Job, ReleaseRef } from '../shared/update/state.ts'
-import { isTransient, unexpected } from './perform.ts'
+import { isTransient, unexpected } from './failures.ts'
 import type { ArtifactStore, Repository, ResolvedRelease, Runtime } from './ports.ts'
 
 type JobEffect = Extract<DeviceEffect, { kind: 'resolve' | 'fetch' | 'verify' | 'qualify' }>

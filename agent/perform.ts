@@ -6,9 +6,10 @@
  * it. The others go to lanes of their own: the job lane (a download must not delay a rollback) and
  * the check lane. Invariant: nothing here decides; completions go back as events.
  */
-import { type Problem, toProblem } from '../shared/kernel/result.ts'
+
 import type { DeviceEffect, DeviceEvent } from '../shared/update/state.ts'
 import type { CheckLane } from './check-lane.ts'
+import { isLoss } from './failures.ts'
 import type { JobLane } from './job-lane.ts'
 import type { ArtifactStore, Repository, Runtime, StateStore } from './ports.ts'
 import { buildServePlan } from './serve-plan.ts'
@@ -60,19 +61,6 @@ export function createPerform(context: PerformContext): (effect: DeviceEffect) =
   }
 }
 
-/**
- * Trying again later may help: the network, the disk, metadata that is being renewed or was damaged
- * on its way (`json`, `envelope`; the codes of a damaged assignment or manifest are their own).
- */
-export function isTransient({ code }: Problem): boolean {
-  return /^(net|disk|tuf|busy|json|envelope)\./.test(code)
-}
-
-/** The disk lost or changed files that were right when the release was installed. */
-function isLoss(code: string): boolean {
-  return ['artifact.missing', 'artifact.digest', 'release.not_on_device'].includes(code)
-}
-
 async function performServe(effect: EffectOf<'serve'>, context: PerformContext): Promise<void> {
   const { plan, broken } = await buildServePlan(effect, context)
   const outcome = await context.runtime.serve(plan)
@@ -85,10 +73,4 @@ async function performServe(effect: EffectOf<'serve'>, context: PerformContext):
   if (all.length === 0 && !outcome.served) {
     throw new Error('the model host did not take the plan and named no release')
   }
-}
-
-/** Failures of ports that throw instead of refusing: worth another try. */
-export function unexpected(cause: unknown): Problem {
-  const { message } = toProblem(cause, 'busy.unexpected')
-  return { code: 'busy.unexpected', message: message.slice(0, 500) }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isTransient } from '../../agent/perform.ts'
+import { isTransient } from '../../agent/failures.ts'
 
 describe('which problems may pass by themselves', () => {
   it.each([
