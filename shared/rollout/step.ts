@@ -12,9 +12,7 @@
 import { unreachable } from '../kernel/assert.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
 import { COMMANDS } from './commands.ts'
-import { isGuardTrip, tooManyGuardTrips } from './guard-trips.ts'
 import { lookBack } from './retreat.ts'
-import { hasSettled } from './settled.ts'
 import {
   type DecisionRecord,
   isFinal,
@@ -23,9 +21,8 @@ import {
   type RolloutEvent,
   type TargetedDevice,
 } from './state.ts'
+import { STATE_AFTER, TRANSITIONS } from './transitions.ts'
 import { waitingFor } from './waiting.ts'
-
-const ATTACK_REPORTS = 'attack_reports'
 
 export interface RolloutStep {
   readonly rollout: Rollout
@@ -135,54 +132,23 @@ function isDone(rollout: Rollout, { command, actor }: Command): boolean {
   )
 }
 
+/** The first row of the table that holds decides; when none does, the wave goes on. */
 function onObserved(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
   if (rollout.state === 'rolling_back') return onRollingBack(rollout, event.devices, nowMs)
-  const isPaused = rollout.state === 'paused'
-  if (rollout.state !== 'running' && !isPaused) return { rollout, records: [] }
-  const automatic = (change: Partial<Rollout> & { reason: Reason }, action: string) =>
-    decide(rollout, { verdict: event.verdict, ...change }, 'controller', action, nowMs)
-
-  const failed =
-    tooManyInstallFailures(rollout, event.devices) ?? tooManyGuardTrips(rollout, event.devices)
-  if (failed !== undefined) return automatic({ state: 'rolling_back', reason: failed }, 'rollback')
-
-  const { verdict } = event
-  if (verdict?.decision === 'rollback') {
-    const sentence =
-      verdict.reasons.find((r) => r.outcome === 'breach')?.sentence ?? 'A limit was broken.'
-    return automatic({ state: 'rolling_back', reason: { code: 'guardrail', sentence } }, 'rollback')
+  for (const { from, when, action } of TRANSITIONS) {
+    if (!from.some((state) => state === rollout.state)) continue
+    const reason = when({ rollout, event, nowMs })
+    if (reason === undefined) continue
+    if (action === 'promote') return pass(rollout, event, reason, nowMs)
+    const change = { state: STATE_AFTER[action], verdict: event.verdict, reason }
+    return decide(rollout, change, 'controller', action, nowMs)
   }
-  // Whatever paused it, devices serve the candidate: it never advances, and can still roll back.
-  if (isPaused) return { rollout, records: [] }
-  const attacked = tooManyAttacks(rollout, event.devices)
-  if (attacked !== undefined) return automatic({ state: 'paused', reason: attacked }, 'pause')
-  const spec = rollout.spec.waves[rollout.wave]!
-  const elapsedMs = nowMs - (rollout.waveStartedAtMs ?? nowMs)
-  const isTime = elapsedMs >= spec.minSeconds * 1000
-  if (verdict?.decision === 'promote' && isTime && hasSettled(event.devices)) {
-    return pass(rollout, event, nowMs)
-  }
-  if (elapsedMs >= spec.maxSeconds * 1000) {
-    const sentence = `Wave ${rollout.wave + 1} is undecided after ${spec.maxSeconds} s: ${waitingFor(event, spec.minSeconds)}`
-    const state = rollout.spec.onHold === 'pause' ? 'paused' : 'rolling_back'
-    return automatic(
-      { state, reason: { code: 'undecided', sentence } },
-      state === 'paused' ? 'pause' : 'rollback',
-    )
-  }
-  return keepObserving(rollout, event)
+  return rollout.state === 'running' ? keepObserving(rollout, event) : { rollout, records: [] }
 }
 
-/** A promote verdict: the next wave, or the end. */
-function pass(rollout: Rollout, event: Observed, nowMs: number): RolloutStep {
-  const evidence =
-    event.verdict?.reasons.filter((r) => r.profile === '*').map((r) => r.sentence) ?? []
+/** The next wave, or the end. */
+function pass(rollout: Rollout, event: Observed, reason: Reason, nowMs: number): RolloutStep {
   const last = rollout.wave === rollout.spec.waves.length - 1
-  const head = last ? 'All waves passed' : `Wave ${rollout.wave + 1} passed`
-  const reason = {
-    code: last ? 'promoted' : 'wave_passed',
-    sentence: `${head}: ${evidence.join(' ')}`,
-  }
   const change: Partial<Rollout> = last
     ? { state: 'promoted', wavePhase: 'passed', endedAtMs: nowMs, verdict: event.verdict }
     : startWave(rollout.wave + 1, nowMs)
@@ -208,46 +174,6 @@ function keepObserving(rollout: Rollout, event: Observed): RolloutStep {
   const sentence = `Wave ${rollout.wave + 1} of ${waves.length}: ${waiting}`
   const reason = { code: wavePhase, sentence }
   return { rollout: { ...rollout, wavePhase, verdict: event.verdict, reason }, records: [] }
-}
-
-function tooManyInstallFailures(
-  rollout: Rollout,
-  devices: readonly TargetedDevice[],
-): Reason | undefined {
-  const reached = devices.filter((device) => device.online || device.candidate !== 'absent')
-  // Devices of earlier waves must not hide those of this one; of few, one may just be broken.
-  const scopes = [
-    { members: reached, failedMin: 1, whose: `of wave ${rollout.wave + 1}` },
-    {
-      members: reached.filter(({ isAdded }) => isAdded === true),
-      failedMin: 2,
-      whose: `that wave ${rollout.wave + 1} added`,
-    },
-  ]
-  for (const { members, failedMin, whose } of scopes) {
-    const failed = members.filter((device) => device.candidate === 'failed' && !isGuardTrip(device))
-    const failedMax = rollout.spec.installFailureShareMax * members.length
-    if (failed.length < failedMin || failed.length <= failedMax) continue
-    const codes = [...new Set(failed.map((device) => device.failureCode ?? 'unknown'))].toSorted()
-    const share = `${failed.length} of ${members.length} devices ${whose}`
-    return {
-      code: 'install_failures',
-      sentence: `${share} refused or failed to install it (${codes.join(', ')}).`,
-    }
-  }
-  return undefined
-}
-
-/** After the rollbacks on purpose: whoever makes devices complain can stop an advance, not a retreat. */
-function tooManyAttacks(
-  { spec, wave, waveStartedAtMs }: Rollout,
-  devices: readonly TargetedDevice[],
-): Reason | undefined {
-  const sinceMs = waveStartedAtMs ?? 0
-  const attacked = devices.filter(({ attackAtMs = 0 }) => attackAtMs > sinceMs)
-  if (attacked.length <= spec.attackReportsMax) return undefined
-  const sentence = `${attacked.length} devices of wave ${wave + 1} report attacks, more than ${spec.attackReportsMax}.`
-  return { code: ATTACK_REPORTS, sentence }
 }
 
 /** Rolled back once no reachable device serves the candidate, or its time is over (retreat.ts). */
