@@ -7,9 +7,7 @@
  */
 import { ok, type Problem } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
-import { checkCompatible } from '../../shared/onnx/compatibility.ts'
 import type { ResolvedRelease, Runtime, RuntimeEvent, SmallFiles } from '../ports.ts'
-import { shaOf } from '../runtime/host-plan.ts'
 import { createIntervalMerge } from '../runtime/interval-merge.ts'
 import { createPlanKeeper } from '../runtime/plan-keeper.ts'
 import { type QualifyOptions, qualifyRelease } from '../runtime/qualify-release.ts'
@@ -111,12 +109,8 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
   const timer = setInterval(() => intervals.close(Date.now()), INTERVAL_CHECK_MS)
 
   async function qualify(release: ResolvedRelease, signal: AbortSignal) {
-    const { model, sha256 } = release.release
-    const current = keeper.plan().models.find((served) => served.model === model)?.current
-    if (current && shaOf(current) !== sha256) {
-      const compatible = checkCompatible(release.manifest, current.resolved.manifest)
-      if (!compatible.ok) return compatible
-    }
+    const admitted = keeper.admit(release)
+    if (!admitted.ok) return admitted
     const { profile, onAttempt } = options
     const proof = await qualifyRelease(release, {
       profile,
@@ -126,7 +120,7 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
       ...(onAttempt && { onAttempt }),
     })
     if (!proof.ok) return proof
-    await settings.put(sha256, proof.value.settings)
+    await settings.put(release.release.sha256, proof.value.settings)
     return ok(proof.value.qualification)
   }
 

@@ -11,9 +11,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ok, type Result } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
-import { checkCompatible } from '../../shared/onnx/compatibility.ts'
 import type { ResolvedRelease, Runtime, RuntimeEvent } from '../ports.ts'
-import { shaOf } from './host-plan.ts'
 import { createHostSupervisor, type HostAddress, type HostNews } from './host-supervisor.ts'
 import { createIntervalMerge } from './interval-merge.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
@@ -105,17 +103,13 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
 
   return {
     async qualify(release: ResolvedRelease, signal: AbortSignal) {
-      const { model, sha256 } = release.release
-      const current = keeper.plan().models.find((served) => served.model === model)?.current
-      if (current && shaOf(current) !== sha256) {
-        const compatible = checkCompatible(release.manifest, current.resolved.manifest)
-        if (!compatible.ok) return compatible
-      }
+      const admitted = keeper.admit(release)
+      if (!admitted.ok) return admitted
       const { profile } = options
       const timeMsMax = limits.qualifyMsMax
       const proof = await qualifyInProcess(release, { profile, artifactPath, timeMsMax, signal })
       if (!proof.ok) return proof
-      await settings.put(sha256, proof.value.settings)
+      await settings.put(release.release.sha256, proof.value.settings)
       return ok(proof.value.qualification)
     },
     serve: keeper.serve,

@@ -4,8 +4,15 @@
  * Invariants: every `serve` resolves, with the outcome of its plan or of a later one; a release that
  * broke stays out until the next generation; the last release that answers is never left out.
  */
-import type { Problem } from '../../shared/kernel/result.ts'
-import type { ClosedInterval, RuntimeEvent, ServeOutcome, ServePlan } from '../ports.ts'
+import { ok, type Problem, type Result } from '../../shared/kernel/result.ts'
+import { checkCompatible } from '../../shared/onnx/compatibility.ts'
+import type {
+  ClosedInterval,
+  ResolvedRelease,
+  RuntimeEvent,
+  ServeOutcome,
+  ServePlan,
+} from '../ports.ts'
 import { crashInterval } from './crash-interval.ts'
 import { type Death, judgeExit, restartDelayMs } from './crash-ledger.ts'
 import { condemnedIn, type HostPlanParts, hostPlan, servingReleases, shaOf } from './host-plan.ts'
@@ -21,6 +28,8 @@ export interface PlanKeeperOptions extends Pick<HostPlanParts, 'settings' | 'art
 export interface PlanKeeper {
   plan(): ServePlan
   serve(plan: ServePlan): Promise<ServeOutcome>
+  /** May it follow what serves its model now? Errors: `admission.signature_changed`. */
+  admit(release: ResolvedRelease): Result<undefined>
   /** Sends the plan to the host that now listens. */
   tell(): void
   onServed(planId: number, outcome: ServeOutcome): void
@@ -60,6 +69,11 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
     plan: () => plan,
     tell,
     condemn,
+    admit({ release: { model, sha256 }, manifest }) {
+      const current = plan.models.find((served) => served.model === model)?.current
+      if (!current || shaOf(current) === sha256) return ok()
+      return checkCompatible(manifest, current.resolved.manifest)
+    },
     serve(next) {
       if (isClosed) return Promise.resolve(NOT_SERVED)
       if (next.generation !== plan.generation) condemned = new Map()

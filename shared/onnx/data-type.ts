@@ -4,20 +4,6 @@
  * that admission can refuse them by name; whether a device can serve a type is not decided here.
  */
 
-/** Typed arrays for the types that have one; 16-bit floats and smaller types are kept as bits. */
-export type TensorData =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array
-  | readonly string[]
-
 /** Which repeated field of TensorProto holds the elements when `raw_data` is absent. */
 type TypedField = 'float' | 'int32' | 'string' | 'int64' | 'double' | 'uint64'
 

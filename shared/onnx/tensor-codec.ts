@@ -10,7 +10,8 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { assert } from '../kernel/assert.ts'
 import { utf8 } from '../kernel/bytes.ts'
 import type { Result } from '../kernel/result.ts'
-import { type ElementType, elementTypeOf, elementTypeRow, type TensorData } from './data-type.ts'
+import type { TensorElements } from '../model/tensor-value.ts'
+import { type ElementType, elementTypeOf, elementTypeRow } from './data-type.ts'
 import {
   decoding,
   malformed,
@@ -28,7 +29,7 @@ export interface NamedTensor {
   readonly datatype: ElementType
   readonly shape: readonly number[]
   /** Elements in row-major order; types of less than a byte as their packed bytes. */
-  readonly data: TensorData
+  readonly data: TensorElements
 }
 
 const RANK_MAX = 64
@@ -111,7 +112,7 @@ function readParts(bytes: Uint8Array): Parts {
   return parts
 }
 
-function elements(type: ElementType, parts: Parts): TensorData {
+function elements(type: ElementType, parts: Parts): TensorElements {
   const count = elementCount(parts.shape)
   const { bits, field } = elementTypeRow(type)
   if (field === 'string') return expectCount(parts.strings, count)
@@ -156,7 +157,7 @@ function elementCount(shape: readonly number[]): number {
 }
 
 /** `bytes` must own its buffer, so that it starts aligned. */
-function viewAs(type: ElementType, bytes: Uint8Array): Exclude<TensorData, readonly string[]> {
+function viewAs(type: ElementType, bytes: Uint8Array): Exclude<TensorElements, readonly string[]> {
   const { buffer } = bytes
   switch (type) {
     case 'FP32':
