@@ -2,7 +2,7 @@
  * Fills a window in place as requests pass through the model host. Deciding which arm a request
  * drew, and refusing an answer that is no answer, is done before.
  */
-import { recordFeature } from './feature-bins.ts'
+import { recordFeatures } from './feature-bins.ts'
 import { recordLatency } from './latency-histogram.ts'
 import {
   CONFIDENCE_BIN_COUNT,
@@ -33,11 +33,7 @@ export function recordRequest(window: Window, shape: WindowShape, sample: Reques
     if (valueMs !== undefined) recordLatency(window.latency[part], valueMs)
   }
   if ((sample.latencyMs.total ?? 0) > shape.latencyMsMax) window.nBad.latency++
-  if (sample.features !== undefined) {
-    for (let i = 0; i < shape.features.length; i++) {
-      recordFeature(window.features[i]!, shape.features[i]!, sample.features[i])
-    }
-  }
+  if (sample.features !== undefined) recordFeatures(window.features, shape.scales, sample.features)
   if (sample.prediction !== undefined) recordPrediction(window, sample.prediction)
 }
 

@@ -12,7 +12,13 @@ import { ok, type Result, refuse } from '../kernel/result.ts'
 import { sha256Hex } from '../kernel/sha256.ts'
 import type { FeatureReference, Manifest } from '../model/manifest.ts'
 import { addRows, COUNT_MAX, mergeCounts } from './count-run.ts'
-import { emptyFeature, type FeatureCounts, mergeFeature } from './feature-bins.ts'
+import {
+  emptyFeature,
+  type FeatureCounts,
+  type FeatureScale,
+  featureScale,
+  mergeFeature,
+} from './feature-bins.ts'
 import {
   createLatencyHistogram,
   LATENCY_BIN_COUNT,
@@ -45,6 +51,8 @@ export interface WindowShape {
   /** A request that takes longer is bad; from the release's service levels. */
   readonly latencyMsMax: number
   readonly features: readonly FeatureReference[]
+  /** The same, made ready for counting. */
+  readonly scales: readonly FeatureScale[]
   /** 0 where the release predicts no class. */
   readonly classCount: number
 }
@@ -144,7 +152,7 @@ export function windowShape(
   const classCount = manifest.classes?.names.length ?? 0
   const bins = features.map(({ feature, edges, mean, sd }) => [feature, edges, mean, sd])
   const id = sha256Hex(JSON.stringify([latencyMsMax, classCount, bins])).slice(0, 16)
-  return { id, latencyMsMax, features, classCount }
+  return { id, latencyMsMax, features, scales: features.map(featureScale), classCount }
 }
 
 export function emptyWindow(shape: WindowShape): Window {

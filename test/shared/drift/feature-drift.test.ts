@@ -5,7 +5,7 @@ import { debiasedPsi, psiThreshold } from '../../../shared/drift/psi-threshold.t
 import { createPrng, type Prng } from '../../../shared/kernel/prng.ts'
 import { unwrap } from '../../../shared/kernel/result.ts'
 import type { FeatureReference } from '../../../shared/model/manifest.ts'
-import { emptyFeature, recordFeature } from '../../../shared/sketch/feature-bins.ts'
+import { emptyFeature, featureScale, recordFeatures } from '../../../shared/sketch/feature-bins.ts'
 import { buildReference } from '../../../shared/sketch/reference-profile.ts'
 
 type Source = (random: Prng) => number | null
@@ -19,7 +19,8 @@ function referenceOf(rows: number, source: Source = normal): FeatureReference {
 function driftOf(reference: FeatureReference, n: number, source: Source, seed = 'now') {
   const random = createPrng(seed)
   const counts = emptyFeature(reference.edges.length + 1)
-  for (let i = 0; i < n; i++) recordFeature(counts, reference, source(random))
+  const scale = featureScale(reference)
+  for (let i = 0; i < n; i++) recordFeatures([counts], [scale], [source(random)])
   return featureDrift(reference, counts)
 }
 const drifted = (...of: Parameters<typeof driftOf>): FeatureDrift => unwrap(driftOf(...of))

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { featureDrift } from '../../../shared/drift/feature-drift.ts'
 import { unwrap } from '../../../shared/kernel/result.ts'
-import { emptyFeature, recordFeature } from '../../../shared/sketch/feature-bins.ts'
+import { emptyFeature, featureScale, recordFeatures } from '../../../shared/sketch/feature-bins.ts'
 import {
   createLatencyHistogram,
   latencyQuantileMs,
@@ -58,7 +58,8 @@ describe.skipIf(!existsSync(SERIES))('on ../shared/data (skipped if absent)', ()
     const rows = values.slice(...pair.ref).map((value) => [value])
     const reference = unwrap(buildReference(rows, ['value']))[0]!
     const current = emptyFeature(reference.edges.length + 1)
-    for (const value of values.slice(...pair.cur)) recordFeature(current, reference, value)
+    const scale = featureScale(reference)
+    for (const value of values.slice(...pair.cur)) recordFeatures([current], [scale], [value])
     const drift = unwrap(featureDrift(reference, current))
     expect(drift.ks.lower).toBeLessThanOrEqual(pair.ks + 1e-12)
     expect(drift.ks.upper).toBeGreaterThanOrEqual(pair.ks)

@@ -8,9 +8,10 @@ import {
   emptyFeature,
   type FeatureCounts,
   featureMoments,
+  featureScale,
   featureTotal,
   mergeFeature,
-  recordFeature,
+  recordFeatures,
 } from '../../../shared/sketch/feature-bins.ts'
 import { buildReference, nextAfter } from '../../../shared/sketch/reference-profile.ts'
 
@@ -22,7 +23,8 @@ function referenceOf(values: readonly Value[], interiorEdges?: number): FeatureR
 }
 function countsOf(reference: FeatureReference, values: readonly Value[]): FeatureCounts {
   const counts = emptyFeature(reference.edges.length + 1)
-  for (const value of values) recordFeature(counts, reference, value)
+  const scale = featureScale(reference)
+  for (const value of values) recordFeatures([counts], [scale], [value])
   return counts
 }
 
@@ -99,6 +101,33 @@ describe('the reference of a feature', () => {
         expect(counts.bins.at(-1)).toBe(0)
       }),
       { numRuns: 50 },
+    )
+  })
+})
+
+describe('counting a value', () => {
+  const edgesOf = fc
+    .uniqueArray(fc.float({ noNaN: true, noDefaultInfinity: true }), { maxLength: 256 })
+    .map((edges) => edges.map((edge) => edge + 0).sort((a, b) => a - b))
+
+  it('puts it where binary search over the edges puts it, for every number of edges', () => {
+    fc.assert(
+      fc.property(edgesOf, fc.array(fc.float({ noNaN: true })), (edges, others) => {
+        const reference = {
+          feature: 'x',
+          edges,
+          counts: [],
+          mean: 0,
+          sd: 1,
+          autocorrelationRows: 1,
+        }
+        for (const value of [...edges, ...others].filter(Number.isFinite)) {
+          const expected = new Array<number>(edges.length + 1).fill(0)
+          expected[binOf(edges, value)] = 1
+          expect(countsOf(reference, [value]).bins).toEqual(expected)
+        }
+      }),
+      { numRuns: 60 },
     )
   })
 })
