@@ -1,5 +1,5 @@
 /**
- * Signature schemes with WebCrypto, and tweetnacl for Ed25519 where WebCrypto has none or the page has
+ * Signature schemes with WebCrypto, as in Node, and tweetnacl for Ed25519 where WebCrypto has none or the page has
  * no secure context. Invariant: never throws; what cannot be a key or a signature is not valid, and
  * the verdicts are those of the other verifiers (the same contract holds all).
  */
@@ -39,6 +39,8 @@ async function verifyWith(key: PublicKey, message: Bytes, signature: Bytes): Pro
       return verifyEcdsa(key, message, signature)
     case 'rsassa-pss-sha256':
       return verifyPss(key, message, signature)
+    case 'rsa-pkcs1v15-sha256':
+      return verifyPkcs1(key, message, signature)
     default:
       return false
   }
@@ -70,16 +72,31 @@ async function verifyEcdsa(key: PublicKey, message: Bytes, signature: Bytes): Pr
 
 /** Salt of the digest's length, else the longest: WebCrypto wants to be told which. */
 async function verifyPss(key: PublicKey, message: Bytes, signature: Bytes): Promise<boolean> {
-  if (key.keytype !== 'rsa') return false
-  const algorithm = { name: 'RSA-PSS', hash: 'SHA-256' }
-  const imported = await crypto.subtle.importKey('spki', spkiOf(key), algorithm, false, ['verify'])
-  const { modulusLength: bits } = imported.algorithm as RsaKeyAlgorithm
-  if (bits < RSA_MODULUS_BITS.min || bits > RSA_MODULUS_BITS.max) return false
-  for (const saltLength of [32, Math.ceil((bits - 1) / 8) - 34]) {
+  const rsa = await importRsa(key, 'RSA-PSS')
+  if (rsa === undefined) return false
+  for (const saltLength of [32, Math.ceil((rsa.bits - 1) / 8) - 34]) {
     const parameters = { name: 'RSA-PSS', saltLength }
-    if (await crypto.subtle.verify(parameters, imported, signature, message)) return true
+    if (await crypto.subtle.verify(parameters, rsa.key, signature, message)) return true
   }
   return false
+}
+
+/** Not of ours: repositories of others may sign so. */
+async function verifyPkcs1(key: PublicKey, message: Bytes, signature: Bytes): Promise<boolean> {
+  const rsa = await importRsa(key, 'RSASSA-PKCS1-v1_5')
+  return rsa !== undefined && crypto.subtle.verify(rsa.key.algorithm, rsa.key, signature, message)
+}
+
+async function importRsa(
+  key: PublicKey,
+  name: 'RSA-PSS' | 'RSASSA-PKCS1-v1_5',
+): Promise<{ key: CryptoKey; bits: number } | undefined> {
+  if (key.keytype !== 'rsa') return undefined
+  const algorithm = { name, hash: 'SHA-256' }
+  const imported = await crypto.subtle.importKey('spki', spkiOf(key), algorithm, false, ['verify'])
+  const { modulusLength: bits } = imported.algorithm as RsaKeyAlgorithm
+  if (bits < RSA_MODULUS_BITS.min || bits > RSA_MODULUS_BITS.max) return undefined
+  return { key: imported, bits }
 }
 
 /** The DER inside a PEM SubjectPublicKeyInfo; throws what is none. */

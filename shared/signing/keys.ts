@@ -5,6 +5,7 @@
  * throws: malformed keys and signatures are simply not valid.
  */
 import { assert } from '../kernel/assert.ts'
+import { toHex } from '../kernel/bytes.ts'
 import { sha256Hex } from '../kernel/sha256.ts'
 import { canonicalBytes, type Json } from './canonical-json.ts'
 
@@ -90,9 +91,21 @@ export function keyId(key: PublicKey): string {
   return sha256Hex(bytes.value)
 }
 
-/** What tells keys apart when a threshold is counted: the key itself, however its PEM is spaced. */
+/** X.690 head of a SubjectPublicKeyInfo with an uncompressed point of P-256. */
+const P256_SPKI_PREFIX = '3059301306072a8648ce3d020106082a8648ce3d030107034200'
+const PEM = /-+BEGINPUBLICKEY-+([A-Za-z0-9+/]+)=*-+ENDPUBLICKEY-+/
+
+/**
+ * What tells keys apart when a threshold is counted: the key itself, however it is written. PEM is
+ * spaced and padded in many ways, and a P-256 key may be PEM or the bare point.
+ */
 export function keyIdentity(key: PublicKey): string {
-  return key.keyval.public.replaceAll(/\s/g, '')
+  const text = key.keyval.public.replaceAll(/\s/g, '')
+  const base64 = PEM.exec(text)?.[1]
+  if (base64 === undefined || base64.length % 4 === 1) return text
+  // Whatever bits the last letter has too many, they are no part of the key.
+  const hex = toHex(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)))
+  return hex.startsWith(P256_SPKI_PREFIX) ? hex.slice(P256_SPKI_PREFIX.length) : hex
 }
 
 /** The public half of an Ed25519 key as a TUF key; `publicHex` is 32 bytes in lower-case hex. */

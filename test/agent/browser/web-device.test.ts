@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, generateKeyPairSync, sign as signWithNode } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -171,6 +171,17 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}, a browser device`, () => {
       expect(await verify(signer.key, message.subarray(1), signature)).toBe(false)
     },
   )
+
+  it('verifies RSA PKCS #1 v1.5 of repositories of others, and not as RSA-PSS', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 })
+    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    const key = { keytype: 'rsa', scheme: 'rsa-pkcs1v15-sha256', keyval: { public: pem } }
+    const message = Uint8Array.of(1, 2, 3)
+    const signature = new Uint8Array(signWithNode('sha256', message, privateKey))
+    expect(await verify(key, message, signature)).toBe(true)
+    expect(await verify(key, Uint8Array.of(1, 2), signature)).toBe(false)
+    expect(await verify({ ...key, scheme: 'rsassa-pss-sha256' }, message, signature)).toBe(false)
+  })
 
   const verify = (key: PublicKey, message: Uint8Array, signature: Uint8Array) =>
     page.evaluate(([k, m, s]) => globalThis.device.verify(k, m, s), [

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { generatePrivateKey, nodeSigner } from '../../../../shared/node/signer-node.ts'
+import { nodeVerifier } from '../../../../shared/node/verifier-node.ts'
 import type { JsonObject } from '../../../../shared/signing/canonical-json.ts'
+import { keyIdentity } from '../../../../shared/signing/keys.ts'
 import { signerNumber } from '../build-assignment.ts'
 import { setUp, TestClient, TestRepository, withBareMeta } from './build-repository.ts'
 
@@ -57,6 +59,26 @@ describe('thresholds count distinct keys', () => {
     repository.writeEnvelope('1.snapshot.json', { signed, signatures: twice })
     expect(client.verdict()).toBe('tuf.signature')
     expect(client.versions().root).toBe(2)
+  })
+
+  it.each<[string, (pem: string) => string]>([
+    ['as a bare point', pointOf],
+    ['on one line', (pem) => pem.replaceAll(/(?<=[A-Za-z0-9+/=])\n(?=[A-Za-z0-9+/=])/g, '')],
+    ['with other bits where the last letter has some too many', withSpareBits],
+    ['before more text', (pem) => `${pem}\nand more`],
+  ])('one key written %s too counts once', (_, write) => {
+    const { key, sign } = nodeSigner(generatePrivateKey('ecdsa-sha2-nistp256'))
+    const other = { ...key, keyval: { public: write(key.keyval.public) } }
+    const message = Uint8Array.of(1, 2, 3)
+    expect(nodeVerifier.verify(other, message, sign(message))).toBe(true)
+    expect(keyIdentity(other)).toBe(keyIdentity(key))
+  })
+
+  it('and different keys are told apart', () => {
+    const schemes = ['ed25519', 'ecdsa-sha2-nistp256', 'rsassa-pss-sha256'] as const
+    const keys = schemes.flatMap((scheme) => [1, 2].map(() => generatePrivateKey(scheme)))
+    const identities = keys.map((key) => keyIdentity(nodeSigner(key).key))
+    expect(new Set(identities).size).toBe(6)
   })
 
   it('the same key id twice in a role is refused', () => {
@@ -118,4 +140,17 @@ function withAlias(root: JsonObject, keyid: string, alias: string): JsonObject {
     keys: { ...keys, [alias]: keys[keyid]! },
     roles: { ...roles, snapshot: { keyids: [keyid, alias], threshold: 2 } },
   }
+}
+
+function pointOf(pem: string): string {
+  const der = Buffer.from(pem.split('\n').slice(1, -2).join(''), 'base64')
+  return der.subarray(-65).toString('hex')
+}
+
+/** A key of 91 bytes leaves four bits of its last letter unused. */
+function withSpareBits(pem: string): string {
+  return pem.replace(
+    /(.)==/,
+    (_, last: string) => `${String.fromCharCode(last.charCodeAt(0) + 1)}==`,
+  )
 }
