@@ -72,6 +72,7 @@ function walk(folder: string): string[] {
 const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string | RegExp)[] }[] = [
   { from: /^shared\/kernel\//, may: ['shared/kernel', /^@noble\/hashes/] },
   { from: /^shared\/model\//, may: ['shared/kernel', 'shared/model', 'zod'] },
+  { from: /^shared\/balance\//, may: ['shared/kernel', 'shared/balance'] },
   { from: /^shared\/motor\//, may: ['shared/kernel', 'shared/motor'] },
   {
     from: /^shared\/signing\//,
