@@ -11,6 +11,9 @@ import type { Arm } from '../shared/protocol/messages.ts'
 import type { LatencyHistogram } from '../shared/sketch/latency-histogram.ts'
 import type { ErrorKind, LatencyPart } from '../shared/sketch/window.ts'
 
+/** Who waits shorter; `normal` is never starved (runtime/waiting-lines.ts). */
+export type Priority = 'high' | 'normal'
+
 export interface InferRequest {
   readonly model: string
   /** A version asks for one release and stays out of the statistics; absent: by traffic share. */
@@ -24,6 +27,8 @@ export interface InferRequest {
   readonly arm?: Arm | undefined
   /** Keeps all requests of one session on one arm; they stay out of the statistics. */
   readonly key?: string | undefined
+  /** Absent: normal. */
+  readonly priority?: Priority | undefined
   /** From arrival to answer; absent: the host's own limit. */
   readonly deadlineMs?: number | undefined
   /** `nowMs()` when the request was read. */
@@ -46,7 +51,7 @@ export interface ReleaseStatus {
   readonly model: string
   readonly version: string
   readonly variant: string
-  readonly slot: 'current' | 'candidate' | 'previous'
+  readonly slot: 'current' | 'candidate' | 'previous' | 'other'
   readonly provider: ExecutionProvider
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -57,6 +62,8 @@ export interface ReleaseStatistics {
   readonly model: string
   readonly version: string
   readonly answered: number
+  /** Runs of the model; those that ran together share one. */
+  readonly executions: number
   readonly errors: Readonly<Record<ErrorKind, number>>
   readonly latency: Readonly<Record<LatencyPart, LatencyHistogram>>
   /** Sums in ms, for protocols that report means. */

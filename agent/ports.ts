@@ -116,6 +116,8 @@ export interface ServedModel {
   readonly current: ServedRelease | null
   readonly candidate: ServedRelease | null
   readonly previous: ServedRelease | null
+  /** Answer only who asks for their version; never on a device of a fleet. */
+  readonly others?: readonly ServedRelease[]
   /** Parts per million. */
   readonly trafficShare: number
   readonly shadow: number

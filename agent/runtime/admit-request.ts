@@ -14,7 +14,7 @@ export function admitRequest(
   isLoading: boolean,
 ): Result<{ route: ModelRoute; draw: Draw }> {
   if (route === undefined) return refuseModel(request.model, isLoading)
-  const { manifest } = route.current
+  const { manifest } = route.named(request.version) ?? route.current
   const valid = validateInputs(request.inputs, manifest.inputs, manifest.finiteInputs)
   if (!valid.ok) return valid
   const unknown = request.outputs?.find(
@@ -29,7 +29,9 @@ export function admitRequest(
   const draw = route.draw(request)
   if (draw !== undefined) return ok({ route, draw })
   return refuse('infer.unknown_version', 'No slot of this model serves that version.', {
-    expected: [route.current, route.candidate].flatMap((live) => live?.version ?? []).join(', '),
+    expected: [route.current, route.candidate, ...route.others]
+      .flatMap((live) => live?.version ?? [])
+      .join(', '),
     found: request.version?.slice(0, 64) ?? '',
   })
 }

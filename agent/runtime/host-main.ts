@@ -9,10 +9,12 @@ import { listenGrpc } from '../serve/grpc-listener.ts'
 import { createInferListener } from '../serve/infer-listener.ts'
 import { createInferenceApi } from '../serve/inference-api.ts'
 import { type Listening, listen } from '../serve/listen.ts'
+import type { ModelRepository } from '../serve/model-repository.ts'
 import { createHostPlane, type HostPlane } from './host-plane.ts'
 import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
 import { loadRelease } from './load-release.ts'
 import { createPlanLoader } from './plan-loader.ts'
+import { createRepositoryRelay } from './repository-relay.ts'
 import { openRunMark } from './run-mark.ts'
 
 const BEAT_MS = 250
@@ -38,9 +40,10 @@ async function main(): Promise<void> {
   const sendCounts = (): void => {
     for (const interval of plane.flush()) send({ kind: 'counted', interval })
   }
+  let artifactKey: Uint8Array | undefined
   const loader = createPlanLoader({
     seed: `${options.device}/${options.boot}/${options.incarnation}`,
-    load: loadRelease,
+    load: (release) => loadRelease(release, artifactKey),
     onExpected: plane.expect,
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),
     swap: (routes) => {
@@ -49,7 +52,8 @@ async function main(): Promise<void> {
     },
     wallClockMs: Date.now,
   })
-  const listening = await openApi(plane)
+  const repository = createRepositoryRelay(`${process.pid}`, send)
+  const listening = await openApi(plane, repository)
   setInterval(() => send({ kind: 'beat' }), BEAT_MS)
   setInterval(sendCounts, options.flushMs)
   process.on('message', (message: ToHost) => {
@@ -57,6 +61,9 @@ async function main(): Promise<void> {
       void closeHost(listening, sendCounts)
       return
     }
+    if (message.kind === 'repository') return repository.told(message.entries)
+    if (message.kind === 'changed') return repository.changed(message.id, message.result)
+    artifactKey = message.artifactKey
     const { planId } = message.plan
     void loader.apply(message.plan).then((outcome) => {
       if (outcome !== undefined) send({ kind: 'served', planId, outcome })
@@ -64,13 +71,14 @@ async function main(): Promise<void> {
   })
 }
 
-async function openApi(plane: HostPlane): Promise<Listening> {
+async function openApi(plane: HostPlane, repository: ModelRepository): Promise<Listening> {
   const { listen: tcp, socketPath, requestBytesMax } = options
-  const limits = { requestBytesMax, loopbackOnly: true }
+  const limits = { requestBytesMax, loopbackOnly: true, repository }
   const direct = createInferListener(plane, limits)
   const listening = await listen(createInferenceApi(plane, limits), { tcp, socketPath, direct })
   const { grpc } = options
-  const second = grpc === null ? null : await listenGrpc(plane, { ...grpc, requestBytesMax })
+  const second =
+    grpc === null ? null : await listenGrpc(plane, { ...grpc, requestBytesMax, repository })
   const port = listening.port ?? null
   send({ kind: 'listening', port, grpcPort: second?.port ?? null, socketPath })
   return {

@@ -4,12 +4,15 @@
  */
 import type { Problem } from '../../shared/kernel/result.ts'
 import type { ServedRelease, ServePlan } from '../ports.ts'
+import type { BatchSettings } from './batch-settings.ts'
 import type { HostModel, HostPlan, HostRelease } from './host-protocol.ts'
+import type { ProcessorSettings } from './tune-settings.ts'
 
 /** How a release was qualified on this device, beyond its provider. */
-export interface RunSettings {
-  readonly threads: number
+export interface RunSettings extends ProcessorSettings {
   readonly layout: 'NCHW' | 'NHWC' | null
+  /** Absent or null: each request runs by itself. */
+  readonly batching?: BatchSettings | null
 }
 
 export interface HostPlanParts {
@@ -35,6 +38,7 @@ export function hostPlan(plan: ServePlan, parts: HostPlanParts): HostPlan {
       current: current ?? previous,
       previous: isAlone ? null : previous,
       candidate: prepare(model.candidate),
+      others: (model.others ?? []).flatMap((served) => prepare(served) ?? []),
     }
   })
   return { planId: parts.planId, generation: plan.generation, models }
@@ -53,7 +57,7 @@ export function condemnedIn(
 /** Releases that answer requests under a plan, current before candidate. */
 export function servingReleases(plan: ServePlan): ServedRelease[] {
   return plan.models
-    .flatMap((model) => [model.current, model.candidate])
+    .flatMap((model) => [model.current, model.candidate, ...(model.others ?? [])])
     .filter((served) => served !== null)
 }
 

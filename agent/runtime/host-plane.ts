@@ -18,6 +18,7 @@ import type { LiveRelease } from './live-release.ts'
 import type { ModelRoute } from './model-route.ts'
 import { createStatisticsTable } from './release-statistics.ts'
 import { runRequest } from './request-runner.ts'
+import { createJobWork } from './run-jobs.ts'
 import { createRunQueue } from './run-queue.ts'
 import { runShadow } from './shadow.ts'
 
@@ -46,7 +47,6 @@ const LABELS_MAX = 8_192
 
 export function createHostPlane(options: PlaneOptions): HostPlane {
   const { nowMs, deadlineMsMax } = options
-  const queue = createRunQueue(options.queueLengthMax, nowMs)
   const labels = createLabelTable(LABELS_MAX)
   const statistics = createStatisticsTable()
   let routes: ReadonlyMap<string, ModelRoute> = new Map()
@@ -57,15 +57,16 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const mark = (live: LiveRelease | null): void => {
     if (isMarking) options.mark(live)
   }
+  const queue = createRunQueue(options.queueLengthMax, nowMs, createJobWork(mark))
   const loading = (model: string): boolean => !isReady || expected.has(model)
-  const runner = { queue, nowMs, deadlineMsMax, mark }
+  const runner = { queue, nowMs, deadlineMsMax }
 
   const counting = {
     statistics,
     labels,
     onBroke: options.onBroke,
     shadow: (route: ModelRoute, { inputs }: InferRequest, servedClass: number) =>
-      options.defer(() => runShadow(runner, route, inputs, servedClass)),
+      options.defer(() => runShadow({ queue, mark }, route, inputs, servedClass)),
   }
 
   return {
@@ -76,9 +77,9 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       const { route, draw } = admitted.value
       route.enter()
       try {
-        const { result, sample } = await runRequest(runner, request, draw, encode)
-        countRequest(counting, request, route, draw, sample)
-        return result
+        const outcome = await runRequest(runner, request, draw, encode)
+        countRequest(counting, request, route, draw, outcome)
+        return outcome.result
       } finally {
         route.leave()
       }
@@ -121,6 +122,7 @@ function statusOf(route: ModelRoute): ReleaseStatus[] {
   const rows: [ReleaseStatus['slot'], LiveRelease | null][] = [
     ['current', route.current],
     ['candidate', route.candidate],
+    ...route.others.map((live): [ReleaseStatus['slot'], LiveRelease] => ['other', live]),
   ]
   return rows.flatMap(([slot, live]) => {
     if (live === null) return []

@@ -2,8 +2,11 @@
  * What the control process and its model host say to each other over the IPC channel, and the
  * options that the host is started with (one JSON argument).
  */
-import type { Problem } from '../../shared/kernel/result.ts'
+import type { Problem, Result } from '../../shared/kernel/result.ts'
 import type { ClosedInterval, ServedModel, ServedRelease, ServeOutcome } from '../ports.ts'
+import type { RepositoryCommand, RepositoryEntry } from '../serve/model-repository.ts'
+import type { BatchSettings } from './batch-settings.ts'
+import type { ProcessorSettings } from './tune-settings.ts'
 
 export interface HostOptions {
   readonly device: string
@@ -25,16 +28,19 @@ export interface HostOptions {
 }
 
 /** A release with what the host needs to load it as it was qualified. */
-export interface HostRelease extends ServedRelease {
+export interface HostRelease extends ServedRelease, ProcessorSettings {
   readonly goldenPath: string | null
-  readonly threads: number
   readonly layout: 'NCHW' | 'NHWC' | null
+  /** Absent or null: each request runs by itself. */
+  readonly batching?: BatchSettings | null
 }
 
-export interface HostModel extends Omit<ServedModel, 'current' | 'candidate' | 'previous'> {
+export interface HostModel
+  extends Omit<ServedModel, 'current' | 'candidate' | 'previous' | 'others'> {
   readonly current: HostRelease | null
   readonly candidate: HostRelease | null
   readonly previous: HostRelease | null
+  readonly others?: readonly HostRelease[]
 }
 
 export interface HostPlan {
@@ -43,7 +49,14 @@ export interface HostPlan {
   readonly models: readonly HostModel[]
 }
 
-export type ToHost = { readonly kind: 'plan'; readonly plan: HostPlan } | { readonly kind: 'close' }
+export type ToHost =
+  /** With the key that its artifacts are encrypted with, where they are. */
+  | { readonly kind: 'plan'; readonly plan: HostPlan; readonly artifactKey?: Uint8Array }
+  /** What the repository holds beside what the plan serves. */
+  | { readonly kind: 'repository'; readonly entries: readonly RepositoryEntry[] }
+  /** The outcome of the `change` with this id. */
+  | { readonly kind: 'changed'; readonly id: string; readonly result: Result<undefined> }
+  | { readonly kind: 'close' }
 
 export type FromHost =
   | {
@@ -60,4 +73,6 @@ export type FromHost =
   | { readonly kind: 'served'; readonly planId: number; readonly outcome: ServeOutcome }
   /** What was counted since the last one: at most `flushMs` of it is lost when the host dies. */
   | { readonly kind: 'counted'; readonly interval: ClosedInterval }
+  /** Somebody asked the repository API to load or to unload a model. */
+  | { readonly kind: 'change'; readonly id: string; readonly command: RepositoryCommand }
   | { readonly kind: 'broke'; readonly sha256: string; readonly problem: Problem }

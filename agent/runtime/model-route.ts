@@ -10,6 +10,7 @@
 import { createPrng } from '../../shared/kernel/prng.ts'
 import type { Problem } from '../../shared/kernel/result.ts'
 import { unitHash } from '../../shared/kernel/stable-hash.ts'
+import { isSameVersion } from '../../shared/model/names.ts'
 import type { Arm } from '../../shared/protocol/messages.ts'
 import type { ClosedInterval } from '../ports.ts'
 import type { HostModel } from './host-protocol.ts'
@@ -34,6 +35,9 @@ export interface ModelRoute {
   readonly current: LiveRelease
   readonly candidate: LiveRelease | null
   readonly previous: LiveRelease | null
+  readonly others: readonly LiveRelease[]
+  /** What would answer who asks for this version; `current` where none is asked for. */
+  named(version: string | undefined): LiveRelease | undefined
   /** @returns undefined when no slot that answers holds the wished version. */
   draw(wish: Wish): Draw | undefined
   /** Whether a request that `current` answered is computed by the candidate as well. */
@@ -60,14 +64,17 @@ export interface RouteParts {
   readonly current: LiveRelease
   readonly candidate: LiveRelease | null
   readonly previous: LiveRelease | null
+  readonly others?: readonly LiveRelease[]
   readonly wallClockMs: () => number
 }
 
 const MILLION = 1_000_000
 
 export function createModelRoute(parts: RouteParts): ModelRoute {
-  const { model, current, candidate, previous } = parts
-  const holding = holdReleases([current, candidate, previous].filter((live) => live !== null))
+  const { model, current, candidate, previous, others = [] } = parts
+  const holding = holdReleases(
+    [current, candidate, previous, ...others].filter((live) => live !== null),
+  )
   const seed = `${parts.seed}/${parts.generation}/${model.model}`
   const prng = createPrng(seed)
   let share = candidate === null ? 0 : model.trafficShare
@@ -91,16 +98,22 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
     recorders.push(recorderOf(parts, 0, null))
   }
 
+  function named(version: string | undefined): LiveRelease | undefined {
+    if (version === undefined) return current
+    const answering = [current, ...(candidate === null ? [] : [candidate]), ...others]
+    return answering.find((live) => isSameVersion(version, live.version))
+  }
+
   return {
-    current,
-    candidate,
-    previous,
+    ...{ current, candidate, previous, others },
+    named,
     recorder,
     ...holding,
     draw({ arm, key, version }) {
       if (version !== undefined) {
-        if (version === current.version) return drawn('baseline', false)
-        return version === candidate?.version ? drawn('canary', false) : undefined
+        const live = named(version)
+        if (live === candidate && candidate !== null) return drawn('canary', false)
+        return live && { arm: 'baseline', live, recorder: undefined }
       }
       if (arm !== undefined) return drawn(arm, false)
       if (key !== undefined) {

@@ -9,9 +9,14 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { ok, type Result } from '../../shared/kernel/result.ts'
+import { err, ok, type Result, toProblem } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
 import type { ResolvedRelease, Runtime, RuntimeEvent } from '../ports.ts'
+import {
+  CLOSED_REPOSITORY,
+  type ModelRepository,
+  type RepositoryEntry,
+} from '../serve/model-repository.ts'
 import { createHostSupervisor, type HostAddress, type HostNews } from './host-supervisor.ts'
 import { createIntervalMerge } from './interval-merge.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
@@ -25,13 +30,21 @@ export interface NodeRuntimeOptions {
   /** For the run mark and the qualification settings; made if missing. */
   readonly directory: string
   readonly artifactPath: (sha256: string) => string | undefined
+  /** Absent: artifacts lie there as they are. */
+  readonly artifactKey?: Uint8Array | undefined
   /** Loopback; port 0 takes a free one and keeps it over restarts of the host. */
   readonly listen: { readonly host: string; readonly port: number } | null
   readonly socketPath: string | null
   /** Loopback as well; absent: no gRPC. */
   readonly grpc?: { readonly host: string; readonly port: number } | null
   readonly limits?: Partial<RuntimeLimits>
+  /** A release may follow one with other tensors; for development. */
+  readonly anyMayFollow?: boolean
+  /** Answers the repository API; absent: it is closed. */
+  readonly repository?: Repository
 }
+
+type Repository = Pick<ModelRepository, 'change'>
 
 export interface RuntimeLimits {
   /** A request's deadline where it names none, and the most it may ask for. */
@@ -60,10 +73,13 @@ const INTERVAL_CHECK_MS = 250
 export interface NodeRuntime extends Runtime {
   /** Where the local API listens, once it does. Errors: `serve.cannot_listen`. */
   address(): Promise<Result<HostAddress>>
+  /** What the repository holds beside what serves, for its index. */
+  tellRepository(entries: readonly RepositoryEntry[]): void
 }
 
 export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const { device, boot, listen, socketPath, grpc = null, directory, artifactPath } = options
+  const { artifactKey } = options
   const limits = { ...LIMITS, ...options.limits }
   mkdirSync(directory, { recursive: true })
   const settings = createSettingsStore(join(directory, 'qualified'))
@@ -78,23 +94,35 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const keeper = createPlanKeeper({
     artifactPath,
     settings: settings.get,
-    send: (plan) => host.send({ kind: 'plan', plan }),
+    send: (plan) => host.send({ kind: 'plan', plan, ...(artifactKey && { artifactKey }) }),
     emit,
     addInterval: intervals.add,
   })
   const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs, hangMs, loadMsMax } = limits
   const request = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
   const markPath = join(directory, 'running')
+  let entries: readonly RepositoryEntry[] = []
+  const repository = options.repository ?? CLOSED_REPOSITORY
+  const answerChange = async ({ id, command }: Extract<HostNews, { kind: 'change' }>) => {
+    const result = await repository.change(command).catch((cause: unknown) => {
+      return err(toProblem(cause, 'repository.failed'))
+    })
+    host.send({ kind: 'changed', id, result })
+  }
   const host = createHostSupervisor({
     host: { device, boot, listen, socketPath, grpc, markPath, ...request },
     hangMs,
     loadMsMax,
-    onListening: keeper.tell,
+    onListening: () => {
+      host.send({ kind: 'repository', entries })
+      keeper.tell()
+    },
     onCannotListen: (problem) => emit({ kind: 'hostRestarted', problem }),
     onExit: keeper.onExit,
     onNews: (news: HostNews) => {
       if (news.kind === 'counted') intervals.add(news.interval)
       else if (news.kind === 'served') keeper.onServed(news.planId, news.outcome)
+      else if (news.kind === 'change') void answerChange(news)
       else keeper.condemn(news.sha256, news.problem)
     },
   })
@@ -104,16 +132,22 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   return {
     async qualify(release: ResolvedRelease, signal: AbortSignal) {
       const admitted = keeper.admit(release)
-      if (!admitted.ok) return admitted
+      if (!admitted.ok && !options.anyMayFollow) return admitted
       const { profile } = options
       const timeMsMax = limits.qualifyMsMax
-      const proof = await qualifyInProcess(release, { profile, artifactPath, timeMsMax, signal })
+      const proof = await qualifyInProcess(release, {
+        ...{ profile, artifactPath, artifactKey, timeMsMax, signal },
+      })
       if (!proof.ok) return proof
       await settings.put(release.release.sha256, proof.value.settings)
       return ok(proof.value.qualification)
     },
     serve: keeper.serve,
     address: host.address,
+    tellRepository(told) {
+      entries = told
+      host.send({ kind: 'repository', entries })
+    },
     onEvent: (handler) => void handlers.push(handler),
     async close() {
       clearInterval(timer)

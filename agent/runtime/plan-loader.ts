@@ -60,9 +60,17 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
     if (current === null) return routes.get(model.model)
     const candidate = model.candidate === null ? null : await obtain(model.candidate, broken)
     const previous = model.previous === null ? null : (loaded.get(keyOf(model.previous)) ?? null)
+    const others: LiveRelease[] = []
+    for (const other of model.others ?? []) {
+      const live = await obtain(other, broken)
+      if (live !== null) others.push(live)
+    }
     const { generation } = plan
     const { seed, wallClockMs } = options
-    return createModelRoute({ model, generation, seed, current, candidate, previous, wallClockMs })
+    return createModelRoute({
+      ...{ model, generation, seed, wallClockMs },
+      ...{ current, candidate, previous, others },
+    })
   }
 
   async function bringInForce(plan: HostPlan): Promise<ServeOutcome | undefined> {
@@ -101,9 +109,14 @@ function forgetUnused(
   routes: ReadonlyMap<string, ModelRoute>,
   plan: HostPlan,
 ): void {
-  const named = plan.models.flatMap((model) => [model.current, model.candidate, model.previous])
+  const named = plan.models.flatMap((model) => [
+    ...[model.current, model.candidate, model.previous],
+    ...(model.others ?? []),
+  ])
   const wanted = new Set(named.flatMap((release) => (release === null ? [] : keyOf(release))))
-  const routed = new Set([...routes.values()].flatMap((r) => [r.current, r.candidate, r.previous]))
+  const routed = new Set(
+    [...routes.values()].flatMap((r) => [r.current, r.candidate, r.previous, ...r.others]),
+  )
   for (const [key, live] of loaded) {
     if (wanted.has(key) || routed.has(live)) continue
     loaded.delete(key)

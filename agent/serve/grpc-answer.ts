@@ -2,7 +2,8 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { InferAnswer } from '../data-plane.ts'
 import { bytesFromElements } from './binary-tensor.ts'
-import type { modelMetadata, repositoryIndex, serverMetadata } from './metadata.ts'
+import type { modelMetadata, serverMetadata } from './metadata.ts'
+import type { RepositoryEntry } from './model-repository.ts'
 
 /** `ModelInferResponse`, its tensors as raw contents. */
 export function inferResponse(answer: InferAnswer, id: string | undefined): Uint8Array {
@@ -43,7 +44,7 @@ export function modelMetadataResponse(metadata: ReturnType<typeof modelMetadata>
   return writer.finish()
 }
 
-export function repositoryIndexResponse(index: ReturnType<typeof repositoryIndex>): Uint8Array {
+export function repositoryIndexResponse(index: readonly RepositoryEntry[]): Uint8Array {
   const writer = new BinaryWriter()
   for (const { name, version, state, reason } of index) {
     writer.tag(1, WireType.LengthDelimited).fork()

@@ -3,10 +3,12 @@
  * or a refusal out. Knows nothing of HTTP/2. Source: Open Inference Protocol v2 "gRPC".
  */
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
+import { isSameVersion } from '../../shared/model/names.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
 import * as answers from './grpc-answer.ts'
 import { decodeGrpcInfer, decodeModelName } from './grpc-request.ts'
-import { modelMetadata, repositoryIndex, serverMetadata } from './metadata.ts'
+import { modelMetadata, serverMetadata } from './metadata.ts'
+import { repositoryIndex } from './model-repository.ts'
 import { statusOf } from './refusal.ts'
 
 export interface GrpcCall {
@@ -25,7 +27,7 @@ const METHODS: Readonly<Record<string, Method>> = {
   ServerReady: (plane) => ok(answers.boolResponse(plane.ready())),
   ServerMetadata: () => ok(answers.serverMetadataResponse(serverMetadata())),
   RepositoryIndex: (plane) =>
-    ok(answers.repositoryIndexResponse(repositoryIndex(plane.releases()))),
+    ok(answers.repositoryIndexResponse(repositoryIndex(plane.releases(), [], false))),
   ModelReady(plane, { message }) {
     const found = find(plane, message)
     return found.ok ? ok(answers.boolResponse(found.value.length > 0)) : found
@@ -69,7 +71,7 @@ function find(plane: DataPlane, message: Uint8Array): Result<readonly ReleaseSta
   if (!asked.ok) return asked
   const { name, version } = asked.value
   const fits = (release: ReleaseStatus): boolean =>
-    release.model === name && (version === '' || release.version === version)
+    release.model === name && (version === '' || isSameVersion(version, release.version))
   return ok(plane.releases().filter(fits))
 }
 
@@ -78,6 +80,7 @@ const GRPC_STATUSES: Readonly<Record<number, number>> = {
   400: 3,
   403: 7,
   404: 5,
+  409: 9,
   413: 8,
   415: 12,
   499: 1,

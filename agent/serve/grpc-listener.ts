@@ -21,6 +21,7 @@ import {
 import type { DataPlane } from '../data-plane.ts'
 import { callMethod, grpcStatusOf } from './grpc-calls.ts'
 import { cannotListen } from './listen.ts'
+import type { ModelRepository } from './model-repository.ts'
 import { tooLarge } from './read-body.ts'
 
 export interface GrpcListening {
@@ -32,6 +33,7 @@ export interface GrpcOptions {
   readonly host: string
   readonly port: number
   readonly requestBytesMax: number
+  readonly repository?: ModelRepository
 }
 
 const STREAMS_MAX = 128

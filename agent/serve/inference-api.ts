@@ -8,18 +8,23 @@
 import { type Context, Hono } from 'hono'
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { refuse } from '../../shared/kernel/result.ts'
+import { isSameVersion } from '../../shared/model/names.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
-import { modelMetadata, modelStatistics, repositoryIndex, serverMetadata } from './metadata.ts'
+import { modelMetadata, modelStatistics, serverMetadata } from './metadata.ts'
 import { metricsText } from './metrics.ts'
+import { CLOSED_REPOSITORY, type ModelRepository } from './model-repository.ts'
 import { readBody } from './read-body.ts'
 import { refusalResponse } from './refusal.ts'
+import { addRepositoryRoutes } from './repository-routes.ts'
 
 export interface InferenceApiOptions {
   readonly requestBytesMax: number
   /** Refuses foreign Host and Origin headers, as a web page in a browser would send. */
   readonly loopbackOnly: boolean
+  /** Absent: nothing beside what the plane serves, and closed to commands. */
+  readonly repository?: ModelRepository
 }
 
 const FEEDBACK_BYTES_MAX = 65_536
@@ -35,7 +40,7 @@ interface Env {
 }
 
 export function createInferenceApi(plane: DataPlane, options: InferenceApiOptions): InferenceApi {
-  const api = createRoutes(plane, options.requestBytesMax)
+  const api = createRoutes(plane, options)
   // Not a middleware: composing one costs a tenth of a small request.
   return (request, isGone) => {
     if (options.loopbackOnly) {
@@ -47,12 +52,13 @@ export function createInferenceApi(plane: DataPlane, options: InferenceApiOption
   }
 }
 
-function createRoutes(plane: DataPlane, requestBytesMax: number): Hono<Env> {
+function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env> {
+  const { requestBytesMax, repository = CLOSED_REPOSITORY } = options
   const api = new Hono<Env>()
   api.get('/v2', (context) => context.json(serverMetadata()))
   api.get('/v2/health/live', (context) => context.json({ live: true }))
   api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
-  api.post('/v2/repository/index', (context) => context.json(repositoryIndex(plane.releases())))
+  addRepositoryRoutes(api, plane, repository)
   api.get('/v2/models/stats', (context) => context.json(modelStatistics(plane.statistics())))
   api.get('/metrics', (context) => context.text(metricsText(plane)))
   for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
@@ -133,7 +139,7 @@ function find(plane: DataPlane, context: Context): readonly ReleaseStatus[] {
   const { model, version } = context.req.param()
   return plane
     .releases()
-    .filter((r) => r.model === model && (version === undefined || r.version === version))
+    .filter((r) => r.model === model && (!version || isSameVersion(version, r.version)))
 }
 
 function noModel(plane: DataPlane, context: Context): Response {

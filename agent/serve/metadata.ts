@@ -35,15 +35,6 @@ function wireSpec({ name, datatype, shape }: ReleaseStatus['inputs'][number]) {
   return { name, datatype, shape: shape.map((size) => (typeof size === 'number' ? size : -1)) }
 }
 
-export function repositoryIndex(releases: readonly ReleaseStatus[]) {
-  return releases.map(({ model, version, slot }) => ({
-    name: model,
-    version,
-    state: 'READY',
-    reason: `slot ${slot}`,
-  }))
-}
-
 export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
   return {
     model_stats: statistics.map((row) => {
@@ -56,7 +47,7 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
         name: row.model,
         version: row.version,
         inference_count: row.answered,
-        execution_count: latencyTotal(row.latency.compute),
+        execution_count: row.executions,
         inference_stats: {
           success: { count: row.answered, ns: duration('total').ns },
           fail: { count: failed, ns: 0 },

@@ -2,7 +2,6 @@
  * Prometheus text exposition (format 0.0.4) with the names and meanings that dashboards for Triton
  * know; errors by kind are ours.
  */
-import { latencyTotal } from '../../shared/sketch/latency-histogram.ts'
 import { ERROR_KINDS, type LatencyPart } from '../../shared/sketch/window.ts'
 import type { DataPlane, ReleaseStatistics } from '../data-plane.ts'
 
@@ -22,7 +21,7 @@ const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row
     (row) => Object.values(row.errors).reduce((sum, count) => sum + count, 0),
   ],
   ['nv_inference_count', 'Inferences, batches counted by element', (row) => row.answered],
-  ['nv_inference_exec_count', 'Runs', (row) => latencyTotal(row.latency.compute)],
+  ['nv_inference_exec_count', 'Runs, a batch as one', (row) => row.executions],
   ['nv_inference_request_duration_us', 'Sum of total latency', sumUs('total')],
   ['nv_inference_queue_duration_us', 'Sum of time in line', sumUs('queue')],
   ['nv_inference_compute_input_duration_us', 'Sum of decoding time', sumUs('input')],

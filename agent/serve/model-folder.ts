@@ -1,30 +1,36 @@
 /**
  * What `linnet serve` was given, as a list of models: ONNX files, or folders in the form of Triton's
- * repositories, `DIR/name/version/model.onnx`, of which the newest version counts.
+ * repositories, `DIR/name/version/model.onnx`, of which the newest version counts, or all of them.
  */
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
-import { nameSchema } from '../../shared/model/names.ts'
 
 export interface ModelFile {
   readonly model: string
-  /** `MAJOR.MINOR.PATCH`; Triton's whole numbers become majors. */
+  /** As the folder is called: a whole number; 1.0.0 for a single file. */
   readonly version: string
   readonly path: string
 }
 
+/** Versions are counted each. */
 const MODELS_MAX = 64
+/** Foreign repositories use capitals and dots. */
+const NAME = /^[A-Za-z0-9][\w.-]{0,62}$/
 
-/** Errors: `serve.no_model`, `serve.too_many`, `serve.same_name`. */
-export async function findModels(paths: readonly string[]): Promise<Result<ModelFile[]>> {
+/**
+ * @returns the versions of a model beside each other, the newest first; none for an empty folder.
+ * Errors: `serve.no_model`, `serve.too_many`, `serve.same_name`.
+ */
+export async function findModels(
+  paths: readonly string[],
+  versions: 'latest' | 'all' = 'latest',
+): Promise<Result<ModelFile[]>> {
   const models: ModelFile[] = []
   for (const path of paths) {
     const kind = await stat(path).catch(() => undefined)
     if (kind === undefined) return noModel(path, 'no such file or folder')
-    const found = kind.isDirectory() ? await inRepository(path) : [fileModel(path)]
-    if (found.length === 0) return noModel(path, 'no NAME/VERSION/model.onnx in it')
-    models.push(...found)
+    models.push(...(kind.isDirectory() ? await inRepository(path, versions) : [fileModel(path)]))
   }
   if (models.length > MODELS_MAX) {
     return refuse('serve.too_many', 'These are too many models for one host.', {
@@ -32,7 +38,9 @@ export async function findModels(paths: readonly string[]): Promise<Result<Model
       found: `${models.length}`,
     })
   }
-  const names = models.map(({ model }) => model)
+  const names = models.map(({ model, version }) =>
+    versions === 'all' ? `${model}/${version}` : model,
+  )
   const twice = names.find((name, i) => names.indexOf(name) !== i)
   if (twice === undefined) return ok(models)
   return refuse('serve.same_name', 'Two models have the same name.', { found: twice })
@@ -48,23 +56,33 @@ function fileModel(path: string): ModelFile {
   return { model: name === '' ? 'model' : name, version: '1.0.0', path }
 }
 
-async function inRepository(folder: string): Promise<ModelFile[]> {
+async function inRepository(folder: string, wanted: 'latest' | 'all'): Promise<ModelFile[]> {
   const models: ModelFile[] = []
   for (const model of (await readdir(folder)).toSorted()) {
-    if (!nameSchema.safeParse(model).success) continue
-    const versions = await readdir(join(folder, model)).catch(() => [])
-    const newest = versions
+    if (!NAME.test(model)) continue
+    const versions = (await readdir(join(folder, model)).catch(() => []))
       .filter((version) => /^[1-9]\d{0,5}$/.test(version))
-      .toSorted((a, b) => Number(b) - Number(a))[0]
-    if (newest === undefined) continue
-    const path = join(folder, model, newest, 'model.onnx')
-    const isFile = await stat(path).then(
-      (found) => found.isFile(),
-      () => false,
-    )
-    if (isFile) models.push({ model, version: `${newest}.0.0`, path })
+      .toSorted((a, b) => Number(b) - Number(a))
+    const found: ModelFile[] = []
+    for (const version of versions) {
+      const path = join(folder, model, version, 'model.onnx')
+      if (await isFile(path)) found.push({ model, version, path })
+    }
+    models.push(...(wanted === 'all' ? found : found.slice(0, 1)))
   }
   return models
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}
+
+/** For whoever cannot do without one. */
+export function noModels(): Result<never> {
+  return noModel('the folder', 'no NAME/VERSION/model.onnx in it')
 }
 
 function noModel(found: string, why: string): Result<never> {

@@ -19,6 +19,9 @@ const STATUSES: Readonly<Record<string, number>> = {
   'request.foreign_origin': 403,
   'request.unknown_route': 404,
   'feedback.unknown_id': 404,
+  'repository.refused': 403,
+  'repository.unknown_model': 404,
+  'repository.in_rollout': 409,
 }
 
 /** Problems of the request itself are the sender's: 400. */

@@ -47,5 +47,13 @@ export function compareVersions(a: string, b: string): number {
   return 0
 }
 
+/** Whether a version that was asked for is this one: Triton's whole numbers stand for `N.0.0`. */
+export function isSameVersion(asked: string, version: string): boolean {
+  return asked === version || withThreeNumbers(asked) === withThreeNumbers(version)
+}
+
+const withThreeNumbers = (version: string): string =>
+  /^\d+$/.test(version) ? `${version}.0.0` : version
+
 /** The question that a signed time answers; never the same twice. */
 export const timeNonceSchema = z.string().regex(/^[0-9a-f]{32,128}$/)

@@ -29,7 +29,20 @@ describe('Models to serve', () => {
       ok: true,
       value: [
         { model: 'my-model', version: '1.0.0', path: file },
-        { model: 'faces', version: '10.0.0', path: newest },
+        { model: 'faces', version: '10', path: newest },
+      ],
+    })
+  })
+
+  it('keep their names, and bring all their versions where these are asked for', async () => {
+    const paths = ['2', '10'].map((version) => write(`foreign/ResNet.50/${version}/model.onnx`))
+    write('foreign/ResNet.50/draft/model.onnx')
+    write('foreign/ResNet.50/11/notes.txt', 'no model')
+    expect(await findModels([join(folder, 'foreign')], 'all')).toEqual({
+      ok: true,
+      value: [
+        { model: 'ResNet.50', version: '10', path: paths[1] },
+        { model: 'ResNet.50', version: '2', path: paths[0] },
       ],
     })
   })
@@ -46,10 +59,9 @@ describe('Models to serve', () => {
 describe('linnet serve', { timeout: 120_000 }, () => {
   const { file, execArgv } = programAt(import.meta.url, '../../../agent/serve-main')
 
-  it('proves a model, serves it, says that it is unsigned, and ends on SIGTERM', async () => {
-    const broken = write('broken.onnx', '<html>')
-    const paths = [write('tiny.onnx'), broken, '--listen', '127.0.0.1:0', '--grpc', '127.0.0.1:0']
-    const child = spawn(process.execPath, [...execArgv, file, ...paths], {
+  /** @returns the first line on stdout, and what stands on stderr by then and later. */
+  async function start(...args: string[]) {
+    const child = spawn(process.execPath, [...execArgv, file, ...args, '--listen', '127.0.0.1:0'], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let said = ''
@@ -59,19 +71,103 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     const url = await new Promise<string>((resolve) =>
       child.stdout.once('data', (chunk) => resolve(String(chunk).trim())),
     )
-    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/v2\/models\/tiny$/)
-    expect(said).toContain('Unsigned models')
-    expect(said).toContain('broken: This is not an ONNX file.')
-    expect(said).toMatch(/tiny: cpu, loads in \d+ ms/)
-    expect(said).toMatch(/gRPC on 127\.0\.0\.1:\d+/)
+    const stop = () => {
+      child.kill('SIGTERM')
+      return new Promise((resolve) => child.once('exit', resolve))
+    }
+    return { url, said: () => said, stop }
+  }
+
+  /** What the tiny classifier says to [1, 0], or the error. */
+  async function ask(url: string): Promise<{ status: number; version?: string; high?: number }> {
     const body = JSON.stringify({
       inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 0] }],
     })
     const answer = await fetch(`${url}/infer`, { method: 'POST', body })
-    const { outputs } = (await answer.json()) as { outputs: { data: number[] }[] }
-    expect(outputs[0]?.data[1]).toBeCloseTo(softmax(1)[1], 5)
-    child.kill('SIGTERM')
-    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(0)
+    const { outputs, model_version: version } = (await answer.json()) as {
+      outputs?: { data: number[] }[]
+      model_version?: string
+    }
+    const high = outputs?.[0]?.data[1]
+    return { status: answer.status, ...(version && { version }), ...(high && { high }) }
+  }
+
+  it('proves a model, serves it, says that it is unsigned, and ends on SIGTERM', async () => {
+    const paths = [write('tiny.onnx'), write('broken.onnx', '<html>')]
+    const { url, said, stop } = await start(...paths, '--grpc', '127.0.0.1:0')
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/v2\/models\/tiny$/)
+    expect(said()).toContain('Unsigned models')
+    expect(said()).toContain('broken: This is not an ONNX file.')
+    expect(said()).toMatch(/tiny: cpu, loads in \d+ ms/)
+    expect(said()).toMatch(/gRPC on 127\.0\.0\.1:\d+/)
+    expect((await ask(url)).high).toBeCloseTo(softmax(1)[1], 5)
+    const base = url.replace(/\/models.*/, '')
+    const index = await fetch(`${base}/repository/index`, { method: 'POST' })
+    expect(await index.json()).toEqual([
+      { name: 'tiny', version: '1.0.0', state: 'READY', reason: 'slot current' },
+      {
+        ...{ name: 'broken', version: '1.0.0', state: 'UNAVAILABLE' },
+        reason: expect.stringContaining('not an ONNX file'),
+      },
+    ])
+    const refused = await fetch(`${base}/repository/models/tiny/unload`, { method: 'POST' })
+    expect([refused.status, refused.headers.get('linnet-code')]).toEqual([
+      403,
+      'repository.refused',
+    ])
+    expect(await stop()).toBe(0)
+  })
+
+  it('loads and unloads on demand with --model-control explicit, every version proved', async () => {
+    write('control/tiny/1/model.onnx')
+    write('control/tiny/2/model.onnx', encodeModel(tinyClassifier(1)))
+    write('control/bad/1/model.onnx', '<html>')
+    const { url, stop } = await start(
+      ...[join(folder, 'control'), '--model-control', 'explicit', '--versions', 'all'],
+    )
+    const post = async (path: string, body?: string) => {
+      const answer = await fetch(`${url}/repository/${path}`, {
+        method: 'POST',
+        ...(body && { body }),
+      })
+      const { status } = answer
+      return { status, code: answer.headers.get('linnet-code'), body: await answer.json() }
+    }
+    const states = async () =>
+      ((await post('index')).body as { name: string; version: string; state: string }[]).map(
+        ({ name, version, state }) => `${name}/${version} ${state}`,
+      )
+    expect((await fetch(`${url}/health/ready`)).status).toBe(200)
+    expect(await states()).toEqual([
+      'bad/1 UNAVAILABLE',
+      'tiny/2 UNAVAILABLE',
+      'tiny/1 UNAVAILABLE',
+    ])
+    expect((await ask(`${url}/models/tiny`)).status).toBe(404)
+    expect((await post('models/tiny/load', '{}')).status).toBe(200)
+    expect((await post('models/bad/load')).status).toBe(400)
+    expect((await post('models/none/load')).code).toBe('repository.unknown_model')
+    const withConfig = JSON.stringify({ parameters: { config: '{}' } })
+    expect((await post('models/tiny/load', withConfig)).code).toBe('request.unsupported')
+    expect(await states()).toEqual(['tiny/2 READY', 'tiny/1 READY', 'bad/1 UNAVAILABLE'])
+    expect(((await post('index', '{"ready":true}')).body as unknown[]).length).toBe(2)
+    const newest = await ask(`${url}/models/tiny`)
+    expect(newest).toMatchObject({ version: '2', high: expect.closeTo(softmax(1, 1)[1], 5) })
+    for (const version of ['1', '1.0.0']) {
+      const older = await ask(`${url}/models/tiny/versions/${version}`)
+      expect(older).toMatchObject({ version: '1', high: expect.closeTo(softmax(1)[1], 5) })
+    }
+    expect((await ask(`${url}/models/tiny/versions/3`)).status).toBe(404)
+    // Another version arrives while it serves; a load finds it.
+    write('control/tiny/3/model.onnx', encodeModel(tinyClassifier(2)))
+    expect((await post('models/tiny/load')).status).toBe(200)
+    expect((await ask(`${url}/models/tiny`)).version).toBe('3')
+    expect(
+      (await post('models/tiny/unload', '{"parameters":{"unload_dependents":false}}')).status,
+    ).toBe(200)
+    expect(await states()).toContain('tiny/3 UNAVAILABLE')
+    expect((await ask(`${url}/models/tiny`)).status).toBe(404)
+    expect(await stop()).toBe(0)
   })
 
   it('listens on loopback only', async () => {

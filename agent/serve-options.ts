@@ -1,0 +1,113 @@
+/** The command line of `linnet serve`. */
+import { parseArgs } from 'node:util'
+import { z } from 'zod'
+import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
+import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
+import { localProfile } from './runtime/unsigned-release.ts'
+
+const SPEC_EXAMPLE = '{ "x": { "shape": [1, 3], "min": 0 } }'
+export const USAGE = `linnet serve FILE.onnx... | DIR [options]
+DIR holds NAME/VERSION/model.onnx; versions are whole numbers.
+  --listen HOST:PORT           loopback only (127.0.0.1:8000; port 0 takes any)
+  --socket PATH                a Unix socket as well
+  --grpc HOST:PORT             gRPC (GRPCInferenceService) as well, loopback only
+  --model-control none|explicit
+                               none: every model at the start, no load and unload afterwards;
+                               explicit: only what --load-model names or the repository API loads
+  --load-model NAME            with explicit: load it at the start; may be repeated
+  --versions latest|all        of each model the newest version, or every one (latest)
+  --execution-providers LIST   in order of preference (cpu)
+  --threads N                  most threads for one run (1)
+  --input-spec JSON            how to make trial inputs: ${SPEC_EXAMPLE}
+Examples:
+  linnet serve model.onnx
+  linnet serve ./models --listen 127.0.0.1:9000 --grpc 127.0.0.1:9001
+  linnet serve ./models --model-control explicit --load-model faces`
+
+export interface ServeOptions {
+  readonly paths: readonly string[]
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly grpc: ServeOptions['listen'] | null
+  readonly socketPath: string | null
+  readonly profile: FirmwareProfile
+  readonly spec: InputSpec
+  readonly control: 'none' | 'explicit'
+  readonly loadFirst: readonly string[]
+  readonly versions: 'latest' | 'all'
+}
+
+/** Code `usage`, with what is wrong. */
+export function readOptions(args: readonly string[]): Result<ServeOptions> {
+  try {
+    return optionsOf(readFlags(args))
+  } catch (cause) {
+    return usage(cause instanceof Error ? cause.message : String(cause))
+  }
+}
+
+/** @throws Error in the words of `parseArgs` */
+function readFlags(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      listen: { type: 'string', default: '127.0.0.1:8000' },
+      grpc: { type: 'string' },
+      socket: { type: 'string' },
+      'model-control': { type: 'string', default: 'none' },
+      'load-model': { type: 'string', multiple: true },
+      versions: { type: 'string', default: 'latest' },
+      'execution-providers': { type: 'string', default: 'cpu' },
+      threads: { type: 'string', default: '1' },
+      'input-spec': { type: 'string', default: '{}' },
+    },
+  })
+}
+
+const controlSchema = z.enum(['none', 'explicit'])
+const versionsSchema = z.enum(['latest', 'all'])
+
+function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Result<ServeOptions> {
+  if (positionals.length === 0) return usage('an ONNX file or a folder is missing')
+  const listen = loopback(values.listen)
+  const grpc = values.grpc === undefined ? null : loopback(values.grpc)
+  if (listen === undefined || grpc === undefined) {
+    return usage('--listen and --grpc take loopback addresses only: 127.0.0.1:8000')
+  }
+  const providers = z
+    .array(executionProviderSchema)
+    .safeParse(values['execution-providers'].split(','))
+  if (!providers.success) {
+    return usage(`--execution-providers must be of ${executionProviderSchema.options.join(', ')}`)
+  }
+  const spec = inputSpecSchema.safeParse(JSON.parse(values['input-spec']))
+  if (!spec.success) return usage(`--input-spec must look like ${SPEC_EXAMPLE}`)
+  const control = controlSchema.safeParse(values['model-control'])
+  if (!control.success) return usage('--model-control must be none or explicit')
+  const loadFirst = values['load-model'] ?? []
+  if (control.data === 'none' && loadFirst.length > 0) {
+    return usage('--load-model needs --model-control explicit')
+  }
+  const versions = versionsSchema.safeParse(values.versions)
+  if (!versions.success) return usage('--versions must be latest or all')
+  return ok({
+    paths: positionals,
+    ...{ listen, grpc, loadFirst },
+    ...{ control: control.data, versions: versions.data },
+    socketPath: values.socket ?? null,
+    profile: localProfile(providers.data, Number(values.threads)),
+    spec: spec.data,
+  })
+}
+
+function usage(message: string): Result<never> {
+  return refuse('usage', message, { next: 'linnet serve --help' })
+}
+
+/** @returns undefined for what is no address of this machine. */
+function loopback(address: string): ServeOptions['listen'] | undefined {
+  const parts = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):(\d{1,5})$/.exec(address)
+  if (parts === null) return undefined
+  return { host: parts[1]!.replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
+}

@@ -1,0 +1,236 @@
+/**
+ * The model repository of `linnet serve`: files on disk, brought into service one model at a time,
+ * each proved first. Invariants: one change at a time; a model that cannot be loaded leaves what
+ * served before in service, and stands in the index with its reason.
+ */
+import { resolve } from 'node:path'
+import {
+  describeProblem,
+  type Err,
+  err,
+  ok,
+  type Problem,
+  type Result,
+  refuse,
+  unwrap,
+} from '../shared/kernel/result.ts'
+import type { ServedModel, ServedRelease } from './ports.ts'
+import type { NodeRuntime } from './runtime/node-runtime.ts'
+import { unsignedRelease } from './runtime/unsigned-release.ts'
+import { findModels, type ModelFile, noModels } from './serve/model-folder.ts'
+import {
+  type ModelRepository,
+  type RepositoryCommand,
+  type RepositoryEntry,
+  refuseChange,
+} from './serve/model-repository.ts'
+import type { ServeOptions } from './serve-options.ts'
+import type { BrokenRelease } from './serve-plan.ts'
+
+export interface ServeRepositoryParts {
+  readonly options: Pick<ServeOptions, 'paths' | 'spec' | 'control' | 'loadFirst' | 'versions'>
+  readonly runtime: Pick<NodeRuntime, 'qualify' | 'serve' | 'tellRepository'>
+  /** Golden vectors are written here. */
+  readonly folder: string
+  /** Digest -> path, of what serves. */
+  readonly files: Map<string, string>
+  readonly say: (text: string) => void
+}
+
+export interface ServeRepository extends Pick<ModelRepository, 'change'> {
+  /**
+   * Brings what the command line asks for. @returns the models that serve.
+   * Errors (thrown): `serve.no_model` and others of the folder.
+   */
+  start(): Promise<readonly string[]>
+}
+
+const NOTHING: readonly BrokenRelease[] = []
+
+export function createServeRepository(parts: ServeRepositoryParts): ServeRepository {
+  const { options, runtime } = parts
+  const index = createIndex(runtime)
+  const served = new Map<string, ServedModel>()
+  let turn: Promise<unknown> = Promise.resolve()
+  let generation = 0
+
+  /** @returns what could not be loaded. */
+  async function putInForce(): Promise<readonly BrokenRelease[]> {
+    generation += 1
+    const models = [...served.values()]
+    const outcome = await runtime.serve({ generation, windowMs: 60_000, models })
+    forgetFiles(parts.files, models)
+    const broken = outcome.served ? NOTHING : outcome.broken
+    for (const { problem } of broken) parts.say(describeProblem(problem))
+    return broken
+  }
+
+  async function load(model: string): Promise<Result<undefined>> {
+    const all = await findModels(options.paths, options.versions)
+    if (!all.ok) return all
+    const found = all.value.filter((file) => file.model === model)
+    if (found.length === 0) return noSuchModel(model)
+    const brought = await bring(model, found, index, parts)
+    if (!brought.ok) return brought
+    const former = served.get(model)
+    served.set(model, brought.value)
+    const broken = await putInForce()
+    const failed = broken.find(({ sha256 }) => sha256 === shaOf(brought.value.current))
+    if (failed === undefined) return ok()
+    // The host keeps what served before, and so must the next plan.
+    if (former === undefined) served.delete(model)
+    else served.set(model, former)
+    index.tell(model, found.map(entryIn('UNAVAILABLE', describeProblem(failed.problem))))
+    return err(failed.problem)
+  }
+
+  async function unload(model: string): Promise<Result<undefined>> {
+    if (!index.knows(model)) return noSuchModel(model)
+    index.move(model, 'UNLOADING', '')
+    served.delete(model)
+    await putInForce()
+    index.move(model, 'UNAVAILABLE', 'unloaded')
+    return ok()
+  }
+
+  function change({ action, model }: Pick<RepositoryCommand, 'action' | 'model'>) {
+    const done = turn.then(() => (action === 'load' ? load(model) : unload(model)))
+    turn = done.catch(() => undefined)
+    return done
+  }
+
+  /** Everything in the folder, or nothing yet. */
+  async function startWith(all: readonly ModelFile[]): Promise<void> {
+    const models = [...new Set(all.map(({ model }) => model))]
+    const filesOf = (model: string) => all.filter((file) => file.model === model)
+    for (const model of models) {
+      index.tell(model, filesOf(model).map(entryIn('UNAVAILABLE', 'not loaded')))
+    }
+    if (options.control === 'explicit') return
+    if (models.length === 0) unwrap(noModels())
+    for (const model of models) {
+      const brought = await bring(model, filesOf(model), index, parts)
+      if (brought.ok) served.set(model, brought.value)
+    }
+    if (served.size === 0) throw new Error('no model could be served')
+  }
+
+  return {
+    async change(command) {
+      return options.control === 'explicit' ? change(command) : refuseNow()
+    },
+    async start() {
+      await startWith(unwrap(await findModels(options.paths, options.versions)))
+      await putInForce()
+      for (const model of options.loadFirst) {
+        const loaded = await change({ action: 'load', model })
+        if (!loaded.ok) parts.say(`${model}: ${describeProblem(loaded.error)}`)
+      }
+      return [...served.keys()]
+    },
+  }
+}
+
+function refuseNow(): Result<never> {
+  const next = 'start it with --model-control explicit'
+  return refuseChange('This host loads its models at the start only.', next)
+}
+
+interface Index {
+  tell(model: string, rows: readonly RepositoryEntry[]): void
+  /** All versions of a model into one state. */
+  move(model: string, state: RepositoryEntry['state'], reason: string): void
+  knows(model: string): boolean
+}
+
+/** Every change is told to the host, which answers for it. */
+function createIndex(runtime: ServeRepositoryParts['runtime']): Index {
+  const entries = new Map<string, readonly RepositoryEntry[]>()
+  function tell(model: string, rows: readonly RepositoryEntry[]): void {
+    entries.set(model, rows)
+    runtime.tellRepository([...entries.values()].flat())
+  }
+  return {
+    tell,
+    knows: (model) => entries.has(model),
+    move(model, state, reason) {
+      const rows = entries.get(model) ?? []
+      const moved = rows.map((row) => ({ ...row, state, reason }))
+      tell(model, moved)
+    },
+  }
+}
+
+/** Proves the versions of one model, the newest first. Errors: why none of them can serve. */
+async function bring(
+  model: string,
+  found: readonly ModelFile[],
+  index: Index,
+  parts: ServeRepositoryParts,
+): Promise<Result<ServedModel>> {
+  index.tell(model, found.map(entryIn('LOADING', '')))
+  const rows: RepositoryEntry[] = []
+  const proved: ServedRelease[] = []
+  const problems: Problem[] = []
+  for (const file of found) {
+    const release = await prove(file, parts)
+    if (release.ok) proved.push(release.value)
+    else problems.push(release.error)
+    const row = release.ok
+      ? entryIn('LOADING', '')
+      : entryIn('UNAVAILABLE', describeProblem(release.error))
+    rows.push(row(file))
+  }
+  index.tell(model, rows)
+  const [current, ...others] = proved
+  if (current === undefined) return err(problems[0] ?? noSuchModel(model).error)
+  return ok({
+    ...{ model, current, others, candidate: null, previous: null },
+    ...{ rollout: null, trafficShare: 0, shadow: 0 },
+  })
+}
+
+/** Describes and proves one version; says what came of it. */
+async function prove(
+  file: ModelFile,
+  { options: { spec }, runtime, folder, files, say }: ServeRepositoryParts,
+): Promise<Result<ServedRelease>> {
+  const name = file.version === '1.0.0' ? file.model : `${file.model} version ${file.version}`
+  const refused = (problem: Problem): Err => {
+    say(`${name}: ${describeProblem(problem)}`)
+    return err(problem)
+  }
+  const release = await unsignedRelease(file, { spec, folder, files })
+  if (!release.ok) return refused(release.error)
+  const proof = await runtime.qualify(release.value, new AbortController().signal)
+  if (!proof.ok) return refused(proof.error)
+  const { chosen, loadMs, steadyMsP50, attempts } = proof.value
+  for (const { provider, outcome, reason } of attempts) {
+    if (outcome !== 'chosen') say(`${name}: ${provider} ${outcome}: ${reason}`)
+  }
+  say(`${name}: ${chosen}, loads in ${loadMs.toFixed(0)} ms, runs in ${steadyMsP50.toFixed(2)} ms`)
+  return ok({ resolved: release.value, provider: chosen, modelPath: resolve(file.path) })
+}
+
+const entryIn =
+  (state: RepositoryEntry['state'], reason: string) =>
+  ({ model, version }: ModelFile): RepositoryEntry => ({ name: model, version, state, reason })
+
+const shaOf = (served: ServedRelease | null): string | undefined => served?.resolved.release.sha256
+
+/** Digests are kept for what serves only, or many loads would fill the memory. */
+function forgetFiles(files: Map<string, string>, models: readonly ServedModel[]): void {
+  const kept = new Set(
+    models
+      .flatMap(({ current, others = [] }) => [...(current === null ? [] : [current]), ...others])
+      .flatMap(({ resolved: { variant } }) => [variant.artifact.sha256, variant.golden.sha256]),
+  )
+  for (const sha256 of files.keys()) if (!kept.has(sha256)) files.delete(sha256)
+}
+
+function noSuchModel(model: string) {
+  return refuse('repository.unknown_model', 'The repository has no such model.', {
+    expected: 'NAME/VERSION/model.onnx in the folder',
+    found: model.slice(0, 64),
+  })
+}
