@@ -32,6 +32,13 @@ export interface Change {
   readonly subject: string
 }
 
+export interface PublishedRoles {
+  /** The new ones. */
+  readonly releases: string[]
+  /** Delegated roles that more of their keys have to sign. */
+  readonly waiting: { role: string; signatures: number; threshold: number }[]
+}
+
 export interface Application {
   health(): Promise<HealthResource>
 
@@ -83,7 +90,9 @@ export interface Application {
     actor: Actor,
   ): Promise<Result<undefined>>
   /** New top-level targets metadata; its new manifests become releases. */
-  putTargets(bytes: Uint8Array, actor: Actor): Promise<Result<{ releases: string[] }>>
+  putTargets(bytes: Uint8Array, actor: Actor): Promise<Result<PublishedRoles>>
+  /** Targets and delegated roles that belong together, by role; all or nothing. */
+  putRoles(files: ReadonlyMap<string, Uint8Array>, actor: Actor): Promise<Result<PublishedRoles>>
   listReleases(model?: string): Promise<ReleaseResource[]>
   getRelease(model: string, version: string): Promise<Result<ReleaseResource>>
 

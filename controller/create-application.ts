@@ -1,13 +1,15 @@
 /** The application over the controller's parts: what HTTP calls. Decisions are made in the parts. */
 import type { HealthResource } from '../shared/api/resources.ts'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import { MANIFEST_FILE, targetPath } from '../shared/model/manifest.ts'
 import { releaseName } from '../shared/model/names.ts'
 import { envelopeBytes } from '../shared/signing/envelope.ts'
 import { keyId } from '../shared/signing/keys.ts'
 import { signTime } from '../shared/signing/signed-time.ts'
+import type { WalkedRole } from '../shared/signing/tuf/walk.ts'
 import type { Application } from './application.ts'
 import type { Broker } from './broker/broker.ts'
-import type { Store, StoredDevice, StoredToken } from './db/store.ts'
+import type { Store, StoredDevice, StoredRelease, StoredToken } from './db/store.ts'
 import { type EnrolmentDesk, tokenId } from './enrolment.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ingest } from './ingest.ts'
@@ -41,7 +43,11 @@ export interface ApplicationParts extends PublishingParts {
 }
 
 export function createApplication(parts: ApplicationParts): Application {
-  const { ledger, changes, keys } = parts
+  const { ledger, changes, keys, repository } = parts
+  const shownRelease = (row: StoredRelease) => {
+    const path = targetPath(row.model, row.version, MANIFEST_FILE)
+    return releaseResource(ledger, row, repository.found().get(path)?.role.name)
+  }
   return {
     health: async () => health(parts),
     ...auditTrail(parts),
@@ -61,11 +67,11 @@ export function createApplication(parts: ApplicationParts): Application {
       return rows
         .filter((row) => model === undefined || row.model === model)
         .toSorted((a, b) => b.publishedAtMs - a.publishedAtMs)
-        .map((row) => releaseResource(ledger, row))
+        .map(shownRelease)
     },
     async getRelease(model, version) {
       const row = ledger.rows.releases.get(releaseName({ model, version }))
-      if (row !== undefined) return ok(releaseResource(ledger, row))
+      if (row !== undefined) return ok(shownRelease(row))
       return refuse('release.not_found', `There is no release ${model}@${version}.`, {
         next: `linnet release list ${model}`,
       })
@@ -85,7 +91,7 @@ function shownKeys(signers: OnlineSigners) {
 function health(parts: ApplicationParts): HealthResource {
   const { ledger, ingest, broker, presence, repository, turns } = parts
   const { received, merged, duplicates, refused } = ingest.counts()
-  const [root, targets] = [repository.root(), repository.targets()]
+  const [root, roles = []] = [repository.root(), repository.roles()?.roles]
   const { clients, refused: refusedByBroker } = broker.stats()
   return {
     status: turns.failing() ? 'degraded' : 'ok',
@@ -100,8 +106,14 @@ function health(parts: ApplicationParts): HealthResource {
     broker: { clients, refused: { ...refusedByBroker } },
     rootVersion: root?.version ?? null,
     ...(root !== undefined && { rootExpiresAtMs: root.expiresMs }),
-    ...(targets !== undefined && { targetsExpireAtMs: targets.expiresMs }),
+    ...(roles.length > 0 && expiryOf(roles)),
   }
+}
+
+/** The role that expires first, and when. */
+function expiryOf(roles: readonly WalkedRole[]) {
+  const [first] = roles.toSorted((a, b) => a.targets.expiresMs - b.targets.expiresMs)
+  return { targetsExpireAtMs: first!.targets.expiresMs, expiringRole: first!.name }
 }
 
 function auditTrail({

@@ -3,17 +3,20 @@
  * checked against the one before.
  */
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import { MANIFEST_FILE, targetPath } from '../shared/model/manifest.ts'
 import { releaseName } from '../shared/model/names.ts'
-import type { Actor, Application } from './application.ts'
+import type { Walk } from '../shared/signing/tuf/walk.ts'
+import type { Actor, Application, PublishedRoles } from './application.ts'
 import type { Audit } from './audit.ts'
 import type { Changes } from './changes.ts'
+import type { StoredRelease } from './db/store.ts'
 import type { Ledger } from './ledger.ts'
 import type { Clock } from './ports.ts'
 import { type FoundRelease, readReleases } from './releases.ts'
 import type { Blobs } from './signing/blobs.ts'
 import type { OnlineKeys } from './signing/online-keys.ts'
 import type { Repository } from './signing/repository.ts'
-import type { CheckedTargets } from './signing/uploads.ts'
+import type { CheckedRoles } from './signing/role-uploads.ts'
 import type { Turns } from './turns.ts'
 
 export interface PublishingParts {
@@ -30,7 +33,7 @@ export interface PublishingParts {
 
 type Publishing = Pick<
   Application,
-  'putRoot' | 'putArtifact' | 'putTargets' | 'tufMetadata' | 'tufTarget' | 'artifact'
+  'putRoot' | 'putArtifact' | 'putTargets' | 'putRoles' | 'tufMetadata' | 'tufTarget' | 'artifact'
 >
 
 export function createPublishing(parts: PublishingParts): Publishing {
@@ -76,9 +79,15 @@ export function createPublishing(parts: PublishingParts): Publishing {
       return ok()
     },
     putTargets: (bytes, actor) =>
-      oneAtATime(async () =>
-        audited(actor, 'publish', 'targets', await putTargets(parts, bytes, actor)),
-      ),
+      oneAtATime(async () => {
+        const put = await putRoles(parts, new Map([['targets', bytes]]), actor)
+        return audited(actor, 'publish', 'targets', put)
+      }),
+    putRoles: (files, actor) =>
+      oneAtATime(async () => {
+        const put = await putRoles(parts, files, actor)
+        return audited(actor, 'publish', [...files.keys()].join(' '), put)
+      }),
     async tufMetadata(file) {
       const bytes = repository.file(file)
       if (bytes !== undefined) return ok(bytes)
@@ -106,56 +115,94 @@ function targetByUrl(
   const match = /^(.*\/)([0-9a-f]{64})\.([^/]+)$/.exec(path)
   if (match === null) return undefined
   const [, folder, sha256, file] = match
-  const target = repository.targets()?.targets.get(`${folder}${file}`)
+  const target = repository.found().get(`${folder}${file}`)?.file
   if (sha256 === undefined || target?.hashes.get('sha256') !== sha256) return undefined
   return { sha256, length: target.length }
 }
 
-/** The same targets again are accepted and change nothing. */
-async function putTargets(
+/** The same files again are accepted and change nothing. */
+async function putRoles(
   parts: PublishingParts,
-  bytes: Uint8Array,
+  files: ReadonlyMap<string, Uint8Array>,
   actor: Actor,
-): Promise<Result<{ releases: string[] }>> {
+): Promise<Result<PublishedRoles>> {
   const { repository, blobs, clock, ledger } = parts
   if (repository.root() === undefined) {
-    return refuse('tuf.no_trusted_root', 'There is no root yet.', { next: 'linnet key publish' })
+    return refuse('tuf.no_trusted_root', 'There is no root yet.', { next: 'linnet key new' })
   }
-  if (repository.isCurrentTargets(bytes)) return ok({ releases: [] })
-  const checked = repository.checkTargets(bytes, clock.nowMs())
+  const uploads = new Map([...files].filter(([role, bytes]) => !repository.isCurrent(role, bytes)))
+  if (uploads.size === 0) return ok({ releases: [], waiting: [] })
+  const checked = repository.checkRoles(uploads, clock.nowMs())
   if (!checked.ok) return checked
-  const found = await readReleases(checked.value.targets, ledger.rows.releases, blobs)
-  if (!found.ok) return found
+  const { found, walk, waiting } = checked.value
+  const releases = await readReleases(found, ledger.rows.releases, blobs)
+  if (!releases.ok) return releases
+  const hidden = hiddenRevocation(walk, found, ledger)
+  if (hidden !== undefined) return hidden
   const nowMs = clock.nowMs()
-  repository.putTargets(bytes, checked.value.targets, nowMs)
-  return ok({ releases: recordReleases(parts, found.value, checked.value, actor, nowMs) })
+  repository.putRoles(checked.value, nowMs)
+  const recorded =
+    checked.value.files.length === 0
+      ? []
+      : recordReleases(parts, releases.value, checked.value, actor, nowMs)
+  const open = waiting.map(({ role, signatures, threshold }) => ({ role, signatures, threshold }))
+  return ok({ releases: recorded, waiting: open })
+}
+
+/**
+ * A search that comes to a role without a file fails, and a device would not learn that what it looks
+ * for is gone. Where nothing was ever taken back below the role, there is nothing to learn.
+ */
+function hiddenRevocation(
+  { missing }: Walk,
+  found: CheckedRoles['found'],
+  ledger: Ledger,
+): ReturnType<typeof refuse> | undefined {
+  for (const { model, version } of ledger.rows.releases.values()) {
+    const path = targetPath(model, version, MANIFEST_FILE)
+    const role = missing.find(({ trustsPath }) => trustsPath(path))
+    if (role === undefined || found.has(path)) continue
+    return refuse('delegation.missing', `The role ${role.name} has signed nothing yet.`, {
+      expected: `its first metadata, since ${releaseName({ model, version })} was revoked below it`,
+      found: 'a delegation alone, which would hide that from devices',
+      next: `its keys sign first: linnet release sign --renew --role ${role.name}, then publish both`,
+    })
+  }
+  return undefined
 }
 
 /** @returns the names of the new ones */
 function recordReleases(
   { ledger, changes, turns }: PublishingParts,
   found: readonly FoundRelease[],
-  { signedBy }: CheckedTargets,
+  { signedBy }: CheckedRoles,
   actor: Actor,
   nowMs: number,
 ): string[] {
   const listed = new Set(found.map(({ manifest }) => releaseName(manifest)))
-  for (const row of ledger.rows.releases.values()) {
-    if (listed.has(releaseName(row)) || row.stage === 'archived') continue
-    ledger.put('releases', { ...row, stage: 'archived' })
+  const put = (row: StoredRelease): void => {
+    ledger.put('releases', row)
     turns.afterCommit(() => changes.note('release', releaseName(row)))
   }
+  for (const row of ledger.rows.releases.values()) {
+    if (listed.has(releaseName(row)) || row.stage === 'archived') continue
+    put({ ...row, stage: 'archived' })
+  }
   const fresh: string[] = []
-  for (const { manifest, manifestSha256 } of found) {
+  for (const { manifest, manifestSha256, role } of found) {
     const name = releaseName(manifest)
     const known = ledger.rows.releases.get(name)
-    if (known !== undefined && known.stage !== 'archived') continue
+    const signers = signedBy(role.name)
+    if (known !== undefined && known.stage !== 'archived') {
+      // Another role may have taken it over, with other signatures.
+      if (known.signedBy.join() !== signers.join()) put({ ...known, signedBy: signers })
+      continue
+    }
     const { model, version } = manifest
-    const published = { publishedAtMs: nowMs, publishedBy: actor.name, signedBy }
+    const published = { publishedAtMs: nowMs, publishedBy: actor.name, signedBy: signers }
     const row = { model, version, stage: 'registered' as const, manifestSha256, manifest }
-    ledger.put('releases', { ...row, ...published })
+    put({ ...row, ...published })
     fresh.push(name)
-    turns.afterCommit(() => changes.note('release', name))
   }
   return fresh
 }

@@ -16,22 +16,26 @@ import {
 } from '../shared/model/manifest.ts'
 import { releaseName } from '../shared/model/names.ts'
 import { releaseTargetSchema } from '../shared/model/release-target.ts'
-import type { Targets } from '../shared/signing/tuf/metadata.ts'
-import type { TargetFile } from '../shared/signing/tuf/target-file.ts'
+import type { WalkedRole } from '../shared/signing/tuf/walk.ts'
 import type { StoredRelease } from './db/store.ts'
 import type { Blobs } from './signing/blobs.ts'
+import type { VouchedTarget } from './signing/role-uploads.ts'
 
 export interface FoundRelease {
   readonly manifest: Manifest
   readonly manifestSha256: string
+  /** Who vouches for all its files. */
+  readonly role: WalkedRole
 }
 
+type Found = ReadonlyMap<string, VouchedTarget>
+
 /**
- * Every release that the targets list. Errors: `release.artifact_missing`, `.manifest_malformed`,
+ * Every release that a client finds. Errors: `release.artifact_missing`, `.manifest_malformed`,
  * `.target_mismatch`, `.duplicate_version`.
  */
 export async function readReleases(
-  targets: Targets,
+  targets: Found,
   known: ReadonlyMap<string, StoredRelease>,
   blobs: Blobs,
 ): Promise<Result<FoundRelease[]>> {
@@ -42,9 +46,9 @@ export async function readReleases(
     })
   }
   const found: FoundRelease[] = []
-  for (const [path, file] of targets.targets) {
+  for (const [path, target] of targets) {
     if (!path.endsWith(`/${MANIFEST_FILE}`)) continue
-    const release = await readRelease(path, file, targets, blobs)
+    const release = await readRelease(path, target, targets, blobs)
     if (!release.ok) return release
     const changed = duplicate(release.value, known)
     if (changed !== undefined) return changed
@@ -67,8 +71,8 @@ function duplicate(
   })
 }
 
-async function findMissing(targets: Targets, blobs: Blobs): Promise<string | undefined> {
-  for (const [path, file] of targets.targets) {
+async function findMissing(targets: Found, blobs: Blobs): Promise<string | undefined> {
+  for (const [path, { file }] of targets) {
     const sha256 = file.hashes.get('sha256')
     if (sha256 === undefined || (await blobs.length(sha256)) !== file.length) return path
   }
@@ -77,8 +81,8 @@ async function findMissing(targets: Targets, blobs: Blobs): Promise<string | und
 
 async function readRelease(
   path: string,
-  file: TargetFile,
-  targets: Targets,
+  { file, role }: VouchedTarget,
+  targets: Found,
   blobs: Blobs,
 ): Promise<Result<FoundRelease>> {
   const sha256 = file.hashes.get('sha256') ?? ''
@@ -91,8 +95,8 @@ async function readRelease(
       found: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
     })
   }
-  const flaw = mismatch(path, manifest.data, targets)
-  if (flaw === undefined) return ok({ manifest: manifest.data, manifestSha256: sha256 })
+  const flaw = mismatch(path, manifest.data, targets, role)
+  if (flaw === undefined) return ok({ manifest: manifest.data, manifestSha256: sha256, role })
   return refuse('release.target_mismatch', `Manifest and targets disagree: ${path}.`, {
     found: flaw,
     next: 'create the release again',
@@ -108,18 +112,24 @@ function jsonOf(bytes: Uint8Array | undefined): unknown {
 }
 
 /** What the publishers signed twice must be the same: path, facts and files. */
-function mismatch(path: string, manifest: Manifest, { targets }: Targets): string | undefined {
+function mismatch(
+  path: string,
+  manifest: Manifest,
+  targets: Found,
+  role: WalkedRole,
+): string | undefined {
   const { model, version, variants } = manifest
   if (path !== targetPath(model, version, MANIFEST_FILE)) return releaseName(manifest)
   const files = variants.flatMap(({ artifact, golden }) => [artifact, golden])
   for (const { file, sha256, length } of files) {
     const target = targets.get(targetPath(model, version, file))
-    if (target?.hashes.get('sha256') !== sha256 || target.length !== length) return file
+    if (target?.file.hashes.get('sha256') !== sha256 || target.file.length !== length) return file
+    if (target.role !== role) return `${file} as of ${target.role.name}, not ${role.name}`
   }
   const misnamed = variants.find(({ name, artifact }) => artifact.file !== `${name}.onnx`)
   if (misnamed !== undefined) return `variant ${misnamed.name} as ${misnamed.artifact.file}`
   for (const file of [MANIFEST_FILE, ...files.map((artifact) => artifact.file)]) {
-    const custom = targets.get(targetPath(model, version, file))?.custom
+    const custom = targets.get(targetPath(model, version, file))?.file.custom
     const facts = releaseTargetSchema.safeParse(custom)
     const agrees = facts.success && facts.data.model === model && facts.data.version === version
     if (!agrees) return `signed facts of ${file}`

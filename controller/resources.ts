@@ -62,14 +62,21 @@ export function deviceResource(
   }
 }
 
-export function releaseResource(ledger: Ledger, row: StoredRelease): ReleaseResource {
+/** @param role the one that lists it; undefined when none does any more */
+export function releaseResource(
+  ledger: Ledger,
+  row: StoredRelease,
+  role: string | undefined,
+): ReleaseResource {
   const { model, version } = row
   const serves = [...ledger.rows.deviceStates.values()].filter(({ report }) =>
     report?.slots.some(
       (slot) => slot.slot !== 'previous' && slot.model === model && slot.version === version,
     ),
   )
-  return { ...row, signedBy: [...row.signedBy], devices: serves.length }
+  const isDelegated = role !== undefined && role !== 'targets'
+  const signed = { signedBy: [...row.signedBy], ...(isDelegated && { role }) }
+  return { ...row, ...signed, devices: serves.length }
 }
 
 /** With every targeted device; lists leave them out of rollouts that have ended. */

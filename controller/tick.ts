@@ -121,8 +121,10 @@ const REMIND_TARGETS_MS = 7 * 24 * 60 * MINUTE_MS
 
 /** Offline roles cannot be signed here; whoever reads logs is told long before they expire. */
 function remind({ repository, log }: TickParts, nowMs: number): void {
-  const targets = repository.targets()
-  if (targets === undefined || targets.expiresMs - nowMs > REMIND_TARGETS_MS) return
-  const days = Math.floor((targets.expiresMs - nowMs) / (24 * 60 * MINUTE_MS))
-  log.warn({ next: 'linnet release sign --renew' }, `the signed targets expire in ${days} days`)
+  for (const { name, targets } of repository.roles()?.roles ?? []) {
+    if (targets.expiresMs - nowMs > REMIND_TARGETS_MS) continue
+    const days = Math.floor((targets.expiresMs - nowMs) / (24 * 60 * MINUTE_MS))
+    const next = `linnet release sign --renew --role ${name}`
+    log.warn({ next }, `the signed ${name} metadata expire in ${days} days`)
+  }
 }

@@ -4,6 +4,8 @@
  */
 import { createHash } from 'node:crypto'
 import { endpointPath } from '../../shared/api/endpoints.ts'
+import { roleFilesSchema } from '../../shared/api/routes.ts'
+import { fromUtf8, utf8 } from '../../shared/kernel/bytes.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { COMMANDS } from '../../shared/rollout/commands.ts'
 import type { Actor, Application } from '../application.ts'
@@ -161,6 +163,17 @@ function repositoryHandlers({ application }: HandlerParts) {
     },
     rootPut: async ({ stream, actor }) => application.putRoot(await readWhole(stream), actor),
     targetsPut: async ({ stream, actor }) => application.putTargets(await readWhole(stream), actor),
+    rolesPut: async ({ stream, actor }) => {
+      const files = roleFilesSchema.safeParse(jsonOf(await readWhole(stream)))
+      if (files.success && Object.keys(files.data).length > 0) {
+        const entries = Object.entries(files.data)
+        return application.putRoles(new Map(entries.map(([k, text]) => [k, utf8(text)])), actor)
+      }
+      return refuse('http.malformed', 'The body holds no signed metadata.', {
+        expected: 'a JSON object of metadata files as text, by role',
+        next: 'linnet release publish',
+      })
+    },
     artifactPut: async ({ params, stream, actor }) =>
       done(await application.putArtifact(params.sha256, stream, actor)),
     artifactGet: ({ params, raw }) => artifact(raw, params.sha256, 'application/octet-stream'),
@@ -233,6 +246,14 @@ async function mayCommand(
     found: `${state}, wave ${wave + 1}`,
     next: `linnet rollout show ${params.id}`,
   })
+}
+
+function jsonOf(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(fromUtf8(bytes) ?? '')
+  } catch {
+    return undefined
+  }
 }
 
 function done(result: Result<undefined>): Result<{ done: true }> {

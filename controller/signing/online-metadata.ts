@@ -24,17 +24,41 @@ const KEYS = {
   timestampExpiry: 'tuf.timestamp.expires',
 } as const
 
+/** Before the name of a delegated role. */
+const ROLE_KEY = 'tuf.role.'
+
 /** Numbers of the repository that are no file; 0 before they are set. */
 export interface Versions {
   get(name: keyof typeof KEYS): number
   set(name: keyof typeof KEYS, to: number): void
+  /** Of any role with versions, delegated ones too. */
+  of(role: string): number
+  setRole(role: string, to: number): void
+  /** `targets` and every delegated role that was ever set. */
+  roles(): string[]
 }
 
 export function createVersions(ledger: Ledger): Versions {
+  const { fleet } = ledger.rows
+  const keyOf = (role: string) => (isTop(role) ? KEYS[role] : `${ROLE_KEY}${role}`)
+  const read = (key: string) => Number(fleet.get(key)?.value ?? 0)
+  const write = (key: string, to: number) => ledger.put('fleet', { key, value: String(to) })
   return {
-    get: (name) => Number(ledger.rows.fleet.get(KEYS[name])?.value ?? 0),
-    set: (name, to) => ledger.put('fleet', { key: KEYS[name], value: String(to) }),
+    get: (name) => read(KEYS[name]),
+    set: (name, to) => write(KEYS[name], to),
+    of: (role) => read(keyOf(role)),
+    setRole: (role, to) => write(keyOf(role), to),
+    roles: () => [
+      'targets',
+      ...[...fleet.keys()].flatMap((key) =>
+        key.startsWith(ROLE_KEY) ? [key.slice(ROLE_KEY.length)] : [],
+      ),
+    ],
   }
+}
+
+function isTop(role: string): role is 'root' | 'targets' | 'snapshot' {
+  return role === 'root' || role === 'targets' || role === 'snapshot'
 }
 
 export interface OnlineMetadata {
@@ -48,7 +72,8 @@ export function createOnlineMetadata(parts: {
   readonly ledger: Ledger
   readonly keys: Pick<OnlineKeys, 'signers'>
   readonly versions: Versions
-  readonly targetsFile: () => Uint8Array | undefined
+  /** By role, `targets` among them once there are any. */
+  readonly roleFiles: () => ReadonlyMap<string, { readonly bytes: Uint8Array }>
   readonly snapshotFile: () => Uint8Array | undefined
 }): OnlineMetadata {
   const { ledger, keys, versions } = parts
@@ -66,15 +91,15 @@ export function createOnlineMetadata(parts: {
   }
 
   function signAll(nowMs: number): void {
-    const targets = parts.targetsFile()
-    if (targets === undefined) return
+    const targets = new Map([...parts.roleFiles()].map(([role, { bytes }]) => [role, bytes]))
+    if (!targets.has('targets')) return
     const snapshot = {
       version: versions.get('snapshot') + 1,
       expiresMs: nowMs + SNAPSHOT_LIFETIME_MS,
       signers: [keys.signers().snapshot],
     }
     const timestamp = nextTimestamp(nowMs)
-    const plan = { targets: new Map([['targets', targets]]), snapshot, timestamp }
+    const plan = { targets, snapshot, timestamp }
     for (const { path, bytes } of unwrap(signOnline(plan))) {
       ledger.put('metadata', { file: path, bytes, storedAtMs: nowMs })
     }

@@ -1,6 +1,6 @@
 /**
- * The TUF repository that the controller serves: root and targets as publishers signed them, snapshot
- * and timestamp signed here, on every publish and long before they expire.
+ * The TUF repository that the controller serves: root, targets and delegated roles as publishers
+ * signed them, snapshot and timestamp signed here, on every publish and long before they expire.
  *
  * Invariants: what is served verifies with any TUF client; versions only grow; files with a version
  * in their name never change.
@@ -13,21 +13,29 @@ import { openEnvelope } from '../../shared/signing/envelope.ts'
 import type { SyncVerifier } from '../../shared/signing/keys.ts'
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
-import {
-  type Root,
-  readRoot,
-  readTargets,
-  type Targets,
-} from '../../shared/signing/tuf/metadata.ts'
+import { type Root, readRoot, readTargets } from '../../shared/signing/tuf/metadata.ts'
 import { rolePath } from '../../shared/signing/tuf/store-layout.ts'
+import type { Walk } from '../../shared/signing/tuf/walk.ts'
 import type { Ledger } from '../ledger.ts'
 import type { OnlineKeys } from './online-keys.ts'
 import { createOnlineMetadata, createVersions } from './online-metadata.ts'
-import { type CheckedTargets, checkRoot, checkTargets, namesKeys } from './uploads.ts'
+import {
+  type CheckedRoles,
+  checkRoles,
+  findAll,
+  type RoleFile,
+  type VouchedTarget,
+  waitingFile,
+  walkServed,
+} from './role-uploads.ts'
+import { checkRoot, namesKeys } from './root-upload.ts'
 
 export interface Repository {
   root(): Root | undefined
-  targets(): Targets | undefined
+  /** `targets` and the roles that it delegates to; undefined before the first publish. */
+  roles(): Walk | undefined
+  /** What a client finds, by path. */
+  found(): ReadonlyMap<string, VouchedTarget>
   director(): TrustedDirector | undefined
   /** 0 before the first publish. */
   snapshotVersion(): number
@@ -35,10 +43,10 @@ export interface Repository {
   file(name: string): Uint8Array | undefined
   /** Errors: those of `checkRoot`. The same root again is accepted and changes nothing. */
   putRoot(bytes: Uint8Array, nowMs: number): Result<{ version: number }>
-  /** The checks alone: the caller looks at the releases before it calls `putTargets`. */
-  checkTargets(bytes: Uint8Array, nowMs: number): Result<CheckedTargets>
-  isCurrentTargets(bytes: Uint8Array): boolean
-  putTargets(bytes: Uint8Array, targets: Targets, nowMs: number): void
+  /** The checks alone: the caller looks at the releases before it calls `putRoles`. */
+  checkRoles(uploads: ReadonlyMap<string, Uint8Array>, nowMs: number): Result<CheckedRoles>
+  isCurrent(role: string, bytes: Uint8Array): boolean
+  putRoles(checked: CheckedRoles, nowMs: number): void
   /** Signs what is past half of its life again. */
   refresh(nowMs: number): void
 }
@@ -51,23 +59,32 @@ export function openRepository(parts: {
   const { ledger, keys, verifier } = parts
   const versions = createVersions(ledger)
   const file = (name: string) => ledger.rows.metadata.get(name)?.bytes
-  const currentFile = (role: 'root' | 'targets' | 'snapshot') =>
-    versions.get(role) === 0 ? undefined : file(rolePath(role, versions.get(role)))
+  const currentFile = (role: string) =>
+    versions.of(role) === 0 ? undefined : file(rolePath(role, versions.of(role)))
+  /** Every role that was ever served: a snapshot never leaves one out again (clause 5.5.5). */
+  const roleFiles = () =>
+    new Map(
+      versions.roles().flatMap((role): [string, RoleFile][] => {
+        const bytes = currentFile(role)
+        return bytes === undefined ? [] : [[role, { role, bytes, version: versions.of(role) }]]
+      }),
+    )
 
   let root = storedRoot(currentFile('root'))
-  let targets = storedTargets(currentFile('targets'))
+  let walk = root && storedWalk(roleFiles(), root, verifier)
+  let found = findAll(walk?.roles ?? [])
 
   const online = createOnlineMetadata({
     ledger,
     keys,
     versions,
-    targetsFile: () => currentFile('targets'),
+    roleFiles,
     snapshotFile: () => currentFile('snapshot'),
   })
 
   const putFile = (path: string, bytes: Uint8Array, nowMs: number): void =>
     ledger.put('metadata', { file: path, bytes, storedAtMs: nowMs })
-  const isCurrent = (role: 'root' | 'targets', bytes: Uint8Array): boolean => {
+  const isCurrent = (role: string, bytes: Uint8Array): boolean => {
     const current = currentFile(role)
     return current !== undefined && equalBytes(current, bytes)
   }
@@ -80,7 +97,8 @@ export function openRepository(parts: {
 
   return {
     root: () => root,
-    targets: () => targets,
+    roles: () => walk,
+    found: () => found,
     director: () => (root === undefined ? undefined : unwrap(directorOf(root))),
     snapshotVersion: () => versions.get('snapshot'),
     file: (name) => ledger.stored.metadata.get(name)?.bytes,
@@ -96,15 +114,22 @@ export function openRepository(parts: {
       online.signAll(nowMs)
       return ok({ version: root.version })
     },
-    checkTargets(bytes, nowMs) {
+    checkRoles(uploads, nowMs) {
       assert(root !== undefined, 'targets are checked against a root')
-      return checkTargets(bytes, root, versions.get('targets'), { verifier, nowMs })
+      return checkRoles(uploads, { root, verifier, nowMs, current: roleFiles() })
     },
-    isCurrentTargets: (bytes) => isCurrent('targets', bytes),
-    putTargets(bytes, next, nowMs) {
-      targets = next
-      putFile(rolePath('targets', next.version), bytes, nowMs)
-      versions.set('targets', next.version)
+    isCurrent,
+    putRoles(checked, nowMs) {
+      for (const { role, bytes } of checked.waiting) putFile(waitingFile(role), bytes, nowMs)
+      for (const { role, bytes, version } of checked.files) {
+        putFile(rolePath(role, version), bytes, nowMs)
+        versions.setRole(role, version)
+        const waited = ledger.rows.metadata.get(waitingFile(role))
+        if (waited !== undefined) ledger.remove('metadata', waited)
+      }
+      if (checked.files.length === 0) return
+      walk = checked.walk
+      found = checked.found as Map<string, VouchedTarget>
       online.signAll(nowMs)
     },
     refresh: online.refresh,
@@ -118,8 +143,13 @@ function storedRoot(bytes: Uint8Array | undefined): Root | undefined {
   return unwrap(readRoot(signed))
 }
 
-function storedTargets(bytes: Uint8Array | undefined): Targets | undefined {
+function storedWalk(
+  files: ReadonlyMap<string, RoleFile>,
+  root: Root,
+  verifier: SyncVerifier,
+): Walk | undefined {
+  const bytes = files.get('targets')?.bytes
   if (bytes === undefined) return undefined
   const { signed } = unwrap(openEnvelope(bytes, jsonLimits(defaultTufLimits.targetsBytesMax)))
-  return unwrap(readTargets(signed))
+  return unwrap(walkServed(files, unwrap(readTargets(signed)), { root, verifier }))
 }

@@ -137,6 +137,11 @@ export const ENDPOINTS = {
   ),
   rootPut: put(`${API}/trust/root`, 'The first root, or the next one.', METADATA_BYTES_MAX),
   targetsPut: put(`${API}/trust/targets`, 'Signed targets metadata.', METADATA_BYTES_MAX),
+  rolesPut: put(
+    `${API}/trust/roles`,
+    'Targets and delegated roles that belong together: a JSON object of metadata as text, by role.',
+    METADATA_BYTES_MAX,
+  ),
   artifactPut: put(
     `${API}/artifacts/{sha256}`,
     'An artifact, before the metadata that names it.',

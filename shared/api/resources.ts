@@ -69,6 +69,8 @@ export const releaseResourceSchema = z.strictObject({
   manifest: manifestSchema,
   /** Key ids whose signatures over the targets hold. */
   signedBy: z.array(sha256Schema),
+  /** The delegated role that lists it; absent where the top-level targets do. */
+  role: z.string().max(80).optional(),
   /** Devices that have it in a serving slot. */
   devices: countSchema,
 })
@@ -177,6 +179,8 @@ export const healthResourceSchema = z.strictObject({
   /** When what people signed offline must be signed again at the latest. */
   rootExpiresAtMs: timeMsSchema.optional(),
   targetsExpireAtMs: timeMsSchema.optional(),
+  /** Which of them expires first: `targets`, or a role that it delegates to. */
+  expiringRole: z.string().max(80).optional(),
 })
 export type HealthResource = z.infer<typeof healthResourceSchema>
 

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { auditEntrySchema, signedAuditHeadSchema } from '../model/audit.ts'
 import { labelsSchema } from '../model/device.ts'
 import {
+  countSchema,
   idSchema,
   nameSchema,
   sha256Schema,
@@ -75,6 +76,17 @@ const onlineKeysSchema = z.strictObject({
     }),
   ),
 })
+
+const publishedRolesSchema = z.strictObject({
+  releases: z.array(z.string()),
+  /** Delegated roles that more of their keys have to sign; see `waiting.ROLE.json`. */
+  waiting: z.array(
+    z.strictObject({ role: z.string(), signatures: countSchema, threshold: countSchema }),
+  ),
+})
+
+/** The body of `rolesPut`: metadata as they were signed, by role. */
+export const roleFilesSchema = z.record(z.string().max(80), z.string())
 
 export const ROUTES = {
   alive: shape({ response: z.strictObject({ status: z.literal('ok'), version: z.string() }) }),
@@ -161,7 +173,8 @@ export const ROUTES = {
     response: onlineKeysSchema,
   }),
   rootPut: shape({ response: z.strictObject({ version: z.int().min(1) }) }),
-  targetsPut: shape({ response: z.strictObject({ releases: z.array(z.string()) }) }),
+  targetsPut: shape({ response: publishedRolesSchema }),
+  rolesPut: shape({ response: publishedRolesSchema }),
   artifactPut: shape({ params: z.strictObject({ sha256: sha256Schema }), response: done }),
   artifactGet: shape({ params: z.strictObject({ sha256: sha256Schema }) }),
   tufMetadata: shape({

@@ -74,12 +74,14 @@ const REMIND_MS = { targets: 7 * DAY_MS, root: 30 * DAY_MS } as const
 
 /** What people sign offline is asked for long before it expires. */
 function ofExpiry(health: HealthResource | null, nowMs: number): AttentionItem[] {
+  const expiring = health?.expiringRole ?? 'targets'
+  const of = expiring === 'targets' ? '' : ` --role ${expiring}`
   const rows = [
-    ['targets', health?.targetsExpireAtMs, 'linnet release sign --renew'],
-    ['root', health?.rootExpiresAtMs, 'linnet key rotate'],
+    ['targets', expiring, health?.targetsExpireAtMs, `linnet release sign --renew${of}`],
+    ['root', 'root', health?.rootExpiresAtMs, 'linnet key rotate'],
   ] as const
-  return rows.flatMap(([role, atMs, cli]) => {
-    if (atMs === undefined || atMs - nowMs > REMIND_MS[role]) return []
+  return rows.flatMap(([kind, role, atMs, cli]) => {
+    if (atMs === undefined || atMs - nowMs > REMIND_MS[kind]) return []
     const isOver = atMs <= nowMs
     const left = count(Math.max(1, Math.floor((atMs - nowMs) / DAY_MS)), 'day')
     const when = isOver ? 'have expired: devices refuse every change' : `expire within ${left}`

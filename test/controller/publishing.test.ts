@@ -129,7 +129,7 @@ describe('publishing', () => {
     const { application } = fleet.controller
     expect(unwrap(await application.putRoot(buildRoot(), ada))).toEqual({ version: 1 })
     const again = unwrap(await application.putTargets(buildTargets(1, [release]), ada))
-    expect(again).toEqual({ releases: [] })
+    expect(again).toEqual({ releases: [], waiting: [] })
     const trusted = unwrap(await refreshFrom(fleet, buildRoot(), fleet.clock.nowMs()))
     expect(trusted.snapshot.version).toBe(1)
   })

@@ -41,6 +41,9 @@ export interface TrustedSet {
   readonly limits: TufLimits
 }
 
+/** What looking for targets takes of it. */
+export type TrustedTargets = Omit<TrustedSet, 'timestamp'>
+
 /**
  * Brings root, timestamp, snapshot and targets up to date. Codes: `tuf.*` of `problems.ts`.
  * @param nowMs clause 5.1: the time is fixed when the update begins.
@@ -82,10 +85,10 @@ function* updateRoot(nowMs: number, limits: TufLimits): Tuf<Result<Root>> {
   const initial = yield* loadRoot(limits)
   if (!initial.ok) return initial
   let root = initial.value
-  let rotated = false
   // 5.3.2 and 5.3.9: from version N on, one by one, until there is no N+1.
   for (let rotations = 0; ; rotations++) {
-    // 5.3.3: download N+1, up to W bytes, at most Y times.
+    // 5.3.3: download N+1, up to W bytes, at most Y times. Stricter than the clause, which would go
+    // on with a root that is known to be old; the next update takes it up from here.
     const path = rolePath('root', root.version + 1)
     if (rotations > limits.rootRotationsMax) {
       return refuseTuf('tuf.too_many_roots', 'There are more new roots than one update follows.', {
@@ -97,23 +100,20 @@ function* updateRoot(nowMs: number, limits: TufLimits): Tuf<Result<Root>> {
     if (reply.kind === 'failed') return { ok: false, error: reply.problem }
     const next = yield* acceptRoot(reply.bytes, root, limits)
     if (!next.ok) return next
-    // 5.3.5: the same version again ends the chain; the trusted root stays.
-    if (next.value.version === root.version) break
-    rotated ||= lostKey(root, next.value)
+    // 5.3.11: recovery from fast-forward attacks. Before the root is kept, since afterwards neither
+    // a crash nor an expired root would leave a trace of the keys that went.
+    if (lostKey(root, next.value)) {
+      yield* forget('timestamp')
+      yield* forget('snapshot')
+    }
     // 5.3.7 and 5.3.8.
     root = next.value
     yield* persist('root', reply.bytes)
   }
   // 5.3.10: a freeze attack?
   const fresh = requireFresh(root, nowMs, 'root')
-  if (!fresh.ok) return fresh
-  // 5.3.11: recovery from fast-forward attacks.
-  if (rotated) {
-    yield* forget('timestamp')
-    yield* forget('snapshot')
-  }
   // 5.3.12: consistent snapshots as this root says.
-  return ok(root)
+  return fresh.ok ? ok(root) : fresh
 }
 
 /** Clauses 5.3.4 and 5.3.5: is this the root after `trusted`? */
@@ -127,9 +127,9 @@ function* acceptRoot(bytes: Uint8Array, trusted: Root, limits: TufLimits): Tuf<R
   if (!next.ok) return next
   const byNew = yield* requireSigned(opened.value, next.value.roles.root, 'root')
   if (!byNew.ok) return byNew
-  // 5.3.5: rollback; neither may a version be left out.
+  // 5.3.5: precisely the version that follows: neither rolled back nor left out.
   const { version } = next.value
-  if (version < trusted.version || version > trusted.version + 1) {
+  if (version !== trusted.version + 1) {
     return refuseTuf('tuf.rollback', 'The root is not the one that follows.', {
       expected: `version ${trusted.version + 1}`,
       found: `version ${version}`,

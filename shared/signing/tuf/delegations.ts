@@ -15,10 +15,14 @@ export interface Delegation {
   readonly name: string
   readonly keySet: KeySet
   readonly terminating: boolean
+  /** Its patterns, for people; empty where it is trusted by hash. */
+  readonly paths: readonly string[]
   readonly trustsPath: (path: string) => boolean
 }
 
 export interface Delegations {
+  /** All of them in order of priority; none where they are succinct. */
+  readonly roles: readonly Delegation[]
   /** The roles trusted for `path`, highest priority first. */
   rolesFor(path: string): readonly Delegation[]
 }
@@ -39,7 +43,7 @@ export function readDelegations(fields: Fields): Delegations {
   if (new Set(roles.map(({ name }) => name)).size < roles.length) {
     fields.flaw('roles', 'each role name once')
   }
-  return { rolesFor: (path) => roles.filter((role) => role.trustsPath(path)) }
+  return { roles, rolesFor: (path) => roles.filter((role) => role.trustsPath(path)) }
 }
 
 function readDelegation(fields: Fields, keySet: KeySet): Delegation {
@@ -56,6 +60,7 @@ function readDelegation(fields: Fields, keySet: KeySet): Delegation {
     name,
     keySet,
     terminating: fields.has('terminating') && fields.flag('terminating'),
+    paths: fields.has('paths') ? fields.texts('paths', PATHS_MAX) : [],
     trustsPath: readTrust(fields),
   }
 }
@@ -80,12 +85,13 @@ function readSuccinct(fields: Fields, keySet: KeySet): Delegations {
   if (roleFileName(prefix).length > FILE_NAME_CHARS_MAX - 9) fields.flaw('name_prefix', 'shorter')
   const digits = Math.ceil(bits / 4)
   return {
+    roles: [],
     rolesFor: (path) => {
       const digest = sha256(utf8(path))
       const start = new DataView(digest.buffer, digest.byteOffset).getUint32(0)
       const bin = start >>> (32 - bits)
       const name = `${prefix}-${bin.toString(16).padStart(digits, '0')}`
-      return [{ name, keySet, terminating: true, trustsPath: () => true }]
+      return [{ name, keySet, terminating: true, paths: [], trustsPath: () => true }]
     },
   }
 }

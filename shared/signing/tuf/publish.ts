@@ -230,7 +230,7 @@ function roleOf({ keys, threshold }: RolePlan): JsonObject {
   return { keyids: keys.map(keyId), threshold }
 }
 
-function delegationsOf(plans: readonly DelegationPlan[]): JsonObject {
+export function delegationsOf(plans: readonly DelegationPlan[]): JsonObject {
   const roles = plans.map((plan) => ({
     ...roleOf(plan),
     name: plan.name,

@@ -7,6 +7,8 @@ import { type ReleaseTarget, releaseTargetSchema } from '../../model/release-tar
 import type { VerifiedTargets } from '../assignment.ts'
 import type { FoundTarget } from './search.ts'
 
+/** The delegation for proven releases, where a fleet has both. */
+export const PRODUCTION_ROLE = 'production'
 /** The delegation for releases that are not proven yet. */
 export const STAGING_ROLE = 'staging'
 

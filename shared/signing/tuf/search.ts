@@ -5,7 +5,7 @@
  * that path.
  */
 import { ok, type Result } from '../../kernel/result.ts'
-import { type TrustedSet, updateTargets } from './client.ts'
+import { type TrustedTargets, updateTargets } from './client.ts'
 import type { Delegation } from './delegations.ts'
 import type { Tuf } from './effects.ts'
 import type { Targets } from './metadata.ts'
@@ -20,7 +20,7 @@ export interface FoundTarget {
 }
 
 /** Code `tuf.target_unknown`, or what was wrong with a delegated role that the search needed. */
-export function* findTarget(trusted: TrustedSet, path: string): Tuf<Result<FoundTarget>> {
+export function* findTarget(trusted: TrustedTargets, path: string): Tuf<Result<FoundTarget>> {
   const found = yield* findTargets(trusted, [path])
   if (!found.ok) return found
   return ok(found.value[0]!)
@@ -28,7 +28,7 @@ export function* findTarget(trusted: TrustedSet, path: string): Tuf<Result<Found
 
 /** All of `paths`, in their order, or the first refusal. */
 export function* findTargets(
-  trusted: TrustedSet,
+  trusted: TrustedTargets,
   paths: readonly string[],
 ): Tuf<Result<readonly FoundTarget[]>> {
   const cache: RoleCache = new Map()
@@ -50,7 +50,11 @@ interface Visit {
   readonly delegation: Delegation | undefined
 }
 
-function* searchFor(path: string, trusted: TrustedSet, cache: RoleCache): Tuf<Result<FoundTarget>> {
+function* searchFor(
+  path: string,
+  trusted: TrustedTargets,
+  cache: RoleCache,
+): Tuf<Result<FoundTarget>> {
   let pending: Visit[] = [{ chain: ['targets'], delegation: undefined }]
   const visited = new Set<string>()
   for (let visit = pending.pop(); visit !== undefined; visit = pending.pop()) {
@@ -77,7 +81,7 @@ function* searchFor(path: string, trusted: TrustedSet, cache: RoleCache): Tuf<Re
   return refuseTuf('tuf.target_unknown', `Nobody trusted signed a target ${path.slice(0, 200)}.`)
 }
 
-function* loadRole(visit: Visit, trusted: TrustedSet, cache: RoleCache): Tuf<Result<Targets>> {
+function* loadRole(visit: Visit, trusted: TrustedTargets, cache: RoleCache): Tuf<Result<Targets>> {
   if (visit.delegation === undefined) return ok(trusted.targets)
   const key = JSON.stringify(visit.chain)
   const cached = cache.get(key)

@@ -1,24 +1,14 @@
 /**
- * Whether uploaded root or targets metadata may be served: what a TUF client would check before it
- * trusts them (specification 1.0, clauses 5.3 and 5.6), and that root names this controller's keys,
- * since nothing could be signed online otherwise. Storing and serving is repository.ts.
+ * Whether an uploaded root may be served: what a TUF client would check before it trusts it
+ * (specification 1.0, clause 5.3), and that it names this controller's keys, since nothing could be
+ * signed online otherwise. Targets are role-uploads.ts, storing and serving is repository.ts.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
-import {
-  isSignedBy,
-  type KeySet,
-  type OpenedEnvelope,
-  openEnvelope,
-} from '../../shared/signing/envelope.ts'
+import { isSignedBy, type KeySet, openEnvelope } from '../../shared/signing/envelope.ts'
 import { checkSync, keyIdentity, type SyncVerifier } from '../../shared/signing/keys.ts'
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
-import {
-  type Root,
-  readRoot,
-  readTargets,
-  type Targets,
-} from '../../shared/signing/tuf/metadata.ts'
+import { type Root, readRoot } from '../../shared/signing/tuf/metadata.ts'
 import { refuseTuf } from '../../shared/signing/tuf/problems.ts'
 import { requireFresh } from '../../shared/signing/tuf/requirements.ts'
 import { ONLINE_ROLES, type OnlineKeys, type OnlineSigners } from './online-keys.ts'
@@ -110,49 +100,4 @@ export function namesKeys(root: Root, signers: OnlineSigners): boolean {
     const identity = keyIdentity(signers[role].key)
     return threshold === 1 && [...keys.values()].some((key) => keyIdentity(key) === identity)
   })
-}
-
-export interface CheckedTargets {
-  readonly targets: Targets
-  /** Key ids whose signatures hold. */
-  readonly signedBy: readonly string[]
-}
-
-/** Clause 5.6: a threshold of the targets keys, the next version, not expired. Errors: `tuf.*`. */
-export function checkTargets(
-  bytes: Uint8Array,
-  root: Root,
-  currentVersion: number,
-  checks: Pick<Checks, 'verifier' | 'nowMs'>,
-): Result<CheckedTargets> {
-  const opened = openEnvelope(bytes, jsonLimits(defaultTufLimits.targetsBytesMax))
-  if (!opened.ok) return opened
-  const keySet = root.roles.targets
-  if (!checkSync(isSignedBy(opened.value, keySet), checks.verifier)) {
-    return refuseTuf('tuf.signature', 'The targets are not signed by enough publishers.', {
-      expected: `${keySet.threshold} of ${keySet.keys.size} targets keys`,
-      found: `${opened.value.signatures.length} signatures`,
-      next: 'linnet release sign',
-    })
-  }
-  const targets = readTargets(opened.value.signed)
-  if (!targets.ok) return targets
-  if (targets.value.version !== currentVersion + 1) {
-    return refuseTuf('tuf.rollback', 'The targets are not made from the newest ones.', {
-      expected: `version ${currentVersion + 1}`,
-      found: `version ${targets.value.version}`,
-      next: 'fetch the newest targets, add the release again and sign',
-    })
-  }
-  const fresh = requireFresh(targets.value, checks.nowMs, 'targets')
-  if (!fresh.ok) return fresh
-  return ok({ targets: targets.value, signedBy: signersOf(opened.value, root, checks.verifier) })
-}
-
-function signersOf(opened: OpenedEnvelope, root: Root, verifier: SyncVerifier): string[] {
-  return [...root.roles.targets.keys]
-    .filter(([keyid, key]) =>
-      checkSync(isSignedBy(opened, { keys: new Map([[keyid, key]]), threshold: 1 }), verifier),
-    )
-    .map(([keyid]) => keyid)
 }
