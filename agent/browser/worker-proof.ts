@@ -26,7 +26,7 @@ export async function proveOrder(
   const admitted = admit(model, task.manifest, task.variant, task.limits)
   if (!admitted.ok) return { outcome: 'inadmissible', problem: admitted.error }
   const engine = await loadEngine(choice, onAbort)
-  return proveSession(task, model, vectors.value, engine.threads, engine)
+  return proveSession(task, model, vectors.value, { threads: engine.threads }, engine)
 }
 
 /** Errors: `artifact.digest`. */

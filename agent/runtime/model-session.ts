@@ -9,9 +9,20 @@ import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import type { Datatype, TensorSpec } from '../../shared/model/tensor.ts'
 import type { TensorElements, TensorValue } from '../../shared/model/tensor-value.ts'
 
-export interface SessionOptions {
+export type GraphLevel = 'disabled' | 'basic' | 'extended' | 'all'
+
+/** What tuning may change; absent: threads do not spin, and all graph optimisations are made. */
+export interface TunedOptions {
+  /** Idle threads wait for work in a loop: quicker for this model, dearer for all others. */
+  readonly spinning?: boolean | undefined
+  readonly graph?: GraphLevel | undefined
+}
+
+export interface SessionOptions extends TunedOptions {
   readonly provider: ExecutionProvider
   readonly threads: number
+  /** Writes the graph here as it was optimised; not in browsers. */
+  readonly saveTo?: string | undefined
   /** `preferredLayout` of webgpu; the default NHWC is wrong for some models. */
   readonly layout?: 'NCHW' | 'NHWC' | undefined
 }

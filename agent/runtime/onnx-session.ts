@@ -17,8 +17,10 @@ export async function loadSession(
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
     logSeverityLevel: 4,
+    graphOptimizationLevel: options.graph ?? 'all',
+    ...(options.saveTo === undefined ? {} : { optimizedModelFilePath: options.saveTo }),
     // Idle threads that spin take the CPU from the other processes of a small device.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
   })
   return {
     inputs: session.inputMetadata.map(specOf),

@@ -3,27 +3,30 @@
  * measurements. Everything that refuses comes back as a value; what kills the process is told by its
  * parent.
  */
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { env, listSupportedBackends } from 'onnxruntime-node'
-import { ok, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { decodeGolden, GOLDEN_BYTES_MAX, type GoldenVector } from '../../shared/model/golden.ts'
-import type { Artifact } from '../../shared/model/manifest.ts'
+import { readArtifact } from '../artifact/artifact-cipher.ts'
 import { admit } from './admission.ts'
 import { loadSession } from './onnx-session.ts'
-import { type ProofEngine, proveSession } from './prove-session.ts'
-import type { QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import { memoryOf } from './process-memory.ts'
+import { type ProofBench, tryOptimised } from './prove-optimised.ts'
+import { openContender, type ProofEngine, proveSession } from './prove-session.ts'
+import type { Passed, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import { DEFAULT_SETTINGS, sameSettings, tuneSettings } from './tune-settings.ts'
 
 const engine: ProofEngine = {
   runtimeVersion: env.versions.node ?? 'unknown',
   reference: 'cpu',
   loadSession,
-  residentMb: () => process.memoryUsage.rss() / 2 ** 20,
+  memory: () => memoryOf('self'),
 }
-/** More threads are taken only if they gain this much. */
-const GAIN_MIN = 1.1
 
-export async function proveRelease(task: QualifierTask): Promise<QualifierAnswer> {
+/** @param tell hears what is known before more is tried that might end this process. */
+export async function proveRelease(
+  task: QualifierTask,
+  tell: (answer: QualifierAnswer) => void,
+): Promise<QualifierAnswer> {
   const missing = missingBackend(task)
   if (missing !== undefined) return { outcome: 'unavailable', reason: missing }
   const files = await readFiles(task)
@@ -31,45 +34,46 @@ export async function proveRelease(task: QualifierTask): Promise<QualifierAnswer
   const { model, vectors } = files.value
   const admitted = admit(model, task.manifest, task.variant, task.limits)
   if (!admitted.ok) return { outcome: 'inadmissible', problem: admitted.error }
-  const single = await proveSession(task, model, vectors, 1, engine)
-  const threadsMax = Math.min(task.limits.threadsMax, 4)
-  if (single.outcome !== 'passed' || threadsMax < 2) return single
-  const threaded = await proveSession(task, model, vectors, threadsMax, engine)
-  if (threaded.outcome !== 'passed') return single
-  const gain = single.measured.steadyMsP50 / threaded.measured.steadyMsP50
-  return gain >= GAIN_MIN ? threaded : single
+  const settings = task.settings ?? DEFAULT_SETTINGS
+  const proof = await proveSession(task, model, vectors, settings, engine)
+  if (proof.outcome !== 'passed') return proof
+  const bench = { task, model, vectors, engine }
+  const tuned = task.tuning === undefined ? proof : await tune(bench, proof, tell)
+  // Settings that were only compared are proved by a process of their own, which then does this.
+  const stays = tuned.tuning === undefined || sameSettings(tuned.tuning.settings, settings)
+  if (task.optimised === undefined || !stays) return tuned
+  tell(tuned)
+  return { ...tuned, optimised: await tryOptimised(bench, settings, task.optimised) }
+}
+
+/** The figures of the proof were taken before: sessions that are compared do not count in them. */
+async function tune(
+  { task, model, vectors, engine }: ProofBench,
+  proof: Passed,
+  tell: (answer: QualifierAnswer) => void,
+): Promise<Passed> {
+  const { budgetMs = 0, threadsMax = 1 } = task.tuning ?? {}
+  tell(proof)
+  const tuned = await tuneSettings({
+    ...{ budgetMs, threadsMax, nowMs: () => performance.now() },
+    open: (settings) => openContender(task, model, vectors, settings, engine),
+  })
+  return tuned.ok ? { ...proof, tuning: tuned.value } : { ...proof, cut: tuned.error }
 }
 
 async function readFiles(
   task: QualifierTask,
 ): Promise<Result<{ model: Uint8Array; vectors: readonly GoldenVector[] }>> {
   const { artifact, golden } = task.variant
-  const model = await readArtifact(task.modelPath, artifact)
+  const model = await readArtifact(task.modelPath, artifact, task.artifactKey)
   if (!model.ok) return model
-  const bytes = await readArtifact(task.goldenPath, golden)
+  const bytes = await readArtifact(task.goldenPath, golden, task.artifactKey)
   if (!bytes.ok) return bytes
   if (bytes.value.length > GOLDEN_BYTES_MAX) {
     return refuse('golden.malformed', 'The golden vectors are too large.')
   }
   const vectors = decodeGolden(bytes.value)
   return vectors.ok ? ok({ model: model.value, vectors: vectors.value }) : vectors
-}
-
-/** Errors: `artifact.missing`, `artifact.digest`. */
-async function readArtifact(path: string, artifact: Artifact): Promise<Result<Uint8Array>> {
-  try {
-    const bytes = await readFile(path)
-    const found = createHash('sha256').update(bytes).digest('hex')
-    if (found === artifact.sha256) return ok(bytes)
-    return refuse('artifact.digest', 'An artifact on this device is not the one that was signed.', {
-      expected: artifact.sha256,
-      found,
-    })
-  } catch (cause) {
-    return refuse('artifact.missing', 'An artifact cannot be read.', {
-      found: toProblem(cause, 'artifact.missing').message.slice(0, 300),
-    })
-  }
 }
 
 /** Which providers this build of ONNX Runtime has is known without trying. */

@@ -2,12 +2,14 @@
  * The proof of one release on one execution provider, whatever the engine: load, golden vectors,
  * measurements. Runs where a model may do harm: in a qualifier process or a worker.
  */
-import { type Problem, toProblem } from '../../shared/kernel/result.ts'
+import { err, ok, type Problem, type Result, toProblem } from '../../shared/kernel/result.ts'
 import type { GoldenVector } from '../../shared/model/golden.ts'
 import { compareWithGolden, goldenValue } from '../../shared/model/golden-compare.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import type { ModelSession, SessionOptions } from './model-session.ts'
-import type { Measured, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import type { ProcessMemory } from './process-memory.ts'
+import type { Measured, QualifierAnswer, QualifierTask, Refused } from './qualifier-protocol.ts'
+import type { Contender, ProcessorSettings } from './tune-settings.ts'
 
 export type ProofTask = Pick<QualifierTask, 'variant' | 'provider' | 'layout'>
 
@@ -16,8 +18,8 @@ export interface ProofEngine {
   /** The provider that every model must load on. */
   readonly reference: ExecutionProvider
   loadSession(model: Uint8Array, options: SessionOptions): Promise<ModelSession>
-  /** Memory that the engine takes now. */
-  residentMb(): number
+  /** Memory that the engine takes now, and took at most; null where the system does not tell. */
+  memory(): ProcessMemory
 }
 
 /** Steady state is measured over so many runs, or for so long. */
@@ -26,21 +28,20 @@ const STEADY_RUNS_MIN = 5
 const STEADY_MS_MAX = 1_000
 
 /**
- * Loads, compares every golden vector and measures, with one number of threads. What refuses comes
+ * Loads, compares every golden vector and measures, with exactly these settings. What refuses comes
  * back as a value; a model that ends the process or never ends is for the caller to notice.
  */
 export async function proveSession(
   task: ProofTask,
   model: Uint8Array,
   vectors: readonly GoldenVector[],
-  threads: number,
+  settings: ProcessorSettings,
   engine: ProofEngine,
 ): Promise<QualifierAnswer> {
-  const { provider, layout } = task
   const startMs = performance.now()
   let session: ModelSession
   try {
-    session = await engine.loadSession(model, { provider, threads, layout: layout ?? undefined })
+    session = await engine.loadSession(model, sessionOptions(task, settings))
   } catch (cause) {
     return loadFailure(task, cause, engine)
   }
@@ -51,12 +52,9 @@ export async function proveSession(
     const steady = await measureSteady(session, vectors)
     // A record made with another version of the runtime would prove nothing.
     const { runtimeVersion } = engine
-    const residentMb = engine.residentMb()
+    const { threads } = settings
     const measured: Measured = {
-      runtimeVersion,
-      threads,
-      loadMs,
-      residentMb,
+      ...{ runtimeVersion, threads, loadMs, ...engine.memory() },
       ...checked,
       ...steady,
     }
@@ -67,6 +65,54 @@ export async function proveSession(
   } finally {
     await session.release()
   }
+}
+
+/**
+ * The same proof without the measurements: a session that gave the golden outputs in these settings,
+ * kept open for comparisons. Errors: `qualify.load_failed`, `qualify.golden_mismatch`,
+ * `qualify.run_failed`.
+ */
+export async function openContender(
+  task: ProofTask,
+  model: Uint8Array,
+  vectors: readonly GoldenVector[],
+  settings: ProcessorSettings,
+  engine: ProofEngine,
+): Promise<Result<Contender>> {
+  let session: ModelSession | undefined
+  try {
+    session = await engine.loadSession(model, sessionOptions(task, settings))
+    const checked = await checkGolden(session, vectors, task)
+    if (!('outcome' in checked)) return ok(contenderOf(session, vectors))
+    await session.release()
+    return err(checked.problem)
+  } catch (cause) {
+    const [code, message] =
+      session === undefined
+        ? (['qualify.load_failed', 'ONNX Runtime cannot load this model.'] as const)
+        : (['qualify.run_failed', 'The model fails on its golden inputs.'] as const)
+    await session?.release()
+    return err(withCode(code, message, cause))
+  }
+}
+
+function contenderOf(session: ModelSession, vectors: readonly GoldenVector[]): Contender {
+  const inputs = vectors[0]?.inputs.map(goldenValue) ?? []
+  return {
+    async run() {
+      const startMs = performance.now()
+      await session.run(inputs)
+      return performance.now() - startMs
+    },
+    release: () => session.release(),
+  }
+}
+
+function sessionOptions(
+  { provider, layout }: ProofTask,
+  settings: ProcessorSettings,
+): SessionOptions {
+  return { ...settings, provider, layout: layout ?? undefined }
 }
 
 /** On the engine's reference a model that does not load is wrong; elsewhere it may not be usable. */
@@ -86,7 +132,7 @@ async function checkGolden(
   session: ModelSession,
   vectors: readonly GoldenVector[],
   { variant }: ProofTask,
-): Promise<QualifierAnswer | Pick<Measured, 'firstRunMs' | 'goldenDifferenceMax'>> {
+): Promise<Refused | Pick<Measured, 'firstRunMs' | 'goldenDifferenceMax'>> {
   let firstRunMs = 0
   let goldenDifferenceMax: number | null = null
   for (const [i, vector] of vectors.entries()) {

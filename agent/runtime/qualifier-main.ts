@@ -28,7 +28,7 @@ import { deriveGolden, runOrRefuse, VECTORS_DEFAULT } from './derive-golden.ts'
 import type { ModelSession } from './model-session.ts'
 import { loadSession } from './onnx-session.ts'
 import { proveRelease } from './prove-release.ts'
-import type { QualifierTask } from './qualifier-protocol.ts'
+import type { QualifierAnswer, QualifierNews, QualifierTask } from './qualifier-protocol.ts'
 
 const VECTORS_MAX = 64
 
@@ -143,7 +143,10 @@ if (command === 'derive') void deriveCommand(rest)
 else if (process.send !== undefined) {
   process.once('message', (task: QualifierTask) => {
     // Whoever ends this process is the agent: it has the answer, or runs out of patience.
-    void proveRelease(task).then((answer) => process.send?.(answer))
+    const tell = (answer: QualifierAnswer, isLast = false): void => {
+      process.send?.({ answer, isLast } satisfies QualifierNews)
+    }
+    void proveRelease(task, tell).then((answer) => tell(answer, true))
   })
   process.once('disconnect', () => process.exit(0))
 } else {

@@ -1,12 +1,13 @@
 /**
  * One life of a qualifier process: give it a task, wait for its answer, and turn whatever else happens
  * into a problem. A model that aborts the process, never ends or takes all memory has a result too.
+ * Invariant: what ends the process while it tries more than the proof never takes back the proof.
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { fork } from 'node:child_process'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { programAt } from '../../shared/node/program.ts'
-import type { QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import { memoryOf } from './process-memory.ts'
+import type { Passed, QualifierAnswer, QualifierNews, QualifierTask } from './qualifier-protocol.ts'
 
 export interface QualifierLimits {
   readonly timeMsMax: number
@@ -15,7 +16,8 @@ export interface QualifierLimits {
 }
 
 const MEMORY_CHECK_MS = 50
-const PAGE_BYTES = 4_096
+/** What comes after the proof may take its budget, and the comparison that is under way. */
+const MORE_MS = 15_000
 
 /** Errors: `qualify.crashed`, `qualify.timeout`, `qualify.memory`, `qualify.cancelled`. */
 export function runQualifier(
@@ -31,41 +33,42 @@ export function runQualifier(
   })
   return new Promise((resolve) => {
     let verdict: Result<QualifierAnswer> | undefined
+    let proof: Passed | undefined
     const end = (result: Result<QualifierAnswer>): void => {
-      verdict ??= result
+      verdict ??= result.ok || proof === undefined ? result : ok({ ...proof, cut: result.error })
       child.kill('SIGKILL')
     }
-    const timer = setTimeout(() => end(timedOut(limits.timeMsMax)), limits.timeMsMax)
+    let timer = setTimeout(() => end(timedOut(limits.timeMsMax)), limits.timeMsMax)
     const memory = setInterval(() => {
-      const residentMb = residentMbOf(child)
+      // Where the system does not tell, only the time limit holds.
+      const residentMb = child.pid === undefined ? 0 : (memoryOf(child.pid).residentMb ?? 0)
       if (residentMb > limits.memoryMbMax) end(tooMuchMemory(limits.memoryMbMax, residentMb))
     }, MEMORY_CHECK_MS)
-    const abort = (): void => end(cancelled())
+    const abort = (): void => {
+      proof = undefined
+      end(cancelled())
+    }
     limits.signal.addEventListener('abort', abort, { once: true })
     const finish = (code: number | null, signal: string | null): void => {
+      end(crashed(code, signal))
       clearTimeout(timer)
       clearInterval(memory)
       limits.signal.removeEventListener('abort', abort)
       resolve(verdict ?? crashed(code, signal))
     }
-    child.on('message', (answer: QualifierAnswer) => end(ok(answer)))
+    child.on('message', ({ answer, isLast }: QualifierNews) => {
+      if (isLast || answer.outcome !== 'passed') return end(ok(answer))
+      proof = answer
+      const moreMs = (task.tuning?.budgetMs ?? 0) + MORE_MS
+      clearTimeout(timer)
+      timer = setTimeout(() => end(timedOut(moreMs)), moreMs)
+    })
     child.once('exit', finish)
     child.once('error', () => {
       if (child.pid === undefined) finish(-1, null)
     })
     child.send(task, () => undefined)
   })
-}
-
-/** Linux tells; elsewhere only the time limit holds. */
-function residentMbOf({ pid }: ChildProcess): number {
-  if (process.platform !== 'linux' || pid === undefined) return 0
-  try {
-    const pages = Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1])
-    return (pages * PAGE_BYTES) / 2 ** 20
-  } catch {
-    return 0
-  }
 }
 
 function crashed(code: number | null, signal: string | null): Result<never> {

@@ -1,4 +1,5 @@
 /** Qualification on Node: each attempt in a process of its own, the first provider that passes wins. */
+import { availableParallelism } from 'node:os'
 import type { Result } from '../../shared/kernel/result.ts'
 import type { ResolvedRelease } from '../ports.ts'
 import { runQualifier } from './qualifier-process.ts'
@@ -6,7 +7,11 @@ import { type Qualified, type QualifyOptions, qualifyRelease } from './qualify-r
 
 export interface QualifyInProcessOptions extends Pick<QualifyOptions, 'profile' | 'artifactPath'> {
   readonly timeMsMax: number
+  /** Time to look for faster settings, beyond the proof; 0, the default: none. */
+  readonly tuningMs?: number
   readonly signal: AbortSignal
+  /** Opens the artifacts, where they are encrypted. */
+  readonly artifactKey?: Uint8Array | undefined
 }
 
 /** What Node and ONNX Runtime need before any session, beside the profile's session memory. */
@@ -15,13 +20,16 @@ const PROCESS_MB = 256
 /** Errors: those of `qualifyRelease`. */
 export function qualifyInProcess(
   release: ResolvedRelease,
-  { profile, artifactPath, timeMsMax, signal }: QualifyInProcessOptions,
+  { profile, artifactPath, artifactKey, timeMsMax, tuningMs = 0, signal }: QualifyInProcessOptions,
 ): Promise<Result<Qualified>> {
   const memoryMbMax = PROCESS_MB + profile.limits.sessionMemoryMb
+  const limits = { timeMsMax, memoryMbMax, signal }
+  const threadsMax = Math.min(profile.limits.threadsMax, availableParallelism())
   return qualifyRelease(release, {
     profile,
     artifactPath,
-    prove: (task) => runQualifier(task, { timeMsMax, memoryMbMax, signal }),
+    prove: (task) => runQualifier({ ...task, ...(artifactKey && { artifactKey }) }, limits),
     choose: 'first',
+    ...(tuningMs > 0 && { improve: { tuning: { budgetMs: tuningMs, threadsMax } } }),
   })
 }

@@ -2,14 +2,18 @@
  * Qualification of one release on this device, whatever the engine: the execution providers of the
  * profile are tried in its order, each where it may die, until one passes (or all, and the fastest
  * of those that pass is chosen); the record tells what was tried and why not.
+ *
+ * Invariant: what is chosen was proved with the golden vectors in exactly the settings it will have.
  */
 import { err, ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Qualification } from '../../shared/model/device.ts'
 import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/profile.ts'
 import type { ResolvedRelease } from '../ports.ts'
 import { shortReason } from './admission.ts'
+import { type Confirmed, confirmTuning, type Improvements } from './confirm-tuning.ts'
 import type { RunSettings } from './host-plan.ts'
-import type { Measured, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import type { Measured, Passed, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import { describeSettings, type ProcessorSettings } from './tune-settings.ts'
 
 export interface QualifyOptions {
   readonly profile: FirmwareProfile
@@ -18,6 +22,8 @@ export interface QualifyOptions {
   readonly prove: (task: QualifierTask) => Promise<Result<QualifierAnswer>>
   /** `fastest`: all providers are tried, and of those that pass the fastest is chosen. */
   readonly choose: 'first' | 'fastest'
+  /** What is tried beyond the proof on the processor; absent: nothing. */
+  readonly improve?: Improvements
   /** Told after each attempt, for whoever watches. */
   readonly onAttempt?: (attempt: Attempt, measured: Measured | undefined) => void
 }
@@ -25,6 +31,8 @@ export interface QualifyOptions {
 export interface Qualified {
   readonly qualification: Qualification
   readonly settings: RunSettings
+  /** The optimised model file that was kept. */
+  readonly optimised: { readonly sha256: string; readonly length: number } | null
 }
 
 export type Attempt = Qualification['attempts'][number]
@@ -35,7 +43,7 @@ interface Configuration {
 interface Tried {
   readonly configuration: Configuration
   readonly attempt: Attempt
-  readonly measured: Measured | undefined
+  readonly passed: Passed | undefined
 }
 
 const ATTEMPTS_MAX = 16
@@ -55,27 +63,33 @@ export async function qualifyRelease(
   let last: Problem | undefined
   for (const configuration of configurations(options.profile)) {
     if (isSettled(tried, options.choose, configuration.provider)) continue
-    const answer = await answerTo({ ...task.value, ...configuration }, options)
+    const improve = configuration.provider === 'cpu' ? options.improve : {}
+    const answer = await answerTo({ ...task.value, ...configuration, ...improve }, options)
     if (answer.outcome === 'inadmissible') return err(answer.problem)
     const attempt = attemptOf(configuration, answer)
-    const measured = answer.outcome === 'passed' ? answer.measured : undefined
-    tried.push({ configuration, attempt, measured })
-    options.onAttempt?.(attempt, measured)
+    const passed = answer.outcome === 'passed' ? answer : undefined
+    tried.push({ configuration, attempt, passed })
+    options.onAttempt?.(attempt, passed?.measured)
     if (answer.outcome === 'refused') last = answer.problem
     if (last?.code === 'qualify.cancelled') break
   }
   const best = fastest(tried)
-  const attempts = tried.map(({ attempt, configuration }) =>
-    attempt.outcome === 'passed' && configuration === best?.configuration
-      ? { ...attempt, outcome: 'chosen' as const }
-      : attempt,
-  )
-  if (best?.measured === undefined || last?.code === 'qualify.cancelled') {
-    return refused(attempts, last)
+  if (best?.passed === undefined || last?.code === 'qualify.cancelled') {
+    return refused(
+      tried.map(({ attempt }) => attempt),
+      last,
+    )
   }
-  const { provider, layout } = best.configuration
-  const qualification = recordOf(release, provider, attempts, best.measured)
-  return ok({ qualification, settings: { threads: best.measured.threads, layout } })
+  const { configuration } = best
+  const final = await confirmTuning({ ...task.value, ...configuration }, best.passed, {
+    prove: (tuned) => answerTo(tuned, options),
+    optimised: options.improve?.optimised,
+  })
+  if (!final.ok) return final
+  const attempts = tried.map(({ attempt, configuration: own }) =>
+    own === configuration ? chosenAttempt(attempt, own, final.value.settings) : attempt,
+  )
+  return ok(qualifiedOf(release, configuration, attempts, final.value))
 }
 
 /** Another layout is for a provider that is there and wrong. */
@@ -84,7 +98,7 @@ function isSettled(
   choose: QualifyOptions['choose'],
   provider: ExecutionProvider,
 ): boolean {
-  const hasPassed = ({ measured }: Tried): boolean => measured !== undefined
+  const hasPassed = ({ passed }: Tried): boolean => passed !== undefined
   if (choose === 'first' && tried.some(hasPassed)) return true
   const own = tried.filter(({ configuration }) => configuration.provider === provider)
   return own.some((one) => hasPassed(one) || one.attempt.outcome === 'unavailable')
@@ -92,8 +106,8 @@ function isSettled(
 
 function fastest(tried: readonly Tried[]): Tried | undefined {
   return tried
-    .filter(({ measured }) => measured !== undefined)
-    .toSorted((a, b) => a.measured!.steadyMsP50 - b.measured!.steadyMsP50)[0]
+    .filter(({ passed }) => passed !== undefined)
+    .toSorted((a, b) => a.passed!.measured.steadyMsP50 - b.passed!.measured.steadyMsP50)[0]
 }
 
 function taskFor(
@@ -152,14 +166,33 @@ function attemptOf({ provider, layout }: Configuration, answer: QualifierAnswer)
   }
 }
 
-function recordOf(
+function chosenAttempt(
+  attempt: Attempt,
+  { layout }: Configuration,
+  settings: ProcessorSettings,
+): Attempt {
+  const options = layout === null ? [] : [`preferredLayout=${layout}`]
+  const named = [...options, describeSettings(settings)].join(' ')
+  return { ...attempt, outcome: 'chosen', options: named }
+}
+
+function qualifiedOf(
   { release }: ResolvedRelease,
-  chosen: ExecutionProvider,
+  { provider, layout }: Configuration,
   attempts: Attempt[],
-  measured: Measured,
-): Qualification {
-  const { goldenDifferenceMax: _, ...figures } = measured
-  return { sha256: release.sha256, chosen, attempts, ...figures }
+  { passed, settings, tuning, cut }: Confirmed,
+): Qualified {
+  const { goldenDifferenceMax: _, residentMb, ...figures } = passed.measured
+  const { optimised } = passed
+  const qualification: Qualification = {
+    ...{ sha256: release.sha256, chosen: provider, attempts, ...figures },
+    residentMb: residentMb ?? 0,
+    ...(tuning && { tuning: { ...tuning, tried: [...tuning.tried] } }),
+    ...(optimised && { optimised }),
+    ...(cut && { cut: shortReason(cut) }),
+  }
+  const file = optimised?.kept ? { sha256: optimised.sha256, length: optimised.length } : null
+  return { qualification, settings: { ...settings, layout }, optimised: file }
 }
 
 /** The problem of the provider that came nearest; the others are named beside it. */

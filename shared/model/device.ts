@@ -45,6 +45,52 @@ export function boundProblem({ code, message, ...details }: Problem): Problem {
   return { code: code.slice(0, 64), message: message.slice(0, 512), ...Object.fromEntries(cut) }
 }
 
+/** Whether requests of a release run together on this device, and why not. */
+export const batchingSchema = z.strictObject({
+  /** Most rows in one run; 1: each request by itself. */
+  chosen: z.int().min(1).max(64),
+  /** Why not; empty where requests run together. */
+  reason: z.string().max(300),
+  /** One request by itself, measured beside the batches; 0 where none was tried. */
+  singleMs: z.number().min(0),
+  tried: z
+    .array(
+      z.strictObject({
+        rows: z.int().min(2).max(64),
+        /** Time of a run by its requests; null when the outputs were wrong. */
+        msPerRequest: z.number().min(0).nullable(),
+        /** Largest difference from the same requests run singly; null when it did not run. */
+        differenceMax: z.number().nullable(),
+      }),
+    )
+    .max(8),
+})
+export type Batching = z.infer<typeof batchingSchema>
+
+const tuningSchema = z.strictObject({
+  budgetMs: z.number().min(0),
+  spentMs: z.number().min(0),
+  tried: z
+    .array(
+      z.strictObject({
+        options: z.string().max(120),
+        outcome: z.enum(['chosen', 'passed', 'refused', 'skipped']),
+        steadyMsP50: z.number().nullable(),
+        reason: z.string().max(200),
+      }),
+    )
+    .max(24),
+})
+
+const optimisedSchema = z.strictObject({
+  kept: z.boolean(),
+  reason: z.string().max(200),
+  sha256: sha256Schema.or(z.literal('')),
+  length: countSchema,
+  loadMs: z.number().nullable(),
+  sourceLoadMs: z.number().nullable(),
+})
+
 /** What qualification tried on this device, and what it chose. */
 export const qualificationSchema = z.strictObject({
   sha256: sha256Schema,
@@ -66,8 +112,18 @@ export const qualificationSchema = z.strictObject({
   firstRunMs: z.number().min(0),
   steadyMsP50: z.number().min(0),
   steadyMsP95: z.number().min(0),
+  /** Of the process that proved it; 0 where the system does not tell. */
   residentMb: z.number().min(0),
+  peakMb: z.number().min(0).nullable().optional(),
   threads: z.int().min(1),
+  /** Which settings were compared with the default; the first is the default. */
+  tuning: tuningSchema.optional(),
+  /** The model file as ONNX Runtime optimised it, and whether it pays. */
+  optimised: optimisedSchema.optional(),
+  /** What ended the tuning or the making of that file early; the proof stands. */
+  cut: z.string().max(300).optional(),
+  /** Absent where it was not looked at. */
+  batching: batchingSchema.optional(),
 })
 export type Qualification = z.infer<typeof qualificationSchema>
 
