@@ -4,12 +4,12 @@
  * Takes a few microseconds between the answer and its sending; nothing here may wait.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
-import type { RequestSample } from '../../shared/sketch/window-record.ts'
 import type { InferRequest } from '../data-plane.ts'
 import type { LabelTable } from './label-table.ts'
 import type { LiveRelease } from './live-release.ts'
 import type { Draw, ModelRoute } from './model-route.ts'
 import type { StatisticsTable } from './release-statistics.ts'
+import type { Outcome } from './request-runner.ts'
 
 export interface CountOptions {
   readonly statistics: StatisticsTable
@@ -24,10 +24,10 @@ export function countRequest(
   request: InferRequest,
   route: ModelRoute,
   { live, arm, recorder }: Draw,
-  sample: RequestSample,
+  { sample, leads }: Pick<Outcome<unknown>, 'sample' | 'leads'>,
 ): void {
   const { error, latencyMs, prediction } = sample
-  statistics.record(live.model, live.version, sample)
+  statistics.record(live.model, live.version, sample, leads)
   if (recorder === undefined) return
   if (request.id !== undefined && prediction !== undefined) {
     const { classIndex } = prediction

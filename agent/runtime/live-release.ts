@@ -8,6 +8,7 @@ import { goldenValue } from '../../shared/model/golden-compare.ts'
 import type { Feature, Manifest, Variant } from '../../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import { type WindowShape, windowShape } from '../../shared/sketch/window.ts'
+import type { BatchSettings } from './batch-settings.ts'
 import type { HostRelease } from './host-protocol.ts'
 import type { ModelSession } from './model-session.ts'
 
@@ -19,6 +20,8 @@ export interface LiveRelease {
   readonly manifest: Manifest
   readonly provider: ExecutionProvider
   readonly session: ModelSession
+  /** Null: each request runs by itself. */
+  readonly batching: BatchSettings | null
   readonly shape: WindowShape
   /** In the order of the window's features. */
   readonly features: readonly Feature[]
@@ -47,6 +50,7 @@ export function liveRelease(
     manifest,
     provider: release.provider,
     session,
+    batching: release.batching ?? null,
     shape: windowShape(manifest),
     features,
     ...holding(session, defer),

@@ -11,7 +11,8 @@ import type { ReleaseStatistics } from '../data-plane.ts'
 const RELEASES_MAX = 64
 
 export interface StatisticsTable {
-  record(model: string, version: string, sample: RequestSample): void
+  /** @param leads whether a run of the model is counted with this request. */
+  record(model: string, version: string, sample: RequestSample, leads: boolean): void
   all(): readonly ReleaseStatistics[]
 }
 
@@ -33,6 +34,7 @@ export function createStatisticsTable(): StatisticsTable {
       model,
       version,
       answered: 0,
+      executions: 0,
       errors: byKey(ERROR_KINDS, () => 0),
       latency: byKey(LATENCY_PARTS, createLatencyHistogram),
       latencySumMs: byKey(LATENCY_PARTS, () => 0),
@@ -42,8 +44,9 @@ export function createStatisticsTable(): StatisticsTable {
   }
 
   return {
-    record(model, version, { error, latencyMs }) {
+    record(model, version, { error, latencyMs }, leads) {
       const totals = totalsOf(model, version)
+      if (leads) totals.executions += 1
       if (error === undefined) totals.answered += 1
       else totals.errors[error] += 1
       for (const part of LATENCY_PARTS) {

@@ -1,130 +1,198 @@
 /**
- * The line in front of the processor. Native runs block the host's thread, so they go one after the
- * other, in order of arrival, with turns of the event loop in between: there health checks are
- * answered, requests are read and candidates load. Short runs share a turn, up to `TURN_MS`.
+ * The lines in front of the processor. Native runs block the host's thread, so they go one after the
+ * other, with turns of the event loop in between: there health checks are answered, requests are read
+ * and candidates load. What goes first is left to the lines (waiting-lines.ts), how many runs share a
+ * turn to the pace (run-pace.ts), what runs together, and how, to the work that the queue is made for.
  *
- * Invariants: at most `lengthMax` wait; every entry is settled exactly once; an entry whose deadline
- * passed while it waited is never run; a task never rejects (it settles its own failures).
+ * Invariants: at most `lengthMax` wait in each line; every entry is settled exactly once; an entry
+ * whose deadline passed while it waited is never run; one that failed in company is run again alone.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { Priority } from '../data-plane.ts'
+import { createRunPace, type RunPace } from './run-pace.ts'
+import { createForecast } from './wait-forecast.ts'
+import { createWaitingLines, type WaitingLines } from './waiting-lines.ts'
 
-/** What a task gave, and when its own run began and ended: runs that share a turn are told apart. */
-export interface Ran<T> {
-  readonly value: T
+/** What a job gave, and when its run began and ended: runs that share a turn are told apart. */
+export interface Ran<R> {
+  readonly value: R
   readonly startMs: number
   readonly endMs: number
+  /** One of those that ran together has it: the number of these is the number of runs. */
+  readonly leads: boolean
 }
 
-export interface RunQueue {
+export interface Patience {
+  readonly deadlineAtMs: number
+  readonly isGone?: (() => boolean) | undefined
+  readonly priority?: Priority | undefined
+}
+
+/** How jobs are run; nothing here rejects. */
+export interface QueueWork<J, R> {
+  runOne(job: J): Promise<R>
+  /** One run for all; undefined when it failed, and each must run alone. */
+  runTogether(jobs: readonly J[]): Promise<readonly R[] | undefined>
   /**
-   * Runs `task` when its turn comes. Errors: `infer.overloaded` at once when the line is full or too
+   * Asked before `head` runs; @returns which of the others join it, asked in order; undefined when
+   * it runs alone. A job that was let in runs with it.
+   */
+  company(head: J): ((other: J) => boolean) | undefined
+}
+
+export interface RunQueue<J, R> {
+  /**
+   * Runs `job` when its turn comes. Errors: `infer.overloaded` at once when its line is full or too
    * long for the deadline, `infer.deadline` when the deadline passed before the run,
    * `infer.cancelled` when nobody waits for it any more.
    */
-  run<T>(
-    task: () => Promise<T>,
-    deadlineAtMs: number,
-    isGone?: () => boolean,
-  ): Promise<Result<Ran<T>>>
-  /** Runs `task` only when nobody waits or runs; otherwise it is dropped. */
+  run(job: J, patience: Patience): Promise<Result<Ran<R>>>
+  /** Runs `task` only when nobody waits or runs; otherwise it is dropped. Must not reject. */
   runIdle(task: () => Promise<void>): void
   length(): number
   /** One run per turn from now on, or as many as fit: whoever notes what runs needs one. */
   oneAtATime(only: boolean): void
 }
 
-interface Entry {
-  readonly deadlineAtMs: number
-  readonly isGone: () => boolean
-  readonly start: () => Promise<void>
-  /** Gives the entry back without running it. */
-  readonly giveBack: (refused: Result<never>) => void
+/** Of an entry, what the forecast of the next ones needs. */
+interface Place {
+  readonly priority: Priority
+  readonly enteredAtMs: number
+  /** Entries and runs before it when it came. */
+  readonly ahead: number
+  /** Its run in company failed. */
+  isAlone: boolean
 }
 
-/** Runs that start in one turn of the loop take no longer than this together. */
-const TURN_MS = 2
-const RUNS_PER_TURN_MAX = 8
-const NEVER = (): boolean => false
-const IDLE = { deadlineAtMs: Infinity, isGone: NEVER, giveBack: () => undefined }
+interface Entry<J, R> extends Place {
+  readonly job: J
+  readonly deadlineAtMs: number
+  readonly isGone: (() => boolean) | undefined
+  readonly settle: (result: Result<Ran<R>>) => void
+}
 
-export function createRunQueue(lengthMax: number, nowMs: () => number): RunQueue {
-  const waiting: Entry[] = []
+export function createRunQueue<J, R>(
+  lengthMax: number,
+  nowMs: () => number,
+  work: QueueWork<J, R>,
+): RunQueue<J, R> {
+  const lines = createWaitingLines<Entry<J, R>>()
+  const pace = createRunPace(nowMs)
+  const door = createDoor(lengthMax, nowMs, lines, pace)
   let isBusy = false
-  let onlyOne = false
-  /** Smoothed time of a run. */
-  let runMs = 0
-  /** The same without what else the loop does before a run begins: falls fast, rises slowly. */
-  let bareMs = 0
-  let lastEndMs = 0
+  /** Runs that were started and have not ended. */
+  let running = 0
 
-  async function measure<T>(task: () => Promise<T>): Promise<Ran<T>> {
+  async function start(head: Entry<J, R>): Promise<void> {
     const begunMs = nowMs()
-    const value = await task()
-    const endMs = nowMs()
-    const startMs = Math.max(begunMs, lastEndMs)
-    lastEndMs = endMs
-    const tookMs = endMs - startMs
-    runMs = runMs === 0 ? tookMs : runMs + 0.1 * (tookMs - runMs)
-    bareMs = bareMs === 0 ? tookMs : bareMs + (tookMs < bareMs ? 0.2 : 0.01) * (tookMs - bareMs)
-    return { value, startMs, endMs }
+    const entries = [head, ...matesOf(head)]
+    running += 1
+    const values =
+      entries.length === 1
+        ? [await work.runOne(head.job)]
+        : await work.runTogether(entries.map(({ job }) => job))
+    running -= 1
+    const times = pace.ended(begunMs)
+    if (values === undefined) return runEachAlone(entries)
+    for (const [i, { settle }] of entries.entries()) {
+      settle(ok({ value: values[i]!, ...times, leads: i === 0 }))
+    }
+  }
+
+  function matesOf(head: Entry<J, R>): Entry<J, R>[] {
+    if (head.isAlone || lines.length() === 0) return []
+    const joins = work.company(head.job)
+    if (joins === undefined) return []
+    const atMs = nowMs()
+    const mates = lines.takeMates(
+      (entry) => !entry.isAlone && atMs <= entry.deadlineAtMs && !isGone(entry) && joins(entry.job),
+    )
+    for (const mate of mates) door.left(mate, atMs)
+    return mates
+  }
+
+  function runEachAlone(entries: readonly Entry<J, R>[]): void {
+    for (const entry of entries.toReversed()) {
+      entry.isAlone = true
+      lines.putBack(entry)
+    }
   }
 
   function takeTurn(): Promise<void>[] {
-    const fitting = onlyOne || bareMs === 0 ? 1 : Math.floor(TURN_MS / bareMs)
+    const runsMax = pace.runsPerTurn()
     const started: Promise<void>[] = []
-    while (waiting.length > 0 && started.length < Math.max(1, fitting)) {
-      const entry = waiting.shift()!
-      if (entry.isGone()) entry.giveBack(refuseGone())
-      else if (nowMs() > entry.deadlineAtMs) entry.giveBack(refuseExpired())
-      else started.push(entry.start())
-      if (started.length === RUNS_PER_TURN_MAX) break
+    while (started.length < runsMax) {
+      const entry = lines.take()
+      if (entry === undefined) break
+      const atMs = nowMs()
+      door.left(entry, atMs)
+      if (isGone(entry)) entry.settle(refuseGone())
+      else if (atMs > entry.deadlineAtMs) entry.settle(refuseExpired())
+      else started.push(start(entry))
     }
     return started
   }
 
-  async function drain(): Promise<void> {
+  async function drain(first?: () => Promise<void>): Promise<void> {
     isBusy = true
-    while (waiting.length > 0) await Promise.all(takeTurn())
+    // Also without a first task this lets callers of the same moment in: they may run together.
+    await first?.()
+    while (lines.length() > 0) await Promise.all(takeTurn())
     isBusy = false
   }
 
-  function refusal(deadlineAtMs: number): Result<never> | undefined {
-    const waitMs = (waiting.length + (isBusy ? 1 : 0)) * runMs
-    const isFull = waiting.length >= lengthMax
-    const isLate = waiting.length > 0 && nowMs() + waitMs + runMs > deadlineAtMs
-    if (!isFull && !isLate) return undefined
-    return refuse('infer.overloaded', 'The model host has more requests than it can answer.', {
-      expected: isFull ? `at most ${lengthMax} waiting requests` : 'a wait within the deadline',
-      found: isFull ? `${waiting.length}` : `about ${Math.ceil(waitMs + runMs)} ms`,
-      next: `try again in ${Math.max(1, Math.ceil(waitMs / 1000))} s`,
-    })
-  }
-
   return {
-    run<T>(task: () => Promise<T>, deadlineAtMs: number, isGone = NEVER) {
-      const refused = refusal(deadlineAtMs)
+    run(job, { deadlineAtMs, isGone, priority = 'normal' }) {
+      const ahead = running + lines.ahead(priority)
+      const refused = door.refusal(priority, ahead, deadlineAtMs)
       if (refused !== undefined) return Promise.resolve(refused)
-      return new Promise<Result<Ran<T>>>((resolve) => {
-        waiting.push({
-          deadlineAtMs,
-          isGone,
-          start: async () => resolve(ok(await measure(task))),
-          giveBack: resolve,
-        })
+      return new Promise((settle) => {
+        const own = { job, priority, deadlineAtMs, isGone, settle }
+        lines.push({ ...own, ahead, enteredAtMs: nowMs(), isAlone: false })
         if (!isBusy) void drain()
       })
     },
     runIdle(task) {
-      if (isBusy || waiting.length > 0) return
-      waiting.push({ ...IDLE, start: task })
-      void drain()
+      if (!isBusy && lines.length() === 0) void drain(task)
     },
-    length: () => waiting.length,
-    oneAtATime: (only) => {
-      onlyOne = only
+    length: () => lines.length(),
+    oneAtATime: pace.oneAtATime,
+  }
+}
+
+/** Who may come in: a line has a length, and nobody waits who cannot be answered in time. */
+function createDoor(
+  lengthMax: number,
+  nowMs: () => number,
+  lines: Pick<WaitingLines<never>, 'length'>,
+  pace: RunPace,
+) {
+  /** Per place in the line, as each priority sees it. */
+  const waits = { high: createForecast(), normal: createForecast() }
+  return {
+    refusal(priority: Priority, ahead: number, deadlineAtMs: number): Result<never> | undefined {
+      const waiting = lines.length(priority)
+      const isFull = waiting >= lengthMax
+      // Whoever comes first is let in whatever was measured: only runs tell when that has changed.
+      if (!isFull && lines.length() === 0) return undefined
+      const waitMs = ahead * waits[priority].medianMs()
+      const tookMs = waitMs + pace.medianMs()
+      if (!isFull && nowMs() + tookMs <= deadlineAtMs) return undefined
+      return refuse('infer.overloaded', 'The model host has more requests than it can answer.', {
+        expected: isFull ? `at most ${lengthMax} waiting requests` : 'a wait within the deadline',
+        found: isFull ? `${waiting}` : `about ${Math.ceil(tookMs)} ms`,
+        next: `try again in ${Math.max(1, Math.ceil(waitMs / 1000))} s`,
+      })
+    },
+    /** An entry waits no longer. */
+    left({ priority, ahead, enteredAtMs, isAlone }: Place, atMs: number): void {
+      if (ahead > 0 && !isAlone) waits[priority].record((atMs - enteredAtMs) / ahead)
     },
   }
 }
+
+const isGone = (entry: { readonly isGone: (() => boolean) | undefined }): boolean =>
+  entry.isGone?.() === true
 
 function refuseExpired(): Result<never> {
   return refuse('infer.deadline', 'The deadline passed before the request could run.', {

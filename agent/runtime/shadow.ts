@@ -3,12 +3,18 @@
  * and the two classes are compared. Its answer, its errors and its time reach nobody.
  */
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
+import type { LiveRelease } from './live-release.ts'
 import type { ModelRoute } from './model-route.ts'
 import { predictionOf } from './read-answer.ts'
-import type { RunnerOptions } from './request-runner.ts'
+import type { JobQueue } from './run-jobs.ts'
+
+interface ShadowOptions {
+  readonly queue: Pick<JobQueue, 'runIdle'>
+  readonly mark: (live: LiveRelease | null) => void
+}
 
 export function runShadow(
-  { queue, mark }: Pick<RunnerOptions, 'queue' | 'mark'>,
+  { queue, mark }: ShadowOptions,
   route: ModelRoute,
   inputs: readonly TensorValue[],
   servedClass: number,

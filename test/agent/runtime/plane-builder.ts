@@ -3,6 +3,7 @@
  * child processes or sockets.
  */
 
+import type { BatchSettings } from '../../../agent/runtime/batch-settings.ts'
 import { createHostPlane, type HostPlane } from '../../../agent/runtime/host-plane.ts'
 import type { HostModel } from '../../../agent/runtime/host-protocol.ts'
 import type { LiveRelease } from '../../../agent/runtime/live-release.ts'
@@ -21,6 +22,7 @@ export interface LiveOptions {
   readonly inputs?: readonly TensorSpec[]
   readonly outputs?: readonly TensorSpec[]
   readonly manifest?: Partial<Manifest>
+  readonly batching?: BatchSettings
 }
 
 /** How often a session was released, to see that none leaks and none goes twice. */
@@ -99,6 +101,7 @@ export function buildLive(compute: Compute, options: LiveOptions = {}): BuiltLiv
     manifest,
     provider: 'cpu',
     session,
+    batching: options.batching ?? null,
     shape: windowShape(manifest),
     features: manifest.features,
     hold: () => {
