@@ -216,10 +216,10 @@ describe('clause 5.3: the chain of roots', () => {
     }
   })
 
-  it('ends, without a refusal, at the same version again (5.3.5)', () => {
+  it('refuses the same version again (5.3.5: precisely N+1)', () => {
     const { repository, client } = setUp()
     repository.files.set('2.root.json', repository.files.get('1.root.json')!)
-    expect(client.verdict()).toBe('ok')
+    expect(client.verdict()).toBe('tuf.rollback')
     expect(client.versions().root).toBe(1)
   })
 
@@ -261,6 +261,27 @@ describe('clause 5.3.11: recovery from a fast-forward attack', () => {
     repository.publishRest()
     expect(client.verdict()).toBe('ok')
     expect(client.versions()).toEqual({ root: 2, timestamp: 2, snapshot: 2, targets: 2 })
+  })
+
+  it('also when the root that exchanged the key had expired before the next one came', () => {
+    const { repository, client } = setUp()
+    repository.next((model) => {
+      model.versions = { root: 1, timestamp: far, snapshot: far, targets: far }
+    })
+    expect(client.verdict()).toBe('ok')
+    const { root: validMs } = repository.model.expiresMs
+    repository.nextRoot((model) => {
+      model.signers.snapshot = [signerNumber(50)]
+      model.expiresMs.root = startMs
+    })
+    expect(client.verdict()).toBe('tuf.expired')
+    repository.nextRoot((model) => {
+      model.expiresMs.root = validMs
+      model.versions = { root: 3, timestamp: 2, snapshot: 2, targets: 2 }
+    })
+    repository.publishRest()
+    expect(client.verdict()).toBe('ok')
+    expect(client.versions()).toEqual({ root: 3, timestamp: 2, snapshot: 2, targets: 2 })
   })
 
   it('does not happen when a key is added', () => {
