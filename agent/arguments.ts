@@ -6,7 +6,8 @@ import { idSchema } from '../shared/model/names.ts'
 
 export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --controller URL      base URL of the controller
-  --token TOKEN         enrolment token; needed on the first start (or LINNET_TOKEN)
+  --token-file FILE     enrolment token; needed on the first start (or LINNET_ENROLMENT_TOKEN, or
+                        --token TOKEN, which every user of this machine can see)
   --home DIR            keys, state and models of this device (./.linnet/device)
   --profile NAME        firmware profile, see firmware-profiles/
   --device ID           the id this device would like; else made from its key
@@ -14,22 +15,31 @@ export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --socket PATH         local inference API on a Unix socket as well
   --label KEY=VALUE     for rollouts to select by; may be repeated
   --ca FILE             certificates to trust beside the system's, PEM (or NODE_EXTRA_CA_CERTS)
+  --encrypt-artifacts   models lie encrypted on the disk, under a key file in the home, or under
+                        the passphrase in LINNET_ARTIFACT_PASSPHRASE
+  --artifact-key-file FILE         the key file elsewhere: another volume, a systemd credential
+  --artifact-passphrase-file FILE  the passphrase from a file
   --staging             take releases that are not proven yet
   --json-logs           logs as JSON lines
 Examples:
-  LINNET_TOKEN=… linnet agent --controller http://127.0.0.1:7420 --profile raspberry-pi-5
+  LINNET_ENROLMENT_TOKEN=… linnet agent --controller http://127.0.0.1:7420 --profile raspberry-pi-5
   linnet agent --controller https://fleet.example:7420 --ca ca.pem --profile intel-n100 \\
     --home /var/lib/linnet --device press-1 --label site=hall-1`
 
 export interface AgentArguments {
   readonly controller: string
   readonly token: string | undefined
+  readonly tokenFile: string | undefined
   readonly home: string
   readonly profile: string
   readonly device: string | undefined
   readonly listen: { readonly host: string; readonly port: number }
   readonly socket: string | null
   readonly labels: Readonly<Record<string, string>>
+  /** Whether artifacts are encrypted on the disk; one of the two files says under what. */
+  readonly encrypt: boolean
+  readonly artifactKeyFile: string | undefined
+  readonly artifactPassphraseFile: string | undefined
   readonly staging: boolean
   readonly jsonLogs: boolean
 }
@@ -53,11 +63,22 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
   if (!labels.success) return usage('--label must be name=value, with a lower-case name')
   return ok({
     ...{ profile, device, token, home, socket: socket ?? null, labels: labels.data },
+    tokenFile: parsed['token-file'],
+    ...encryptionOf(parsed),
     controller: controller.replace(/\/+$/, ''),
     listen: { host: listen[1]!.replace(/^\[|\]$/g, ''), port: Number(listen[2]) },
     staging: parsed.staging,
     jsonLogs: parsed['json-logs'],
   })
+}
+
+/** A file that opens artifacts says by itself that they are encrypted. */
+function encryptionOf(parsed: Exclude<ReturnType<typeof read>, string>) {
+  const artifactKeyFile = parsed['artifact-key-file']
+  const artifactPassphraseFile = parsed['artifact-passphrase-file']
+  const named = artifactKeyFile ?? artifactPassphraseFile
+  const encrypt = parsed['encrypt-artifacts'] || named !== undefined
+  return { encrypt, artifactKeyFile, artifactPassphraseFile }
 }
 
 function read(args: readonly string[]) {
@@ -67,12 +88,16 @@ function read(args: readonly string[]) {
       options: {
         controller: { type: 'string' },
         token: { type: 'string' },
+        'token-file': { type: 'string' },
         home: { type: 'string', default: '.linnet/device' },
         profile: { type: 'string' },
         device: { type: 'string' },
         listen: { type: 'string', default: '127.0.0.1:8000' },
         socket: { type: 'string' },
         label: { type: 'string', multiple: true },
+        'encrypt-artifacts': { type: 'boolean', default: false },
+        'artifact-key-file': { type: 'string' },
+        'artifact-passphrase-file': { type: 'string' },
         staging: { type: 'boolean', default: false },
         'json-logs': { type: 'boolean', default: false },
       },

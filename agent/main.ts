@@ -21,7 +21,10 @@ import { keyId, type SyncSigner } from '../shared/signing/keys.ts'
 import { backoffMs } from '../shared/update/job.ts'
 import { type Agent, startAgent } from './agent.ts'
 import { type AgentArguments, parseArguments, USAGE } from './arguments.ts'
+import { openArtifactKey } from './artifact/artifact-key.ts'
 import { createArtifactStore } from './artifact/artifact-store.ts'
+import { sealStore } from './artifact/seal-store.ts'
+import { sealedFiles } from './artifact/sealed-files.ts'
 import { TufRepository } from './artifact/tuf-repository.ts'
 import { askAssignment, askTime } from './ask-controller.ts'
 import { deviceSigner, enrol, type HomePaths, homePaths, loadIdentity } from './enrol.ts'
@@ -30,6 +33,7 @@ import { createLog } from './log.ts'
 import { askForMembership } from './membership.ts'
 import type { Clock, Log } from './ports.ts'
 import { createNodeRuntime } from './runtime/node-runtime.ts'
+import { artifactSecret, enrolmentToken } from './secrets.ts'
 import { createFileSpoolStore } from './store/file-spool-store.ts'
 import { createFileStateStore } from './store/file-state-store.ts'
 import { createSmallFiles } from './store/small-files.ts'
@@ -56,12 +60,31 @@ async function main(): Promise<void> {
   const log = createLog(options.jsonLogs, { program: 'agent', home: options.home })
   const signer = await deviceSigner(paths)
   const known = await loadIdentity(paths)
-  const identity = known ?? (await join(paths, signer, options, log))
-  const { agent, url } = await compose({ options, profile, paths, log, signer, identity })
+  const token = await enrolmentToken(options, process.env)
+  const artifactKey = await unlockArtifacts(options, log)
+  const identity = known ?? (await join(paths, signer, options, token, log))
+  const parts = { options, profile, paths, log, signer, identity, artifactKey }
+  const { agent, url } = await compose(parts)
   stopOnSignals(agent, log)
-  if (known !== undefined) void tellFacts(signer, identity, options, log)
+  if (known !== undefined && token !== undefined) {
+    void tellFacts(signer, identity, options, token, log)
+  }
   const { fleet, device } = identity
   process.stdout.write(`linnet agent ready: device ${device} of fleet ${fleet}, ${url}\n`)
+}
+
+/**
+ * The key of this device's artifacts, undefined where they are not encrypted; what lies there in
+ * plain is sealed before anything reads it.
+ */
+async function unlockArtifacts(options: AgentArguments, log: Log): Promise<Uint8Array | undefined> {
+  const home = resolve(options.home)
+  const secret = await artifactSecret(options, home, process.env)
+  const key = await openArtifactKey(resolve(home, 'artifact-key.json'), secret)
+  if (key === undefined) return undefined
+  const sealed = await sealStore(resolve(home, 'artifacts'), key)
+  if (sealed > 0) log.info('artifacts that lay in plain are encrypted now', { artifacts: sealed })
+  return key
 }
 
 /** Asks until the controller answers; what it refuses ends the program. */
@@ -69,14 +92,14 @@ async function join(
   paths: HomePaths,
   signer: SyncSigner,
   options: AgentArguments,
+  token: string | undefined,
   log: Log,
 ): Promise<Identity> {
-  const token = options.token ?? process.env.LINNET_TOKEN
   if (token === undefined) {
     throw new ProblemError({
       code: 'enrolment.needed',
       message: 'This device is not a member of a fleet yet.',
-      next: 'linnet device token, then linnet agent --token ...',
+      next: 'linnet device token, then LINNET_ENROLMENT_TOKEN=… linnet agent',
     })
   }
   const { controller, device } = options
@@ -94,10 +117,9 @@ async function tellFacts(
   signer: SyncSigner,
   { device }: Identity,
   options: AgentArguments,
+  token: string,
   log: Log,
 ): Promise<void> {
-  const token = options.token ?? process.env.LINNET_TOKEN
-  if (token === undefined) return
   const nonce = randomBytes(16).toString('hex')
   const request = { controller: options.controller, token, device, nonce, facts: facts(options) }
   const told = await askForMembership(signer, request)
@@ -126,10 +148,11 @@ interface Parts {
   readonly log: Log
   readonly signer: SyncSigner
   readonly identity: Identity
+  readonly artifactKey: Uint8Array | undefined
 }
 
 async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
-  const { options, profile, log, signer, identity } = parts
+  const { options, profile, log, signer, identity, artifactKey } = parts
   const home = resolve(options.home)
   const { fleet, device } = identity
   const boot = randomId()
@@ -138,11 +161,13 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     folder: resolve(home, 'artifacts'),
     bytesMax: profile.limits.diskMb * MIB,
     retrieval: RETRIEVAL,
+    ...(artifactKey && { files: sealedFiles(artifactKey) }),
   })
   const runtime = createNodeRuntime({
     ...{ device, boot, profile, listen: options.listen, socketPath: options.socket },
     directory: resolve(home, 'runtime'),
     artifactPath: artifacts.path,
+    artifactKey,
   })
   let agent: Agent | undefined
   const transport = createMqttTransport({

@@ -3,16 +3,17 @@
  *
  * Invariants: a file has its final name only after all its bytes were hashed and the digest held;
  * never more than the signed length is written; the folder stays within `bytesMax`, partial files
- * included. Who may name artifacts is the verified metadata's; what is still needed is the caller's.
+ * included. Who may name artifacts is the verified metadata's; what is still needed is the caller's;
+ * whether the bytes lie there as they are or encrypted is artifact-files.ts's.
  */
-import { createHash, type Hash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
-import { readFileBounded, syncFolder } from '../../shared/node/atomic-file.ts'
+import { syncFolder } from '../../shared/node/atomic-file.ts'
 import type { ArtifactStore } from '../ports.ts'
+import { type ArtifactFiles, type PartFile, plainFiles } from './artifact-files.ts'
 import { type RetrievalLimits, receiveRange } from './http-range.ts'
 
 export interface ArtifactStoreOptions {
@@ -20,13 +21,16 @@ export interface ArtifactStoreOptions {
   /** Disk that artifacts may take together. */
   readonly bytesMax: number
   readonly retrieval: RetrievalLimits
+  /** Absent: as they are. */
+  readonly files?: ArtifactFiles
 }
 
-const PART = '.part'
-const DIGEST = /^[0-9a-f]{64}$/
+/** Ends the name of a file that is still being downloaded. */
+export const PART = '.part'
+export const DIGEST = /^[0-9a-f]{64}$/
 
 export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStore {
-  const { folder, bytesMax } = options
+  const { folder, bytesMax, files = plainFiles } = options
   const pathOf = (sha256: string): string => join(folder, sha256)
 
   async function fetchOnce(
@@ -35,11 +39,9 @@ export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStor
     signal: AbortSignal,
   ): Promise<Result<undefined>> {
     const part = `${pathOf(artifact.sha256)}${PART}`
-    const file = await open(part, 'a+', 0o600)
+    const file = await files.openPart(part, artifact)
     try {
-      const hash = createHash('sha256')
-      const have = await hashPart(file, artifact.length, hash)
-      const received = await download(file, have, hash, artifact, url, signal)
+      const received = await download(file, artifact, url, signal)
       if (!received.ok) return received
       await file.sync()
     } finally {
@@ -51,23 +53,23 @@ export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStor
   }
 
   async function download(
-    file: FileHandle,
-    have: number,
-    hash: Hash,
+    file: PartFile,
     artifact: Artifact,
     url: string,
     signal: AbortSignal,
   ): Promise<Result<undefined>> {
+    let hash = createHash('sha256')
+    const have = await file.resume(hash)
     if (have < artifact.length) {
       const received = await receiveRange(
         { url, from: have, length: artifact.length, limits: options.retrieval, signal },
         {
           async restart() {
-            await file.truncate(0)
+            await file.restart()
             hash = createHash('sha256')
           },
           async take(chunk) {
-            await file.write(chunk)
+            await file.append(chunk)
             hash.update(chunk)
           },
         },
@@ -76,15 +78,15 @@ export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStor
     }
     const found = hash.digest('hex')
     if (found === artifact.sha256) return ok()
-    await file.truncate(0)
+    await file.restart()
     return refuseDigest(artifact, found)
   }
 
   return {
     async fetch(artifact, url, signal) {
       await mkdir(folder, { recursive: true, mode: 0o700 })
-      if (await isWhole(pathOf(artifact.sha256), artifact)) return ok()
-      const room = await roomFor(artifact, folder, bytesMax)
+      if (await files.isWhole(pathOf(artifact.sha256), artifact)) return ok()
+      const room = await roomFor(artifact, folder, bytesMax, files)
       if (!room.ok) return room
       const first = await fetchOnce(artifact, url, signal).catch(diskProblem)
       if (first.ok || first.error.code !== 'artifact.digest') return first
@@ -92,12 +94,12 @@ export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStor
       return fetchOnce(artifact, url, signal).catch(diskProblem)
     },
     async read(sha256, lengthMax) {
-      const bytes = await readFileBounded(pathOf(sha256), lengthMax)
+      const bytes = await files.read(pathOf(sha256), sha256, lengthMax)
       if (bytes === undefined) {
         return refuse('artifact.missing', `The artifact ${sha256.slice(0, 12)} is not here.`)
       }
-      const found = createHash('sha256').update(bytes).digest('hex')
-      if (found === sha256) return ok(bytes)
+      const found = bytes === 'damaged' ? bytes : createHash('sha256').update(bytes).digest('hex')
+      if (found === sha256 && bytes !== 'damaged') return ok(bytes)
       return refuse('artifact.digest', 'The file on disk is not the one that was verified.', {
         expected: sha256,
         found,
@@ -122,39 +124,11 @@ function refuseDigest(artifact: Artifact, found: string): Result<never> {
   })
 }
 
-/** Hashes what an earlier attempt left; what is longer than the file ever was starts anew. */
-async function hashPart(file: FileHandle, length: number, hash: Hash): Promise<number> {
-  const { size } = await file.stat()
-  if (size > length) {
-    await file.truncate(0)
-    return 0
-  }
-  const chunk = new Uint8Array(262_144)
-  let position = 0
-  while (position < size) {
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, position)
-    if (bytesRead === 0) break
-    hash.update(chunk.subarray(0, bytesRead))
-    position += bytesRead
-  }
-  return position
-}
-
-async function isWhole(path: string, artifact: Artifact): Promise<boolean> {
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => -1,
-  )
-  if (size !== artifact.length) return false
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path)) hash.update(chunk)
-  return hash.digest('hex') === artifact.sha256
-}
-
 async function roomFor(
   artifact: Artifact,
   folder: string,
   bytesMax: number,
+  files: ArtifactFiles,
 ): Promise<Result<undefined>> {
   const sizes = await Promise.all(
     (await listFiles(folder))
@@ -166,7 +140,7 @@ async function roomFor(
       ),
   )
   const used = sizes.reduce((sum, size) => sum + size, 0)
-  if (used + artifact.length <= bytesMax) return ok()
+  if (used + files.diskBytes(artifact.length) <= bytesMax) return ok()
   return refuse('artifact.no_room', `There is no room for ${artifact.file}.`, {
     expected: `at most ${bytesMax} bytes of artifacts`,
     found: `${used} bytes used, ${artifact.length} asked`,

@@ -12,7 +12,7 @@ import { watch } from './watch.ts'
 
 const NO_DEVICES = `No devices yet. A device joins with:
   linnet device token
-  linnet agent --controller URL --token TOKEN --profile PROFILE`
+  LINNET_ENROLMENT_TOKEN=TOKEN linnet agent --controller URL --profile PROFILE`
 
 export function deviceCommands(): Command {
   const device = new Command('device')

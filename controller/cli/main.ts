@@ -13,7 +13,7 @@ const HELP = `
 Start with:
   linnet demo                                a fleet on this machine, and the whole story
   linnet controller                          the controller with broker, database and console
-  linnet agent --controller URL --token T    a device
+  linnet agent --controller URL --profile P  a device
   linnet serve FILE.onnx                     a model alone, unsigned, to try it
 
 Exit codes: 0 done, 1 usage, 2 refused, 3 rollout failed or rolled back, 4 time out, 5 unreachable.

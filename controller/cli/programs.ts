@@ -16,11 +16,16 @@ export function isProgram(name: string | undefined): name is string {
   return name !== undefined && name in PROGRAMS
 }
 
+interface Started {
+  readonly rest: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+}
+
 /**
  * `--ca FILE`, certificates to trust beside the system's: Node reads them from its environment, once,
  * when it starts, so this can only be done from outside the program.
  */
-function takeCa(args: readonly string[]): { rest: readonly string[]; env: NodeJS.ProcessEnv } {
+function takeCa(args: readonly string[]): Started {
   const at = args.indexOf('--ca')
   const file = args[at + 1]
   if (at === -1 || file === undefined) return { rest: args, env: process.env }
@@ -28,10 +33,26 @@ function takeCa(args: readonly string[]): { rest: readonly string[]; env: NodeJS
   return { rest: args.toSpliced(at, 2), env }
 }
 
+/**
+ * The agent's enrolment token goes on by the environment: any user of the machine may see the
+ * arguments of every process. This one's own are the caller's to choose.
+ */
+function takeEnrolmentToken(args: readonly string[], env: NodeJS.ProcessEnv): Started {
+  const at = args.findIndex((arg) => arg === '--token' || arg.startsWith('--token='))
+  if (at === -1) return { rest: args, env }
+  const [, joined] = /^--token=(.*)$/s.exec(args[at]!) ?? []
+  const token = joined ?? args[at + 1]
+  if (token === undefined) return { rest: args, env }
+  const rest = args.toSpliced(at, joined === undefined ? 2 : 1)
+  return { rest, env: { ...env, LINNET_ENROLMENT_TOKEN: token } }
+}
+
 /** Runs to its end; signals go on to it. @returns its exit code, 128 + n after signal n. */
 export function runProgram(name: string, args: readonly string[]): Promise<number> {
   const { file, execArgv } = programAt(import.meta.url, PROGRAMS[name] ?? '')
-  const { rest, env } = takeCa(args)
+  const trusting = takeCa(args)
+  const { rest, env } =
+    name === 'agent' ? takeEnrolmentToken(trusting.rest, trusting.env) : trusting
   const child = spawn(process.execPath, [...execArgv, file, ...rest], { stdio: 'inherit', env })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // From a terminal Ctrl-C reaches both; the second one only repeats what it knows.

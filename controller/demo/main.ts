@@ -2,7 +2,7 @@
  * `linnet demo`: a controller, a small plant of agents on different firmware profiles, and the story
  * of a good and a bad release. `--once --json` tells it unattended and exits 0 only if it ended well.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -146,10 +146,13 @@ async function startFleet(stage: Stage): Promise<void> {
   const { token } = await stage.processes.command<{ token: string }>([
     ...['device', 'token', '--uses', String(FLEET.length)],
   ])
+  const tokenFile = resolve(home, 'enrolment-token')
+  await writeFile(tokenFile, token, { mode: 0o600 })
   const published = publishRelease(stage, MODELS, '1.0.0')
   const agents = FLEET.map(({ device, profile, site }, i) =>
     stage.processes.start(`agent-${device}`, 'agent', [
-      ...['--controller', `http://127.0.0.1:${options['http-port']}`, '--token', token],
+      ...['--controller', `http://127.0.0.1:${options['http-port']}`],
+      ...['--token-file', tokenFile],
       ...['--home', resolve(home, 'devices', device), '--device', device, '--profile', profile],
       ...['--label', `site=${site}`, '--listen', `127.0.0.1:${localPort(i)}`],
     ]),

@@ -22,7 +22,7 @@ import { nodeSigner } from './signer-node.ts'
 
 const KEY_FILE_BYTES_MAX = 65_536
 /** 2^17 with r = 8 takes 128 MiB and about 0.4 s; more than 2^20 is refused, less than 2^10 too. */
-const SCRYPT_LOG2_COST = 17
+export const SCRYPT_LOG2_COST = 17
 const SCRYPT_R = 8
 
 export interface KeyFileOptions {
@@ -142,7 +142,8 @@ async function encrypt(
   }
 }
 
-function deriveKey(passphrase: string, salt: Buffer, log2Cost: number): Promise<Buffer> {
+/** scrypt (RFC 7914) with r = 8, p = 1; 32 bytes. */
+export function deriveKey(passphrase: string, salt: Buffer, log2Cost: number): Promise<Buffer> {
   const cost = 2 ** log2Cost
   const options = { N: cost, r: SCRYPT_R, p: 1, maxmem: 128 * cost * SCRYPT_R + 1_048_576 }
   return new Promise((resolve, reject) => {
