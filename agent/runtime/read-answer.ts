@@ -3,6 +3,7 @@
  */
 import type { Manifest } from '../../shared/model/manifest.ts'
 import { fromHalf, numberAt, type TensorValue } from '../../shared/model/tensor-value.ts'
+import { isSumFinite } from './finite-sum.ts'
 
 /** Every element up to this many is looked at, of larger outputs an even sample. */
 const SCANNED_MAX = 65_536
@@ -22,6 +23,7 @@ function holdsNan({ datatype, data }: TensorValue): boolean {
   }
   if (datatype !== 'FP32' && datatype !== 'FP64') return false
   const values = data as Float32Array
+  if (stride === 1 && isSumFinite(values)) return false
   for (let i = 0; i < values.length; i += stride) {
     const value = values[i]!
     if (Number.isNaN(value)) return true

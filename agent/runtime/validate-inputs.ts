@@ -6,6 +6,7 @@
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import { describeTensor, shapeFits, type TensorSpec } from '../../shared/model/tensor.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
+import { isSumFinite } from './finite-sum.ts'
 
 /** Errors: `infer.invalid_input`, with what was expected and found. */
 export function validateInputs(
@@ -61,10 +62,7 @@ function firstNotFinite({ datatype, data }: TensorValue): number {
   }
   if (datatype !== 'FP32' && datatype !== 'FP64') return -1
   const values = data as Float32Array
-  // Times zero, every finite number is zero and every other is NaN: one pass without branches.
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i]! * 0
-  return sum === 0 ? -1 : values.findIndex((value) => !Number.isFinite(value))
+  return isSumFinite(values) ? -1 : values.findIndex((value) => !Number.isFinite(value))
 }
 
 const quote = (name: string): string => `"${name.slice(0, 256)}"`
