@@ -1,4 +1,5 @@
 /** One inference request for mnist, ready to be sent. */
+import { binaryRequest } from './binary-request.ts'
 import { post } from './load.ts'
 
 export type Encoding = 'json' | 'binary'
@@ -12,10 +13,5 @@ export function mnistRequest(path: string, encoding: Encoding): Buffer {
     const body = JSON.stringify({ inputs: [{ ...MNIST, data: Array.from(pixels) }] })
     return post(path, Buffer.from(body), { 'content-type': 'application/json' })
   }
-  const input = { ...MNIST, parameters: { binary_data_size: pixels.byteLength } }
-  const parameters = { binary_data_output: true }
-  const header = Buffer.from(JSON.stringify({ parameters, inputs: [input] }))
-  return post(path, Buffer.concat([header, Buffer.from(pixels.buffer)]), {
-    'inference-header-content-length': String(header.length),
-  })
+  return binaryRequest(path, { name: MNIST.name, shape: MNIST.shape, data: pixels })
 }

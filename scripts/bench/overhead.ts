@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { createRuntime } from '../../agent/runtime/in-process.ts'
+import { measureSocket } from './overhead-socket.ts'
 import { realModel } from './programs.ts'
 import { type BenchReport, type Figure, figure, median } from './report.ts'
 
@@ -29,6 +30,7 @@ const WARM_UP_SHARE = 0.5
 export async function run(): Promise<BenchReport> {
   const results: Figure[] = []
   for (const each of CASES) results.push(await measure(each))
+  results.push(...(await measureSocket()))
   return { bench: 'overhead', results }
 }
 
