@@ -3,6 +3,7 @@
  * worker is the model host or a qualifier. The page ends it with `terminate`, at any moment.
  */
 import { toProblem } from '../../shared/kernel/result.ts'
+import type { QualifierAnswer } from '../runtime/qualifier-protocol.ts'
 import { startWorkerHost } from './worker-host.ts'
 import { proveOrder } from './worker-proof.ts'
 import type { FromWorker, ToWorker } from './worker-protocol.ts'
@@ -28,7 +29,9 @@ let take = (message: ToWorker): void => void early.push(message)
 
 scope.onmessage = ({ data }) => {
   if (data.kind === 'prove') {
-    proveOrder(data.order, crashed).then((answer) => post({ kind: 'proved', answer }), crashed)
+    const tell = (answer: QualifierAnswer, isLast = false): void =>
+      post({ kind: 'proved', answer, isLast })
+    proveOrder(data.order, crashed, tell).then((answer) => tell(answer, true), crashed)
   } else if (data.kind === 'host') {
     startWorkerHost(data.options, post, crashed).then((handle) => {
       take = handle

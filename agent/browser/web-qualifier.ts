@@ -6,7 +6,7 @@
 import { err, ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import type { HostExit } from '../runtime/host-process.ts'
-import type { QualifierAnswer, QualifierTask } from '../runtime/qualifier-protocol.ts'
+import type { Passed, QualifierAnswer, QualifierTask } from '../runtime/qualifier-protocol.ts'
 import { startWorkerLife } from './worker-life.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 
@@ -72,6 +72,7 @@ function runProof(
   { script, engine, timeMsMax, signal }: WebProofOptions,
 ): Promise<Result<QualifierAnswer>> {
   return new Promise((resolve) => {
+    let proof: Passed | undefined
     const settle = (result: Result<QualifierAnswer>): void => {
       clearTimeout(timer)
       signal.removeEventListener('abort', stop)
@@ -85,23 +86,32 @@ function runProof(
       hangMs: timeMsMax,
       loadMsMax: timeMsMax,
       onMessage: (message) => {
-        if (message.kind === 'proved') settle(ok(message.answer))
+        if (message.kind !== 'proved') return
+        if (message.isLast || message.answer.outcome !== 'passed') settle(ok(message.answer))
+        else proof = message.answer
       },
-      onExit: (exit) => settle(err(crashed(exit))),
+      onExit: (exit) => settle(cutShort(proof, crashed(exit))),
     })
-    const timer = setTimeout(() => settle(timedOut(timeMsMax)), timeMsMax)
+    const timer = setTimeout(() => settle(cutShort(proof, timedOut(timeMsMax))), timeMsMax)
     signal.addEventListener('abort', stop, { once: true })
   })
+}
+
+/** What was proved before the worker ended, holds. */
+function cutShort(proof: Passed | undefined, cut: Problem): Result<QualifierAnswer> {
+  return proof === undefined ? err(cut) : ok({ ...proof, cut })
 }
 
 function cancelled(): Result<never> {
   return refuse('qualify.cancelled', 'The qualification was cancelled.')
 }
 
-function timedOut(timeMsMax: number): Result<never> {
-  return refuse('qualify.timeout', 'The model did not finish its qualification in time.', {
+function timedOut(timeMsMax: number): Problem {
+  return {
+    code: 'qualify.timeout',
+    message: 'The model did not finish its qualification in time.',
     expected: `at most ${timeMsMax} ms`,
-  })
+  }
 }
 
 function crashed({ signal }: HostExit): Problem {

@@ -117,6 +117,7 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
       artifactPath,
       prove: (task) => proveInWorker(task, { ...options, timeMsMax: limits.qualifyMsMax, signal }),
       choose: 'fastest',
+      batching: 'auto',
       ...(onAttempt && { onAttempt }),
     })
     if (!proof.ok) return proof

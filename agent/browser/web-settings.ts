@@ -1,10 +1,11 @@
 /**
- * How each release was qualified in this browser (threads, layout), kept over visits: the host must run
+ * How each release was qualified in this browser (threads, layout, batches), kept over visits: the host must run
  * a release exactly as it was proved. Read once at the start; a lost one means a single thread and the
  * provider's own layout, which is how most proofs are made.
  */
 
 import type { SmallFiles } from '../ports.ts'
+import { readBatchSettings } from '../runtime/batch-settings.ts'
 import type { RunSettings } from '../runtime/host-plan.ts'
 
 export interface WebSettings {
@@ -29,15 +30,29 @@ export async function openWebSettings(files: SmallFiles): Promise<WebSettings> {
         known.delete(oldest.value)
         await files.remove(oldest.value)
       }
-      await files.write(sha256, `${settings.threads} ${settings.layout ?? 'default'}`)
+      const { threads, layout, batching } = settings
+      const batches = batching == null ? '' : ` ${JSON.stringify(batching)}`
+      await files.write(sha256, `${threads} ${layout ?? 'default'}${batches}`)
     },
   }
 }
 
 function parse(text = ''): RunSettings {
-  const [threads = '1', layout] = text.split(' ')
+  const parts = /^([1-9]) (NCHW|NHWC|default)(?: (.+))?$/s.exec(text)
+  if (parts === null) return DEFAULT
+  const [, threads, layout, batching] = parts
   const isLayout = layout === 'NCHW' || layout === 'NHWC'
-  return /^[1-9]$/.test(threads)
-    ? { threads: Number(threads), layout: isLayout ? layout : null }
-    : DEFAULT
+  return {
+    threads: Number(threads),
+    layout: isLayout ? layout : null,
+    batching: readBatchSettings(batching === undefined ? null : jsonOf(batching)),
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
 }

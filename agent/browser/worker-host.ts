@@ -46,6 +46,7 @@ export async function startWorkerHost(
   const loader = createPlanLoader({
     seed: `${options.device}/${options.boot}/${options.incarnation}`,
     load: (release) => load(release, engine, files.read, { defer, nextTurn }),
+    onExpected: plane.expect,
     onLoading: (sha256) => post({ kind: 'loading', sha256 }),
     swap: (routes) => {
       plane.swap(routes)

@@ -6,6 +6,7 @@ import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { decodeGolden } from '../../shared/model/golden.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import { admit } from '../runtime/admission.ts'
+import { tryBatching } from '../runtime/prove-batch.ts'
 import { proveSession } from '../runtime/prove-session.ts'
 import type { QualifierAnswer } from '../runtime/qualifier-protocol.ts'
 import { digestOf } from './digest.ts'
@@ -15,6 +16,7 @@ import type { ProofOrder } from './worker-protocol.ts'
 export async function proveOrder(
   { task, model, golden, engine: choice }: ProofOrder,
   onAbort: (cause: unknown) => void,
+  tell: (answer: QualifierAnswer) => void,
 ): Promise<QualifierAnswer> {
   const files = [
     await checkArtifact(model, task.variant.artifact),
@@ -26,7 +28,10 @@ export async function proveOrder(
   const admitted = admit(model, task.manifest, task.variant, task.limits)
   if (!admitted.ok) return { outcome: 'inadmissible', problem: admitted.error }
   const engine = await loadEngine(choice, onAbort)
-  return proveSession(task, model, vectors.value, { threads: engine.threads }, engine)
+  const settings = { threads: engine.threads }
+  const proof = await proveSession(task, model, vectors.value, settings, engine)
+  if (proof.outcome !== 'passed') return proof
+  return tryBatching({ task, model, vectors: vectors.value, engine }, settings, proof, tell)
 }
 
 /** Errors: `artifact.digest`. */

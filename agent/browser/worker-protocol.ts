@@ -6,7 +6,7 @@
  */
 import type { Problem, Result } from '../../shared/kernel/result.ts'
 import type { FromHost, HostPlan } from '../runtime/host-protocol.ts'
-import type { QualifierAnswer, QualifierTask } from '../runtime/qualifier-protocol.ts'
+import type { QualifierNews, QualifierTask } from '../runtime/qualifier-protocol.ts'
 
 /** Which build of ONNX Runtime Web a worker loads, and the threads of its only pool. */
 export interface EngineChoice {
@@ -70,7 +70,7 @@ export type FromWorker =
   /** Which release runs, for whoever has to explain a hang. */
   | { readonly kind: 'running'; readonly sha256: string | null }
   | { readonly kind: 'response'; readonly id: number; readonly response: WireResponse }
-  | { readonly kind: 'proved'; readonly answer: QualifierAnswer }
+  | ({ readonly kind: 'proved' } & QualifierNews)
   /** The WebAssembly module is broken for good: this worker must end. */
   | { readonly kind: 'crashed'; readonly problem: Problem }
   | { readonly kind: 'closed' }

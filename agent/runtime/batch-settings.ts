@@ -8,6 +8,9 @@ export interface BatchSettings {
   readonly layout: BatchLayout
 }
 
+/** `auto`: qualification tries whether requests may run together, and whether that pays. */
+export type BatchChoice = 'auto' | 'off'
+
 const axesSchema = z.record(z.string().max(256), z.int().min(0).max(15).nullable())
 const batchSettingsSchema = z.strictObject({
   rowsMax: z.int().min(2).max(64),

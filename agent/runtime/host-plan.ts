@@ -12,7 +12,7 @@ import type { ProcessorSettings } from './tune-settings.ts'
 export interface RunSettings extends ProcessorSettings {
   readonly layout: 'NCHW' | 'NHWC' | null
   /** Absent or null: each request runs by itself. */
-  readonly batching?: BatchSettings | null
+  readonly batching?: BatchSettings | null | undefined
 }
 
 export interface HostPlanParts {

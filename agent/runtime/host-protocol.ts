@@ -32,7 +32,7 @@ export interface HostRelease extends ServedRelease, ProcessorSettings {
   readonly goldenPath: string | null
   readonly layout: 'NCHW' | 'NHWC' | null
   /** Absent or null: each request runs by itself. */
-  readonly batching?: BatchSettings | null
+  readonly batching?: BatchSettings | null | undefined
 }
 
 export interface HostModel

@@ -19,6 +19,7 @@ import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { Arm } from '../../shared/protocol/messages.ts'
 import type { InferAnswer, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+import type { BatchChoice } from './batch-settings.ts'
 import { createHostPlane, type HostPlane } from './host-plane.ts'
 import type { HostModel, HostRelease } from './host-protocol.ts'
 import { loadRelease } from './load-release.ts'
@@ -36,6 +37,8 @@ export interface InProcessOptions {
   readonly inputSpec?: InputSpec
   /** Requests that may wait; default 256. */
   readonly queueLengthMax?: number
+  /** Requests that wait run together where that is proved to pay; default auto. */
+  readonly batching?: BatchChoice
 }
 
 export interface InProcessModel extends Pick<UnsignedModel, 'model' | 'path'> {
@@ -97,7 +100,12 @@ export async function createRuntime(options: InProcessOptions): Promise<InProces
 
 async function bring(
   file: UnsignedModel,
-  { executionProviders = ['cpu'], threads = 1, inputSpec = {} }: InProcessOptions,
+  {
+    executionProviders = ['cpu'],
+    threads = 1,
+    inputSpec = {},
+    batching = 'auto',
+  }: InProcessOptions,
   folder: string,
 ): Promise<ModelRoute> {
   const files = new Map<string, string>()
@@ -107,7 +115,7 @@ async function bring(
   const { signal } = new AbortController()
   const timeMsMax = QUALIFY_MS_MAX
   const proof = unwrap(
-    await qualifyInProcess(resolved, { profile, artifactPath, timeMsMax, signal }),
+    await qualifyInProcess(resolved, { profile, artifactPath, timeMsMax, signal, batching }),
   )
   const release: HostRelease = {
     ...{ resolved, provider: proof.qualification.chosen, modelPath: resolve(file.path) },

@@ -10,10 +10,16 @@ import { readArtifact } from '../artifact/artifact-cipher.ts'
 import { admit } from './admission.ts'
 import { loadSession } from './onnx-session.ts'
 import { memoryOf } from './process-memory.ts'
+import { tryBatching } from './prove-batch.ts'
 import { type ProofBench, tryOptimised } from './prove-optimised.ts'
 import { openContender, type ProofEngine, proveSession } from './prove-session.ts'
 import type { Passed, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
-import { DEFAULT_SETTINGS, sameSettings, tuneSettings } from './tune-settings.ts'
+import {
+  DEFAULT_SETTINGS,
+  type ProcessorSettings,
+  sameSettings,
+  tuneSettings,
+} from './tune-settings.ts'
 
 const engine: ProofEngine = {
   runtimeVersion: env.versions.node ?? 'unknown',
@@ -41,9 +47,20 @@ export async function proveRelease(
   const tuned = task.tuning === undefined ? proof : await tune(bench, proof, tell)
   // Settings that were only compared are proved by a process of their own, which then does this.
   const stays = tuned.tuning === undefined || sameSettings(tuned.tuning.settings, settings)
-  if (task.optimised === undefined || !stays) return tuned
-  tell(tuned)
-  return { ...tuned, optimised: await tryOptimised(bench, settings, task.optimised) }
+  if (!stays) return tuned
+  return tryBatching(bench, settings, await optimise(bench, settings, tuned, tell), tell)
+}
+
+async function optimise(
+  bench: ProofBench,
+  settings: ProcessorSettings,
+  passed: Passed,
+  tell: (answer: QualifierAnswer) => void,
+): Promise<Passed> {
+  const { optimised } = bench.task
+  if (optimised === undefined) return passed
+  tell(passed)
+  return { ...passed, optimised: await tryOptimised(bench, settings, optimised) }
 }
 
 /** The figures of the proof were taken before: sessions that are compared do not count in them. */

@@ -6,6 +6,7 @@
 import type { Problem } from '../../shared/kernel/result.ts'
 import type { Manifest, Variant } from '../../shared/model/manifest.ts'
 import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/profile.ts'
+import type { BatchProof } from './prove-batch.ts'
 import type { ProcessorSettings, Tuning } from './tune-settings.ts'
 
 export interface QualifierTask {
@@ -23,6 +24,8 @@ export interface QualifierTask {
   readonly tuning?: { readonly budgetMs: number; readonly threadsMax: number }
   /** Wanted once the settings are found to stay: an optimised model file at this path. */
   readonly optimised?: { readonly path: string; readonly bytesMax: number }
+  /** Wanted last, in the settings that stay: whether requests may run together. */
+  readonly batching?: true
   readonly limits: FirmwareProfile['limits']
 }
 
@@ -55,6 +58,7 @@ export interface Passed {
   readonly measured: Measured
   readonly tuning?: Tuning
   readonly optimised?: OptimisedTrial
+  readonly batching?: BatchProof
   /** What ended the process before it had done all that was asked. */
   readonly cut?: Problem
 }

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import type { Result } from '../../shared/kernel/result.ts'
 import type { ResolvedRelease } from '../ports.ts'
+import type { BatchChoice } from './batch-settings.ts'
 import { runQualifier } from './qualifier-process.ts'
 import { type Qualified, type QualifyOptions, qualifyRelease } from './qualify-release.ts'
 
@@ -10,6 +11,8 @@ export interface QualifyInProcessOptions extends Pick<QualifyOptions, 'profile' 
   /** Time to look for faster settings, beyond the proof; 0, the default: none. */
   readonly tuningMs?: number
   readonly signal: AbortSignal
+  /** Default: auto. */
+  readonly batching?: BatchChoice
   /** Opens the artifacts, where they are encrypted. */
   readonly artifactKey?: Uint8Array | undefined
 }
@@ -20,8 +23,9 @@ const PROCESS_MB = 256
 /** Errors: those of `qualifyRelease`. */
 export function qualifyInProcess(
   release: ResolvedRelease,
-  { profile, artifactPath, artifactKey, timeMsMax, tuningMs = 0, signal }: QualifyInProcessOptions,
+  options: QualifyInProcessOptions,
 ): Promise<Result<Qualified>> {
+  const { profile, artifactPath, artifactKey, timeMsMax, tuningMs = 0, signal } = options
   const memoryMbMax = PROCESS_MB + profile.limits.sessionMemoryMb
   const limits = { timeMsMax, memoryMbMax, signal }
   const threadsMax = Math.min(profile.limits.threadsMax, availableParallelism())
@@ -30,6 +34,7 @@ export function qualifyInProcess(
     artifactPath,
     prove: (task) => runQualifier({ ...task, ...(artifactKey && { artifactKey }) }, limits),
     choose: 'first',
+    batching: options.batching ?? 'auto',
     ...(tuningMs > 0 && { improve: { tuning: { budgetMs: tuningMs, threadsMax } } }),
   })
 }

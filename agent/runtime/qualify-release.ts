@@ -10,6 +10,7 @@ import type { Qualification } from '../../shared/model/device.ts'
 import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/profile.ts'
 import type { ResolvedRelease } from '../ports.ts'
 import { shortReason } from './admission.ts'
+import type { BatchChoice } from './batch-settings.ts'
 import { type Confirmed, confirmTuning, type Improvements } from './confirm-tuning.ts'
 import type { RunSettings } from './host-plan.ts'
 import type { Measured, Passed, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
@@ -24,6 +25,8 @@ export interface QualifyOptions {
   readonly choose: 'first' | 'fastest'
   /** What is tried beyond the proof on the processor; absent: nothing. */
   readonly improve?: Improvements
+  /** Whether it is tried, on every provider, to run requests together. */
+  readonly batching: BatchChoice
   /** Told after each attempt, for whoever watches. */
   readonly onAttempt?: (attempt: Attempt, measured: Measured | undefined) => void
 }
@@ -112,7 +115,7 @@ function fastest(tried: readonly Tried[]): Tried | undefined {
 
 function taskFor(
   { manifest, variant }: ResolvedRelease,
-  { artifactPath, profile }: QualifyOptions,
+  { artifactPath, profile, batching }: QualifyOptions,
 ): Result<Omit<QualifierTask, keyof Configuration>> {
   const modelPath = artifactPath(variant.artifact.sha256)
   const goldenPath = artifactPath(variant.golden.sha256)
@@ -121,7 +124,9 @@ function taskFor(
       expected: 'model and golden vectors',
     })
   }
-  return ok({ manifest, variant, modelPath, goldenPath, limits: profile.limits })
+  const { limits } = profile
+  const wanted = batching === 'auto' ? { batching: true as const } : {}
+  return ok({ manifest, variant, modelPath, goldenPath, limits, ...wanted })
 }
 
 /** The default layout of webgpu is wrong for some models; its alternative is tried second. */
@@ -183,16 +188,18 @@ function qualifiedOf(
   { passed, settings, tuning, cut }: Confirmed,
 ): Qualified {
   const { goldenDifferenceMax: _, residentMb, ...figures } = passed.measured
-  const { optimised } = passed
+  const { optimised, batching } = passed
   const qualification: Qualification = {
     ...{ sha256: release.sha256, chosen: provider, attempts, ...figures },
     residentMb: residentMb ?? 0,
     ...(tuning && { tuning: { ...tuning, tried: [...tuning.tried] } }),
     ...(optimised && { optimised }),
+    ...(batching && { batching: batching.record }),
     ...(cut && { cut: shortReason(cut) }),
   }
+  const run = { ...settings, layout, batching: batching?.settings ?? null }
   const file = optimised?.kept ? { sha256: optimised.sha256, length: optimised.length } : null
-  return { qualification, settings: { ...settings, layout }, optimised: file }
+  return { qualification, settings: run, optimised: file }
 }
 
 /** The problem of the provider that came nearest; the others are named beside it. */

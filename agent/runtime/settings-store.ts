@@ -1,11 +1,12 @@
 /**
- * How each release was qualified on this device (threads, layout), kept over restarts: the host must
+ * How each release was qualified on this device (threads, layout, batches), kept over restarts: the host must
  * run a release exactly as it was proved. One small file per release; a lost one means a single
  * thread and the provider's own layout, which is how most proofs are made.
  */
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import { readBatchSettings } from './batch-settings.ts'
 import type { RunSettings } from './host-plan.ts'
 
 export interface SettingsStore {
@@ -34,11 +35,13 @@ export function createSettingsStore(directory: string): SettingsStore {
 
 function readSettings(path: string): RunSettings {
   try {
-    const { threads, layout } = JSON.parse(readFileSync(path, 'utf8')) as Partial<RunSettings>
+    const kept = JSON.parse(readFileSync(path, 'utf8')) as Partial<RunSettings>
+    const { threads, layout } = kept
     const isCount = Number.isInteger(threads) && threads !== undefined && threads >= 1
     return {
       threads: isCount ? Math.min(threads, 1024) : DEFAULT.threads,
       layout: layout === 'NCHW' || layout === 'NHWC' ? layout : null,
+      batching: readBatchSettings(kept.batching),
     }
   } catch {
     return DEFAULT

@@ -26,15 +26,24 @@ export function compareWithGolden(
   golden: readonly GoldenTensor[],
   tolerance: Tolerance,
 ): Comparison {
+  return compareOutputs(found, golden.map(goldenValue), tolerance)
+}
+
+/** The same for outputs that another run gave. */
+export function compareOutputs(
+  found: readonly TensorValue[],
+  expectedOutputs: readonly TensorValue[],
+  tolerance: Tolerance,
+): Comparison {
   let differenceMax: number | null = null
   let reason = ''
-  for (const expected of golden) {
+  for (const expected of expectedOutputs) {
     const tensor = found.find(({ name }) => name === expected.name)
     if (tensor === undefined) {
       reason ||= `output ${expected.name} is missing`
       continue
     }
-    const compared = compareTensor(tensor, goldenValue(expected), tolerance)
+    const compared = compareTensor(tensor, expected, tolerance)
     reason ||= compared.reason
     if (compared.differenceMax !== null) {
       differenceMax = Math.max(differenceMax ?? 0, compared.differenceMax)

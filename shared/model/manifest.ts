@@ -34,6 +34,14 @@ export const variantSchema = z.strictObject({
 })
 export type Variant = z.infer<typeof variantSchema>
 
+/** A tensor, and how requests for it are put together into one run (where that was proved to pay). */
+export const batchableTensorSchema = tensorSpecSchema.extend({
+  /** The dimension along which requests are stacked. */
+  batchAxis: z.int().min(0).max(15).optional(),
+  /** All requests of a run share this tensor: only equal ones are put together. */
+  equal: z.literal(true).optional(),
+})
+
 /** A value that telemetry counts: one element of a tensor, or a reduction over a flat range of it. */
 export const featureSchema = z.strictObject({
   name: nameSchema,
@@ -74,12 +82,16 @@ export const serviceLevelsSchema = z.strictObject({
 })
 export type ServiceLevels = z.infer<typeof serviceLevelsSchema>
 
-/** Against inversion and membership inference: answers that tell less. */
+/** Against inversion, membership inference and copying: answers that tell less, and fewer of them. */
 export const disclosureSchema = z.strictObject({
   /** Scores are rounded to so many decimals. */
   decimals: z.int().min(0).max(8).optional(),
   /** Only so many of the largest class scores are told. */
   topK: z.int().min(1).max(1_024).optional(),
+  /** Most requests a minute that one device answers for this model. */
+  requestsPerMinuteMax: z.int().min(1).max(1_000_000).optional(),
+  /** Most of them at once; absent: a tenth of those of a minute. */
+  requestsBurstMax: z.int().min(1).max(1_000_000).optional(),
 })
 
 export const manifestSchema = z.strictObject({
@@ -87,8 +99,8 @@ export const manifestSchema = z.strictObject({
   model: nameSchema,
   version: versionSchema,
   createdAtMs: timeMsSchema,
-  inputs: z.array(tensorSpecSchema).min(1).max(256),
-  outputs: z.array(tensorSpecSchema).min(1).max(256),
+  inputs: z.array(batchableTensorSchema).min(1).max(256),
+  outputs: z.array(batchableTensorSchema).min(1).max(256),
   /** Inputs in which NaN and infinity are refused. */
   finiteInputs: z.array(z.string().max(256)).max(256),
   variants: z.array(variantSchema).min(1).max(32),

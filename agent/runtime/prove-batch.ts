@@ -1,0 +1,261 @@
+/**
+ * May requests of this release run together, and does it pay on this device? Each batch must give
+ * every request what it gets by itself, within the variant's tolerance, whatever its companions are;
+ * of what is right, a size is chosen only where it gains.
+ *
+ * Runs where a model may do harm, after everything else was proved: whatever happens here, the
+ * release serves, one request at a time. Invariant: ends within `BUDGET_MS` and one run.
+ */
+import { ok, type Problem, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
+import type { Batching } from '../../shared/model/device.ts'
+import type { GoldenVector } from '../../shared/model/golden.ts'
+import { compareOutputs } from '../../shared/model/golden-compare.ts'
+import type { Manifest, Tolerance } from '../../shared/model/manifest.ts'
+import type { TensorValue } from '../../shared/model/tensor-value.ts'
+import type { BatchSettings } from './batch-settings.ts'
+import { badCompanions, findOutputAxes, proposeInputAxes, trialRequests } from './batch-trial.ts'
+import type { ModelSession } from './model-session.ts'
+import type { ProofBench } from './prove-optimised.ts'
+import type { Passed } from './qualifier-protocol.ts'
+import { type BatchAxes, rowsOf, splitOutputs, stackInputs } from './stack-batch.ts'
+import type { ProcessorSettings } from './tune-settings.ts'
+
+export interface BatchProof {
+  readonly record: Batching
+  /** Null: each request runs by itself. */
+  readonly settings: BatchSettings | null
+}
+
+export interface BatchTrial {
+  readonly manifest: Pick<Manifest, 'inputs' | 'outputs'>
+  readonly tolerance: Tolerance
+  readonly vectors: readonly GoldenVector[]
+}
+
+/** Requests in one run; larger ones are tried only while they go on gaining. */
+const SIZES = [2, 4, 8, 16, 32] as const
+const ROWS_MAX = 64
+/** Requests run together only if that gains so much over one by one. */
+const GAIN_MIN = 1.1
+/** A larger size is taken only if it gains so much over the one before. */
+const STEP_GAIN_MIN = 1.05
+const BUDGET_MS = 2_000
+/** For one size: so many rounds, or for so long. */
+const ROUNDS_MAX = 24
+const ROUNDS_MIN = 3
+const SIZE_MS_MAX = 150
+
+/** The same for a file that passed; what was known before is told first, for this may be the end. */
+export async function tryBatching(
+  { task, model, vectors, engine }: ProofBench,
+  settings: ProcessorSettings,
+  passed: Passed,
+  tell: (answer: Passed) => void,
+): Promise<Passed> {
+  if (task.batching === undefined) return passed
+  tell(passed)
+  const { manifest, provider } = task
+  const { tolerance } = task.variant
+  const layout = task.layout ?? undefined
+  const session = await engine.loadSession(model, { ...settings, provider, layout })
+  try {
+    return { ...passed, batching: await proveBatching(session, { manifest, tolerance, vectors }) }
+  } finally {
+    await session.release()
+  }
+}
+
+interface Bench {
+  readonly session: ModelSession
+  readonly tolerance: Tolerance
+  readonly inputAxes: BatchAxes
+  readonly outputAxes: BatchAxes
+  readonly requests: readonly (readonly TensorValue[])[]
+  /** What each request gives by itself. */
+  readonly answers: readonly (readonly TensorValue[])[]
+  readonly rows: number
+}
+
+type Tried = Batching['tried'][number]
+
+export async function proveBatching(session: ModelSession, trial: BatchTrial): Promise<BatchProof> {
+  const endMs = performance.now() + BUDGET_MS
+  const prepared = await prepare(session, trial, endMs).catch(failed)
+  if (!prepared.ok) return none(prepared.error, [])
+  const bench = prepared.value
+  const tried: Tried[] = []
+  let singleMs = 0
+  let best: { readonly size: number; readonly ms: number } | undefined
+  for (const size of SIZES) {
+    if (size * bench.rows > ROWS_MAX || performance.now() > endMs) break
+    const found = await trySize(bench, size, endMs).catch(failed)
+    if (!found.ok) {
+      tried.push({ rows: size * bench.rows, msPerRequest: null, differenceMax: null })
+      return none(found.error, tried, singleMs)
+    }
+    tried.push({ rows: size * bench.rows, ...found.value.tried })
+    singleMs = found.value.singleMs
+    const ms = found.value.tried.msPerRequest
+    if (best !== undefined && best.ms < ms * STEP_GAIN_MIN) break
+    best = { size, ms }
+  }
+  return chosen(bench, best, tried, singleMs)
+}
+
+function chosen(
+  { rows, inputAxes, outputAxes }: Bench,
+  best: { readonly size: number; readonly ms: number } | undefined,
+  tried: readonly Tried[],
+  singleMs: number,
+): BatchProof {
+  const gain = best === undefined ? 0 : singleMs / best.ms
+  if (best === undefined || gain < GAIN_MIN) {
+    const found = best === undefined ? 'nothing in time' : `${gain.toFixed(2)} times as fast`
+    const error = problem('batch.gain', `at least ${GAIN_MIN} times as fast`, found)
+    return none(error, tried, singleMs)
+  }
+  const rowsMax = best.size * rows
+  return {
+    record: { chosen: rowsMax, reason: '', singleMs, tried: [...tried] },
+    settings: { rowsMax, layout: { inputs: inputAxes, outputs: outputAxes } },
+  }
+}
+
+/** Errors: `batch.layout`, `batch.slow`, and whatever a run throws. */
+async function prepare(
+  session: ModelSession,
+  { manifest, tolerance, vectors }: BatchTrial,
+  endMs: number,
+): Promise<Result<Bench>> {
+  const proposed = proposeInputAxes(manifest.inputs)
+  if (!proposed.ok) return proposed
+  const inputAxes = proposed.value
+  const requests = trialRequests(vectors, inputAxes)
+  const [first] = requests
+  const rows = first === undefined ? undefined : rowsOf(first, inputAxes)
+  if (first === undefined || rows === undefined) {
+    return { ok: false, error: problem('batch.layout', 'inputs with one number of rows', 'others') }
+  }
+  const answers: (readonly TensorValue[])[] = []
+  for (const inputs of requests) {
+    answers.push(await session.run(inputs))
+    if (performance.now() > endMs) return { ok: false, error: tooSlow() }
+  }
+  const stacked = await session.run(stackInputs(requests.slice(0, 2), inputAxes))
+  const [answer = []] = answers
+  const axes = findOutputAxes(answer, rows, stacked, 2 * rows, manifest.outputs)
+  if (!axes.ok) return axes
+  return ok({ session, tolerance, inputAxes, outputAxes: axes.value, requests, answers, rows })
+}
+
+/** Errors: `batch.wrong`, and whatever a run throws. */
+async function trySize(
+  bench: Bench,
+  size: number,
+  endMs: number,
+): Promise<Result<{ tried: { msPerRequest: number; differenceMax: number }; singleMs: number }>> {
+  const { requests, answers, inputAxes } = bench
+  const members = Array.from({ length: size }, (_, i) => i % requests.length)
+  const compared = await compareRun(
+    bench,
+    members.map((i) => requests[i]!),
+    members.map((i) => answers[i]!),
+    `in a batch of ${size}`,
+  )
+  if (!compared.ok) return compared
+  for (const { name, inputs } of badCompanions(requests[0]!, inputAxes)) {
+    const others = members.slice(1)
+    const quiet = await compareRun(
+      bench,
+      [inputs, ...others.map((i) => requests[i]!)],
+      [undefined, ...others.map((i) => answers[i]!)],
+      `beside a request ${name}`,
+    )
+    if (!quiet.ok) return quiet
+  }
+  const { singleMs, batchMs } = await measure(bench, members, endMs)
+  const tried = { msPerRequest: batchMs / size, differenceMax: compared.value }
+  return ok({ tried, singleMs })
+}
+
+/**
+ * @param expected of each request; undefined: whatever it is.
+ * @returns the largest difference. Errors: `batch.wrong`.
+ */
+async function compareRun(
+  bench: Bench,
+  requests: readonly (readonly TensorValue[])[],
+  expected: readonly (readonly TensorValue[] | undefined)[],
+  where: string,
+): Promise<Result<number>> {
+  const outputs = await runTogether(bench, requests)
+  let differenceMax = 0
+  for (const [i, own] of expected.entries()) {
+    if (own === undefined) continue
+    const found = outputs?.[i] ?? []
+    const compared = compareOutputs(found, own, bench.tolerance)
+    differenceMax = Math.max(differenceMax, compared.differenceMax ?? 0)
+    if (compared.passed) continue
+    return {
+      ok: false,
+      error: problem('batch.wrong', 'as by itself', `${where}: ${compared.reason}`),
+    }
+  }
+  return ok(differenceMax)
+}
+
+async function runTogether(
+  { session, inputAxes, outputAxes, rows }: Bench,
+  requests: readonly (readonly TensorValue[])[],
+): Promise<readonly (readonly TensorValue[])[] | undefined> {
+  const outputs = await session.run(stackInputs(requests, inputAxes))
+  return splitOutputs(
+    outputs,
+    requests.map(() => rows),
+    outputAxes,
+  )
+}
+
+/** Medians; single runs and batches take turns, so that a busy machine bothers both. */
+async function measure(
+  bench: Bench,
+  members: readonly number[],
+  endMs: number,
+): Promise<{ singleMs: number; batchMs: number }> {
+  const { session, requests } = bench
+  const together = members.map((i) => requests[i]!)
+  const [singles, batches]: [number[], number[]] = [[], []]
+  const untilMs = Math.min(endMs, performance.now() + SIZE_MS_MAX)
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const startMs = performance.now()
+    await session.run(requests[round % requests.length]!)
+    const middleMs = performance.now()
+    await runTogether(bench, together)
+    singles.push(middleMs - startMs)
+    batches.push(performance.now() - middleMs)
+    if (round + 1 >= ROUNDS_MIN && performance.now() > untilMs) break
+  }
+  return { singleMs: median(singles), batchMs: median(batches) }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
+}
+
+function none({ found, message }: Problem, tried: readonly Tried[], singleMs = 0): BatchProof {
+  const reason = (found ?? message).replaceAll(/\s+/g, ' ').slice(0, 300)
+  return { record: { chosen: 1, reason, singleMs, tried: [...tried] }, settings: null }
+}
+
+function failed(cause: unknown): Result<never> {
+  const { message } = toProblem(cause, 'batch.failed')
+  return refuse('batch.failed', 'The model cannot run requests together.', { found: message })
+}
+
+function tooSlow(): Problem {
+  return problem('batch.slow', `trials within ${BUDGET_MS} ms`, 'one request takes too long')
+}
+
+function problem(code: string, expected: string, found: string): Problem {
+  return { code, message: 'Requests of this model run one by one.', expected, found }
+}
