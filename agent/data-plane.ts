@@ -64,6 +64,8 @@ export interface ReleaseStatistics {
   readonly answered: number
   /** Runs of the model; those that ran together share one. */
   readonly executions: number
+  /** Refused, because the release's policy allows so many a minute; no errors, of no arm. */
+  readonly rateLimited: number
   readonly errors: Readonly<Record<ErrorKind, number>>
   readonly latency: Readonly<Record<LatencyPart, LatencyHistogram>>
   /** Sums in ms, for protocols that report means. */
@@ -83,8 +85,8 @@ export interface DataPlane {
   /**
    * Validates, draws the arm, waits, runs, and has the answer encoded; `encode` is timed as part of
    * the request. Errors: `infer.unknown_model`, `infer.unknown_version`, `infer.not_ready`,
-   * `infer.invalid_input`, `infer.unknown_output`, `infer.overloaded`, `infer.deadline`,
-   * `infer.cancelled`, `infer.failed`, and whatever `encode` refuses.
+   * `infer.invalid_input`, `infer.unknown_output`, `infer.rate_limited`,
+   * `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`, and whatever `encode` refuses.
    */
   infer<T>(request: InferRequest, encode: (answer: InferAnswer) => Result<T>): Promise<Result<T>>
   /**

@@ -5,13 +5,15 @@
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { InferRequest } from '../data-plane.ts'
 import type { Draw, ModelRoute } from './model-route.ts'
+import type { RateLimits } from './rate-limit.ts'
 import { validateInputs } from './validate-inputs.ts'
 
-/** Errors: `infer.unknown_model`, `infer.not_ready`, `infer.unknown_output`, ... */
+/** Errors: `infer.unknown_model`, `infer.not_ready`, `infer.rate_limited`, those of validation. */
 export function admitRequest(
   route: ModelRoute | undefined,
   request: InferRequest,
   isLoading: boolean,
+  limits: RateLimits,
 ): Result<{ route: ModelRoute; draw: Draw }> {
   if (route === undefined) return refuseModel(request.model, isLoading)
   const { manifest } = route.named(request.version) ?? route.current
@@ -25,6 +27,11 @@ export function admitRequest(
       expected: manifest.outputs.map(({ name }) => name).join(', '),
       found: unknown.slice(0, 256),
     })
+  }
+  // Before the draw, and only for what would be answered: no arm, and nothing taken in vain.
+  if (route.rate !== undefined && route.named(request.version) !== undefined) {
+    const within = limits.take(request.model, route.rate)
+    if (!within.ok) return within
   }
   const draw = route.draw(request)
   if (draw !== undefined) return ok({ route, draw })

@@ -16,6 +16,7 @@ import { joinLabel } from './join-label.ts'
 import { createLabelTable } from './label-table.ts'
 import type { LiveRelease } from './live-release.ts'
 import type { ModelRoute } from './model-route.ts'
+import { createRateLimits } from './rate-limit.ts'
 import { createStatisticsTable } from './release-statistics.ts'
 import { runRequest } from './request-runner.ts'
 import { createJobWork } from './run-jobs.ts'
@@ -49,6 +50,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const { nowMs, deadlineMsMax } = options
   const labels = createLabelTable(LABELS_MAX)
   const statistics = createStatisticsTable()
+  const limits = createRateLimits(nowMs)
   let routes: ReadonlyMap<string, ModelRoute> = new Map()
   let expected: ReadonlySet<string> = new Set()
   let draining: ModelRoute[] = []
@@ -72,8 +74,15 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   return {
     nowMs,
     async infer(request, encode) {
-      const admitted = admitRequest(routes.get(request.model), request, loading(request.model))
-      if (!admitted.ok) return admitted
+      const { model } = request
+      const asked = routes.get(model)
+      const admitted = admitRequest(asked, request, loading(model), limits)
+      if (!admitted.ok) {
+        if (asked !== undefined && admitted.error.code === 'infer.rate_limited') {
+          statistics.refused(model, asked.current.version)
+        }
+        return admitted
+      }
       const { route, draw } = admitted.value
       route.enter()
       try {

@@ -17,6 +17,7 @@ import type { HostModel } from './host-protocol.ts'
 import { createIntervalRecorder, type IntervalRecorder } from './interval-recorder.ts'
 import type { LiveRelease } from './live-release.ts'
 import { GUARD_START, type GuardedRequest, guardProblem, watchRequest } from './local-guard.ts'
+import { type RatePolicy, ratePolicyOf } from './rate-limit.ts'
 
 export interface Draw {
   readonly arm: Arm
@@ -36,6 +37,8 @@ export interface ModelRoute {
   readonly candidate: LiveRelease | null
   readonly previous: LiveRelease | null
   readonly others: readonly LiveRelease[]
+  /** The strictest of the releases that answer; undefined: no limit. */
+  readonly rate: RatePolicy | undefined
   /** What would answer who asks for this version; `current` where none is asked for. */
   named(version: string | undefined): LiveRelease | undefined
   /** @returns undefined when no slot that answers holds the wished version. */
@@ -106,6 +109,7 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
 
   return {
     ...{ current, candidate, previous, others },
+    rate: ratePolicyOf([current, candidate, ...others].flatMap((live) => live?.manifest ?? [])),
     named,
     recorder,
     ...holding,

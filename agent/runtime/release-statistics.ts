@@ -13,6 +13,8 @@ const RELEASES_MAX = 64
 export interface StatisticsTable {
   /** @param leads whether a run of the model is counted with this request. */
   record(model: string, version: string, sample: RequestSample, leads: boolean): void
+  /** A request over the rate that the policy allows: no arm's, so told with `current`. */
+  refused(model: string, version: string): void
   all(): readonly ReleaseStatistics[]
 }
 
@@ -35,6 +37,7 @@ export function createStatisticsTable(): StatisticsTable {
       version,
       answered: 0,
       executions: 0,
+      rateLimited: 0,
       errors: byKey(ERROR_KINDS, () => 0),
       latency: byKey(LATENCY_PARTS, createLatencyHistogram),
       latencySumMs: byKey(LATENCY_PARTS, () => 0),
@@ -55,6 +58,9 @@ export function createStatisticsTable(): StatisticsTable {
         recordLatency(totals.latency[part], valueMs)
         totals.latencySumMs[part] += valueMs
       }
+    },
+    refused(model, version) {
+      totalsOf(model, version).rateLimited += 1
     },
     all: () => [...table.values()],
   }

@@ -83,6 +83,7 @@ const GRPC_STATUSES: Readonly<Record<number, number>> = {
   409: 9,
   413: 8,
   415: 12,
+  429: 8,
   499: 1,
   503: 14,
   504: 4,

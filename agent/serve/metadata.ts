@@ -48,6 +48,7 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
         version: row.version,
         inference_count: row.answered,
         execution_count: row.executions,
+        linnet_rate_limited: row.rateLimited,
         inference_stats: {
           success: { count: row.answered, ns: duration('total').ns },
           fail: { count: failed, ns: 0 },

@@ -22,6 +22,11 @@ const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row
   ],
   ['nv_inference_count', 'Inferences, batches counted by element', (row) => row.answered],
   ['nv_inference_exec_count', 'Runs, a batch as one', (row) => row.executions],
+  [
+    'linnet_inference_rate_limited',
+    'Requests over the rate that the policy of the release allows',
+    (row) => row.rateLimited,
+  ],
   ['nv_inference_request_duration_us', 'Sum of total latency', sumUs('total')],
   ['nv_inference_queue_duration_us', 'Sum of time in line', sumUs('queue')],
   ['nv_inference_compute_input_duration_us', 'Sum of decoding time', sumUs('input')],

@@ -9,6 +9,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   'infer.unknown_version': 404,
   'infer.not_ready': 503,
   'infer.overloaded': 503,
+  'infer.rate_limited': 429,
   'infer.deadline': 504,
   // Nobody reads it; the number that proxies log for a client that left.
   'infer.cancelled': 499,
@@ -47,7 +48,7 @@ export function refusalAnswer(problem: Problem): WireAnswer {
     'content-type': 'application/json',
     'linnet-code': problem.code,
   }
-  if (status === 503) headers['retry-after'] = retryAfterSeconds(problem)
+  if (status === 503 || status === 429) headers['retry-after'] = retryAfterSeconds(problem)
   return { status, headers, body: JSON.stringify({ error: describeProblem(problem) }) }
 }
 

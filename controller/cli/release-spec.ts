@@ -45,7 +45,7 @@ const releaseSpecSchema = z.strictObject({
   finiteInputs: z.array(z.string()).optional(),
   features: z.array(featureSchema).max(64).default([]),
   classes: manifestSchema.shape.classes.default(null),
-  /** Rounding and top-k of answers, against inversion. */
+  /** Rounding and top-k of answers, and how many, against inversion. */
   disclosure: disclosureSchema.optional(),
   serviceLevels: serviceLevelsSchema.prefault({
     latencyMsMax: 100,
@@ -69,6 +69,10 @@ export interface ReleaseFlags {
   readonly inputSpec?: string
   readonly spec?: string
   readonly description?: string
+  readonly decimals?: number
+  readonly topK?: number
+  readonly requestsPerMinute?: number
+  readonly requestsBurst?: number
 }
 
 /** Flags win over the file. Errors (thrown): `release.specification`, `cli.usage`. */
@@ -82,6 +86,7 @@ export async function readReleaseSpec(flags: ReleaseFlags): Promise<ReleaseSpec>
     ...present('version', flags.version),
     ...present('description', flags.description),
     ...present('inputSpec', inputSpec),
+    ...present('disclosure', disclosureOf(flags, base)),
   }
   const parsed = releaseSpecSchema.safeParse({ ...merged, ...variantsOf(flags, base) })
   if (!parsed.success) throw malformed(z.prettifyError(parsed.error))
@@ -96,6 +101,18 @@ export async function readReleaseSpec(flags: ReleaseFlags): Promise<ReleaseSpec>
     ...present('golden', golden && resolve(golden)),
     ...present('reference', reference && resolve(reference)),
   }
+}
+
+/** Checked with the rest of the specification. */
+function disclosureOf(flags: ReleaseFlags, base: Record<string, unknown>): object | undefined {
+  const given = {
+    ...present('decimals', flags.decimals),
+    ...present('topK', flags.topK),
+    ...present('requestsPerMinuteMax', flags.requestsPerMinute),
+    ...present('requestsBurstMax', flags.requestsBurst),
+  }
+  if (Object.keys(given).length === 0) return undefined
+  return { ...(base.disclosure as object | undefined), ...given }
 }
 
 function present<K extends string, T>(key: K, value: T | undefined): { [P in K]?: T } {

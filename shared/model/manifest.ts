@@ -92,6 +92,10 @@ export const disclosureSchema = z.strictObject({
   requestsPerMinuteMax: z.int().min(1).max(1_000_000).optional(),
   /** Most of them at once; absent: a tenth of those of a minute. */
   requestsBurstMax: z.int().min(1).max(1_000_000).optional(),
+  /** Most requests a minute that one device answers for this model. */
+  requestsPerMinuteMax: z.int().min(1).max(1_000_000).optional(),
+  /** Most of them at once; absent: a tenth of those of a minute. */
+  requestsBurstMax: z.int().min(1).max(1_000_000).optional(),
 })
 
 export const manifestSchema = z.strictObject({

@@ -129,11 +129,11 @@ export interface BuiltPlane extends HostPlane {
 }
 
 export function buildPlane(
-  limits: { queueLengthMax?: number; deadlineMsMax?: number } = {},
+  limits: { queueLengthMax?: number; deadlineMsMax?: number; nowMs?: () => number } = {},
 ): BuiltPlane {
   const broke: { version: string; problem: Problem }[] = []
   const plane = createHostPlane({
-    nowMs: () => performance.now(),
+    nowMs: limits.nowMs ?? (() => performance.now()),
     deadlineMsMax: limits.deadlineMsMax ?? 5_000,
     queueLengthMax: limits.queueLengthMax ?? 64,
     mark: () => undefined,

@@ -141,6 +141,15 @@ describe('GRPCInferenceService', () => {
     expect((await call('ServerLive', new Uint8Array())).status).toBe(0)
   })
 
+  it('says RESOURCE_EXHAUSTED over the rate that a release allows', async () => {
+    const disclosure = { requestsPerMinuteMax: 1, requestsBurstMax: 1 }
+    plane.put(buildLive(() => SCORES(0.75, 0.25), { manifest: { disclosure } }))
+    expect((await call('ModelInfer', inferRequest([1, 2], 'raw'))).status).toBe(0)
+    expect(await call('ModelInfer', inferRequest([1, 2], 'raw'))).toMatchObject({
+      ...{ status: 8, code: 'infer.rate_limited' },
+    })
+  })
+
   it('keeps the deadline of the call', async () => {
     const slow = buildLive(() => new Promise<never>((_, no) => setTimeout(no, 60, new Error('x'))))
     plane.put(slow)
