@@ -192,9 +192,7 @@ export interface Transport {
   open(lastWill: LastWill): void
   /** @returns false when not connected or when the send buffer is full: try again later. */
   publish(topic: UpTopic, payload: Uint8Array): boolean
-  onMessage(
-    handler: (topic: 'dn/desired' | 'dn/command' | 'dn/ack', payload: Uint8Array) => void,
-  ): void
+  onMessage(handler: (topic: 'dn/desired' | 'dn/ack', payload: Uint8Array) => void): void
   onConnection(handler: (connected: boolean) => void): void
   close(): Promise<void>
 }

@@ -84,7 +84,7 @@ async function run(config: Config, log: Logger): Promise<Running> {
   })
   const { listen } = config
   const server = await startHttpServer(http.hono, { host: listen, port: config.httpPort }, tls)
-  embedded?.attach(server.server)
+  embedded?.attach(server.server, http.isKnownHost)
   const host = hostOf(config)
   const secure = tls === undefined ? '' : 's'
   const url = `http${secure}://${host}:${server.port}`

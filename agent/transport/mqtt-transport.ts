@@ -148,7 +148,7 @@ class MqttTransport implements Transport {
   #subscribe(client: MqttClient): void {
     const { fleet } = this.#options
     const topics = [
-      ...(['dn/desired', 'dn/command', 'dn/ack'] as const).map((name) => this.#topic(name)),
+      ...(['dn/desired', 'dn/ack'] as const).map((name) => this.#topic(name)),
       formatTopic('c/state', { fleet }),
     ]
     client.subscribe(topics, { qos: 1 }, (error, granted = []) => {
@@ -187,7 +187,7 @@ class MqttTransport implements Transport {
     }
     this.#followCohort()
     const { name } = parsed
-    if (name === 'dn/desired' || name === 'dn/command' || name === 'dn/ack') {
+    if (name === 'dn/desired' || name === 'dn/ack') {
       this.#onMessage(name, payload)
     } else if (name === 'c/state') {
       const state = controllerStateSchema.safeParse(jsonOrUndefined(payload))
@@ -221,7 +221,7 @@ class MqttTransport implements Transport {
     this.#cancelRetry = this.#options.clock.after(delayMs, () => this.#open())
   }
 
-  #topic(name: UpTopic | 'dn/desired' | 'dn/command' | 'dn/ack'): string {
+  #topic(name: UpTopic | 'dn/desired' | 'dn/ack'): string {
     const { fleet, device } = this.#options
     return formatTopic(name, { fleet, device })
   }

@@ -65,8 +65,11 @@ export interface EmbeddedBroker extends Broker {
   readonly tcpPort: number | undefined
   /** Connections over TCP from now on see this certificate. */
   renew(tls: TlsIdentity): void
-  /** Serves `/mqtt` upgrades of this HTTP server; its life stays the caller's. */
-  attach(server: HttpServer): void
+  /**
+   * Serves `/mqtt` upgrades of this HTTP server; its life stays the caller's.
+   * @param isKnownHost whether a Host header names it: a page can point its own name here.
+   */
+  attach(server: HttpServer, isKnownHost: (host: string) => boolean): void
   /** Serves one byte stream: an accepted socket, or one end of a pair inside this process. */
   accept(source: Duplex, transport: Transport, remoteAddress?: string): void
 }
@@ -141,9 +144,10 @@ function assemble(parts: Parts, entrances: Entrances): EmbeddedBroker {
       else entrances.accept(source, transport, remoteAddress)
     },
     renew: (tls) => entrances.tcp?.renew(tls),
-    attach(server) {
+    attach(server, isKnownHost) {
       const detach = attachWebSocket(server, {
         path: WEBSOCKET_PATH,
+        isKnownHost,
         originsAllowed: entrances.originsAllowed,
         frameBytesMax: limits.packetBytesMax,
         // Room for frame headers: a client may cut its CONNECT into small frames.

@@ -11,6 +11,7 @@ import type { Tally } from './tally.ts'
 
 export interface WebSocketOptions {
   readonly path: string
+  readonly isKnownHost: (host: string) => boolean
   /** Origins besides the server's own, for example `https://console.example`. */
   readonly originsAllowed: readonly string[]
   /** A frame, or a message of many frames, longer than this closes the connection. */
@@ -100,6 +101,10 @@ function refusalOf(
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',')
   if (!offered.some((protocol) => protocol.trim() === 'mqtt')) {
     return { code: 'websocket_protocol', status: '400 Bad Request' }
+  }
+  // A page that had its own name point here (DNS rebinding) has the Origin that fits its Host.
+  if (!options.isKnownHost(request.headers.host ?? '')) {
+    return { code: 'host_unknown', status: '421 Misdirected Request' }
   }
   if (!isOriginAllowed(request, options.originsAllowed)) {
     return { code: 'origin_refused', status: '403 Forbidden' }

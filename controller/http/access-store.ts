@@ -49,7 +49,8 @@ export interface AccessStore {
   /** Errors: `token.not_found`. */
   revokeToken(name: string): Promise<Result<undefined>>
   tokens(): TokenResource[]
-  createSession(actor: Actor): Promise<string>
+  /** Lives no longer than the token of that name; undefined when that admits nobody any more. */
+  createSession(actor: Actor): Promise<string | undefined>
   endSession(secret: string): Promise<void>
 }
 
@@ -112,9 +113,13 @@ export async function openAccessStore(home: string, nowMs: () => number): Promis
     },
     tokens: () => entries.filter((e) => e.kind === 'token' && alive(e)).map(tokenResource),
     async createSession(actor) {
+      const owner = entries.find((e) => e.kind === 'token' && e.name === actor.name && alive(e))
+      if (owner === undefined) return undefined
+      const leftMs = (owner.expiresAtMs ?? Number.POSITIVE_INFINITY) - nowMs()
       const sessions = entries.filter((e) => e.kind === 'session' && alive(e))
       if (sessions.length >= SESSIONS_MAX) entries = entries.filter((e) => e !== sessions[0])
-      return (await add('session', actor.name, actor.role, SESSION_LIFETIME_MS)).secret
+      const lifetimeMs = Math.min(SESSION_LIFETIME_MS, leftMs)
+      return (await add('session', actor.name, actor.role, lifetimeMs)).secret
     },
     async endSession(secret) {
       const sha256 = digest(secret)

@@ -10,7 +10,7 @@ import type { AccessStore } from './access-store.ts'
 import { problemAnswer } from './answers.ts'
 import { bindRoutes } from './bind.ts'
 import { createEventStreams } from './events.ts'
-import { guard } from './guard.ts'
+import { guard, isKnownHost, knownHosts } from './guard.ts'
 import { createHandlers } from './handlers.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createLoginCodes } from './login-codes.ts'
@@ -34,6 +34,8 @@ export interface HttpApp {
   readonly hono: Hono
   /** Path of a link that signs in once. */
   loginPath(actor: Actor): string
+  /** For what shares the socket and sees no request here: WebSocket upgrades. */
+  isKnownHost(host: string): boolean
   /** Ends what would keep connections open for ever. */
   close(): void
 }
@@ -43,7 +45,8 @@ export function createHttpApp(options: HttpOptions): HttpApp {
   const hono = new Hono()
   const loginCodes = createLoginCodes(nowMs)
   const events = createEventStreams(application)
-  hono.use(guard(options.hostNames))
+  const known = knownHosts(options.hostNames)
+  hono.use(guard(known))
   bindRoutes(hono, createHandlers({ application, access, loginCodes, events, version }), {
     access,
     idempotency: createIdempotency(nowMs),
@@ -61,6 +64,7 @@ export function createHttpApp(options: HttpOptions): HttpApp {
   return {
     hono,
     loginPath: (actor) => `${ENDPOINTS.login.path}?code=${loginCodes.create(actor).code}`,
+    isKnownHost: (host) => isKnownHost(host, known),
     close: () => events.close(),
   }
 }

@@ -2,8 +2,9 @@
  * Changes as server-sent events (WHATWG HTML, clause 9.2). Event ids are change ids, so a client
  * that comes back with Last-Event-ID gets what it missed, as far as the application still has it.
  *
- * Invariant: a slow client costs at most `QUEUE_MAX` waiting events; then its connection is cut and
- * it resumes when it can. At most `CLIENTS_MAX` clients: a further one is told to come back.
+ * Invariants: a client whose token or session was revoked hears nothing after the next heartbeat; a
+ * slow client costs at most `QUEUE_MAX` waiting events, then its connection is cut and it resumes
+ * when it can; at most `CLIENTS_MAX` clients, a further one is told to come back.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Application, Change } from '../application.ts'
@@ -15,8 +16,11 @@ const HEARTBEAT_MS = 10_000
 const RETRY_MS = 2_000
 
 export interface EventStreams {
-  /** Errors: `events.overloaded`, `events.stopping`. */
-  open(request: Request): Result<Response>
+  /**
+   * Errors: `events.overloaded`, `events.stopping`.
+   * @param isAdmitted whether the credentials of the request still hold.
+   */
+  open(request: Request, isAdmitted: () => boolean): Result<Response>
   size(): number
   /** Ends all streams and takes no more. */
   close(): void
@@ -26,7 +30,7 @@ export function createEventStreams(application: Pick<Application, 'subscribe'>):
   const streams = new Set<() => void>()
   let stopping = false
   return {
-    open(request) {
+    open(request, isAdmitted) {
       if (stopping) return refuse('events.stopping', 'The controller is stopping.')
       if (streams.size >= CLIENTS_MAX) {
         return refuse('events.overloaded', 'Too many listeners.', {
@@ -39,7 +43,7 @@ export function createEventStreams(application: Pick<Application, 'subscribe'>):
         'x-accel-buffering': 'no',
       }
       if (request.method === 'HEAD') return ok(new Response(null, { headers }))
-      const stream = changeStream(application, lastEventId(request), streams)
+      const stream = changeStream(application, lastEventId(request), streams, isAdmitted)
       return ok(new Response(stream, { headers }))
     },
     size: () => streams.size,
@@ -59,6 +63,7 @@ function changeStream(
   application: Pick<Application, 'subscribe'>,
   sinceId: number | undefined,
   streams: Set<() => void>,
+  isAdmitted: () => boolean,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   let release = () => {}
@@ -87,7 +92,8 @@ function changeStream(
             stream.enqueue(encoder.encode(text))
           }
         }
-        const heartbeat = setInterval(() => send(':\n\n'), HEARTBEAT_MS)
+        const beat = () => (isAdmitted() ? send(':\n\n') : end())
+        const heartbeat = setInterval(beat, HEARTBEAT_MS)
         heartbeat.unref()
         streams.add(end)
         send(`retry: ${RETRY_MS}\n:\n\n`)

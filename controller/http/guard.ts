@@ -35,8 +35,16 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 }
 
 /** @param hostNames further names under which this controller is reached. */
-export function guard(hostNames: readonly string[]): MiddlewareHandler {
-  const known = new Set([...LOOPBACK_NAMES, ...hostNames.map((name) => name.toLowerCase())])
+export function knownHosts(hostNames: readonly string[]): ReadonlySet<string> {
+  return new Set([...LOOPBACK_NAMES, ...hostNames.map((name) => name.toLowerCase())])
+}
+
+/** @param host a Host header. */
+export function isKnownHost(host: string, known: ReadonlySet<string>): boolean {
+  return known.has(host.toLowerCase().replace(/:\d+$/, ''))
+}
+
+export function guard(known: ReadonlySet<string>): MiddlewareHandler {
   return async (context, next) => {
     const checked = checkAddress(context.req.raw, known)
     if (checked.ok) await next()
@@ -53,7 +61,7 @@ function checkAddress(
   known: ReadonlySet<string>,
 ): Result<undefined> {
   const host = (request.headers.get('host') ?? new URL(request.url).host).toLowerCase()
-  if (!known.has(host.replace(/:\d+$/, ''))) {
+  if (!isKnownHost(host, known)) {
     return refuse('http.host', 'This controller is not known by that name.', {
       expected: `one of ${[...known].join(', ')}`,
       found: host,

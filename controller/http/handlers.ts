@@ -10,7 +10,7 @@ import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { COMMANDS } from '../../shared/rollout/commands.ts'
 import type { Actor, Application } from '../application.ts'
 import type { AccessStore } from './access-store.ts'
-import { sessionCookie, sessionOf } from './authenticate.ts'
+import { authenticate, sessionCookie, sessionOf } from './authenticate.ts'
 import type { EventStreams } from './events.ts'
 import type { LoginCodes } from './login-codes.ts'
 import { metricsText } from './metrics.ts'
@@ -36,7 +36,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
   }
 }
 
-function processHandlers({ application, events, version }: HandlerParts) {
+function processHandlers({ application, access, events, version }: HandlerParts) {
   let document: Record<string, unknown> | undefined
   return {
     alive: () => ok({ status: 'ok', version }),
@@ -51,7 +51,13 @@ function processHandlers({ application, events, version }: HandlerParts) {
     },
     audit: async ({ query }) => ok(await application.audit(query.after, query.limit)),
     health: async () => ok(await application.health()),
-    events: ({ raw }) => events.open(raw),
+    events: ({ raw }) => {
+      const isAdmitted = () => {
+        const caller = authenticate(raw, access)
+        return caller.ok && caller.value !== undefined
+      }
+      return events.open(raw, isAdmitted)
+    },
   } satisfies Partial<Handlers>
 }
 
@@ -69,13 +75,13 @@ function accessHandlers({ application, access, loginCodes }: HandlerParts) {
   return {
     login: async ({ query, raw }) => {
       const actor = loginCodes.redeem(query.code)
+      const secret = actor && (await access.createSession(actor))
       const entry = { action: 'login', resource: 'console' }
-      if (actor === undefined) {
+      if (actor === undefined || secret === undefined) {
         application.recordRefusal({ ...entry, actor: 'unknown', outcome: 'auth.login_code' })
         return ok(loginRefused())
       }
       await application.record({ ...entry, actor: actor.name, outcome: 'done' })
-      const secret = await access.createSession(actor)
       const secure = new URL(raw.url).protocol === 'https:'
       const headers = { location: '/', 'set-cookie': sessionCookie(secret, secure) }
       return ok(new Response(null, { status: 303, headers }))
@@ -105,6 +111,7 @@ function accessHandlers({ application, access, loginCodes }: HandlerParts) {
       return created.ok ? ok({ token: created.value.secret, entry: created.value.entry }) : created
     },
     tokenRevoke: async ({ params, actor }) => {
+      loginCodes.forget(params.name)
       const revoked = await access.revokeToken(params.name)
       await recorded(actor, 'revoke', `token/${params.name}`, revoked)
       return done(revoked)

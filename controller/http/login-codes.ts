@@ -12,6 +12,8 @@ const CODE_LIFETIME_MS = 15 * 60_000
 export interface LoginCodes {
   create(actor: Actor): { code: string; expiresAtMs: number }
   redeem(code: string): Actor | undefined
+  /** Withdraws what was made for somebody whose token is revoked. */
+  forget(name: string): void
 }
 
 export function createLoginCodes(nowMs: () => number): LoginCodes {
@@ -29,6 +31,9 @@ export function createLoginCodes(nowMs: () => number): LoginCodes {
       const entry = codes.get(code)
       codes.delete(code)
       return entry !== undefined && entry.expiresAtMs > nowMs() ? entry.actor : undefined
+    },
+    forget(name) {
+      for (const [code, { actor }] of codes) if (actor.name === name) codes.delete(code)
     },
   }
 }

@@ -39,6 +39,7 @@ export const TOPICS = {
     retain: true,
     bytesMax: PAYLOAD_BYTES_MAX,
   },
+  // Kept free: nothing is sent here and no agent listens, until there is a command to sign.
   'dn/command': {
     pattern: 'ln1/{fleet}/d/{device}/dn/command',
     direction: 'down',

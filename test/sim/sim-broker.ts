@@ -21,7 +21,7 @@ import type { World } from './world.ts'
 
 /** What the broker does for the session of one device. */
 export interface SessionHandlers {
-  message(topic: 'dn/desired' | 'dn/command' | 'dn/ack', payload: Uint8Array): void
+  message(topic: 'dn/desired' | 'dn/ack', payload: Uint8Array): void
   /** From the broker's side; the device hears of it. */
   closed(reason: string): void
 }
@@ -50,7 +50,7 @@ export interface SimBroker extends Broker {
 
 /** How long until a broker notices that a device has gone without a word. */
 const KEEPALIVE_MS = 90_000
-const DOWN: readonly TopicName[] = ['dn/desired', 'dn/command', 'dn/ack']
+const DOWN: readonly TopicName[] = ['dn/desired', 'dn/ack']
 
 interface Client {
   readonly device: string
@@ -180,7 +180,7 @@ class SimulatedBroker implements SimBroker {
 
   #send(client: Client, topic: string, payload: Uint8Array): void {
     const name = topic.split('/').slice(-2).join('/')
-    if (name !== 'dn/desired' && name !== 'dn/command' && name !== 'dn/ack') return
+    if (name !== 'dn/desired' && name !== 'dn/ack') return
     if (name === 'dn/desired' && client.device === this.#sabotage.deaf) return
     client.line.carry(TOPICS[name].qos, () => {
       if (client.open) client.handlers.message(name, payload)

@@ -22,7 +22,7 @@ async function startServer(options: Partial<EmbeddedBrokerOptions> = {}) {
   const server: Server = createServer((_, response) => void response.end('console'))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   cleanUpWith(() => new Promise((resolve) => server.close(resolve)))
-  broker.attach(server)
+  broker.attach(server, (host) => host.startsWith('127.0.0.1'))
   const { port } = server.address() as AddressInfo
   return { broker, server, port, url: `ws://127.0.0.1:${port}/mqtt` }
 }
@@ -34,8 +34,9 @@ interface Opened {
   isClosed(): boolean
 }
 
-function open(url: string, origin?: string, protocols = ['mqtt']): Opened {
-  const socket = new WebSocket(url, protocols, origin === undefined ? {} : { origin })
+function open(url: string, origin?: string, protocols = ['mqtt'], host?: string): Opened {
+  const headers = host === undefined ? {} : { host }
+  const socket = new WebSocket(url, protocols, { headers, ...(origin && { origin }) })
   const chunks: Buffer[] = []
   socket.on('message', (data) => void chunks.push(data as Buffer))
   const outcome = new Promise<string>((resolve) => {
@@ -106,6 +107,13 @@ describe('MQTT over WebSocket', () => {
       expect(await open(url, foreign).outcome).toContain('403')
     }
     expect(broker.stats().refused).toEqual({ origin_refused: 3 })
+  })
+
+  it('refuses a page that has its own name point here (DNS rebinding)', async () => {
+    const { broker, port, url } = await startServer()
+    const host = `evil.example:${port}`
+    expect(await open(url, `http://${host}`, ['mqtt'], host).outcome).toContain('421')
+    expect(broker.stats().refused).toEqual({ host_unknown: 1 })
   })
 
   it('answers 404 on other paths, or leaves them to another listener', async () => {

@@ -167,6 +167,41 @@ describe('the console signs in with a link that works once', () => {
     fixture.clock.nowMs += 15 * 60_000
     expect((await fixture.as(null, link)).status).toBe(401)
   })
+  test('a link and a session end with the token that made them', async () => {
+    const linkOf = async (expiresInSeconds: number | null) => {
+      const json = { name: 'leaving', role: 'admin', expiresInSeconds }
+      const made = await fixture.as('admin', '/api/v1/tokens', { method: 'POST', json })
+      const { token } = (await made.json()) as { token: string }
+      const answer = await fixture.as(null, '/api/v1/login-links', {
+        ...{ method: 'POST', json: { role: 'admin' } },
+        headers: { authorization: `Bearer ${token}` },
+      })
+      const { url } = (await answer.json()) as { url: string }
+      return new URL(url).pathname + new URL(url).search
+    }
+    const revoke = () => fixture.as('admin', '/api/v1/tokens/leaving', { method: 'DELETE' })
+    const early = await linkOf(null)
+    expect((await revoke()).status).toBe(200)
+    expect((await fixture.as(null, early)).status).toBe(401)
+    const link = await linkOf(600)
+    expect((await fixture.as(null, early)).status).toBe(401)
+    const cookie = (await fixture.as(null, link)).headers.get('set-cookie')?.split(';')[0] ?? ''
+    const session = () => fixture.as(null, '/api/v1/session', { headers: { cookie } })
+    expect((await session()).status).toBe(200)
+    fixture.clock.nowMs += 601_000
+    expect((await session()).status).toBe(401)
+    const late = await linkOf(60)
+    fixture.clock.nowMs += 61_000
+    expect((await fixture.as(null, late)).status).toBe(401)
+  })
+  test('a session that somebody else chose admits nobody (fixation)', async () => {
+    const chosen = 'linnet_session=lns_chosen-by-somebody-else'
+    const link = fixture.http.loginPath(admin)
+    const response = await fixture.as(null, link, { headers: { cookie: chosen } })
+    expect(response.headers.get('set-cookie')).not.toContain('chosen')
+    const session = await fixture.as(null, '/api/v1/session', { headers: { cookie: chosen } })
+    expect(session.status).toBe(401)
+  })
   test('a change by cookie needs proof that it comes from our page', async () => {
     const cookie = await signIn()
     const logout = (headers: Record<string, string>) =>
@@ -201,6 +236,14 @@ describe('repetition and stale clicks', () => {
     expect(new Set(bodies).size).toBe(1)
     expect(c.status).toBe(201)
     expect(fixture.application.rollouts.size).toBe(before + 1)
+  })
+  test('the same key of another person is another key', async () => {
+    const before = fixture.application.rollouts.size
+    expect((await create('key-0009', spec)).status).toBe(201)
+    const other = await fixture.as('admin', '/api/v1/rollouts', {
+      ...{ method: 'POST', json: spec, headers: { 'idempotency-key': 'key-0009' } },
+    })
+    expect([other.status, fixture.application.rollouts.size]).toEqual([201, before + 2])
   })
   test('the same key for another request is refused', async () => {
     await create('key-0002', spec)

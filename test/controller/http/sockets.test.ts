@@ -1,6 +1,7 @@
 /** The HTTP application on real sockets: events with resume, slow readers, draining. */
 import { connect } from 'node:net'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { createEventStreams } from '../../../controller/http/events.ts'
 import { type HttpServer, startHttpServer } from '../../../controller/http/server.ts'
 import { buildHttp, type HttpFixture } from '../../fixtures/http-builder.ts'
 
@@ -124,4 +125,23 @@ test('a range over a real socket has exactly its bytes', async () => {
   expect((await response.arrayBuffer()).byteLength).toBe(200_000)
   const head = await fetch(`${origin}/api/v1/artifacts/${sha256}`, { method: 'HEAD' })
   expect(head.headers.get('content-length')).toBe('300000')
+})
+
+test('a listener whose token is revoked hears nothing after the next heartbeat', async () => {
+  let isAdmitted = true
+  const clock = vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  const events = createEventStreams(fixture.application)
+  const opened = events.open(new Request(`${origin}/api/v1/events`), () => isAdmitted)
+  const reader = (opened.ok ? opened.value.body : null)?.getReader()
+  clock.advanceTimersByTime(10_000)
+  expect(events.size()).toBe(1)
+  isAdmitted = false
+  clock.advanceTimersByTime(10_000)
+  vi.useRealTimers()
+  fixture.application.change('rollout', 'r-1')
+  let text = ''
+  for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
+    text += Buffer.from(next.value).toString('utf8')
+  }
+  expect([text, events.size()]).toEqual(['retry: 2000\n:\n\n:\n\n', 0])
 })
