@@ -25,6 +25,11 @@ export interface ResolvedRelease {
   readonly release: ReleaseRef
   readonly manifest: Manifest
   readonly variant: Variant
+  /**
+   * Why there are no golden vectors: of a file that nobody signed, no input is known. Never set by a
+   * `Repository`; such a release is taken as it is where the reference runs it, and nowhere else.
+   */
+  readonly unproved?: string
 }
 
 /**

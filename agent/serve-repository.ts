@@ -200,7 +200,8 @@ async function prove(
     say(`${name}: ${describeProblem(problem)}`)
     return err(problem)
   }
-  const release = await unsignedRelease(file, { spec, folder, files })
+  const tell = (note: string): void => say(`${name}: ${note}`)
+  const release = await unsignedRelease(file, { spec, folder, files, say: tell })
   if (!release.ok) return refused(release.error)
   const proof = await runtime.qualify(release.value, new AbortController().signal)
   if (!proof.ok) return refused(proof.error)

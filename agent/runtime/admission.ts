@@ -62,7 +62,9 @@ export function checkCarried(signature: ModelSignature): Result<undefined> {
   })
 }
 
-const isCarried = (datatype: string): boolean => (DATATYPES as readonly string[]).includes(datatype)
+/** A type that the file leaves to inference is looked at again once ONNX Runtime has inferred it. */
+const isCarried = (datatype: string): boolean =>
+  datatype === 'UNDEFINED' || (DATATYPES as readonly string[]).includes(datatype)
 
 function compare(
   role: 'input' | 'output',
@@ -85,8 +87,9 @@ function compare(
 
 /** A manifest may fix a size that the file leaves free; of inputs it may not free a fixed one. */
 function fits(role: 'input' | 'output', tensor: SignatureTensor, spec: TensorSpec): boolean {
+  if (tensor.datatype === 'UNDEFINED') return true
   if (tensor.datatype !== spec.datatype) return false
-  if (!tensor.rankKnown) return true
+  if (!tensor.rankKnown || spec.anyShape === true) return role === 'output' || !tensor.rankKnown
   if (tensor.shape.length !== spec.shape.length) return false
   return tensor.shape.every((size, i) => {
     const promised = spec.shape[i]

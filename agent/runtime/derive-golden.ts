@@ -1,31 +1,56 @@
 /**
- * Golden vectors for a model that came without: seeded inputs, and the outputs that the cpu provider
- * computes for them. `linnet release create` runs this through the qualifier program, so that the
- * controller never loads a model.
+ * Golden vectors for a model that came without: inputs that were given or are made up, and the outputs
+ * that the cpu provider computes for them. `linnet release create`, `linnet serve` and applications
+ * run this through the qualifier program, so that they never load a model that they do not know.
+ *
+ * What is golden must come out again: an output that differs from run to run on the very same inputs
+ * (random operators) is left out and named; NaN is told, since nobody should promise it unknowingly.
  */
-import { createPrng, type Prng } from '../../shared/kernel/prng.ts'
-import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { createPrng } from '../../shared/kernel/prng.ts'
+import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { GoldenTensor, GoldenVector } from '../../shared/model/golden.ts'
-import type { InputMaking, InputSpec } from '../../shared/model/input-spec.ts'
-import { elementCount, type TensorSpec } from '../../shared/model/tensor.ts'
+import { compareWithGolden, goldenValue } from '../../shared/model/golden-compare.ts'
+import type { InputSpec } from '../../shared/model/input-spec.ts'
 import {
   bytesOf,
-  ELEMENT_ARRAYS,
   type NumericElements,
+  numberAt,
   type TensorValue,
-  toHalf,
 } from '../../shared/model/tensor-value.ts'
+import { bytesOfStrings } from '../../shared/model/text-elements.ts'
 import type { ModelSession } from './model-session.ts'
+import { drawInputs, RECIPES } from './trial-inputs.ts'
 
 export const VECTORS_DEFAULT = 8
-const ELEMENTS_MAX = 2 ** 24
+/** The same run again and again gives this, or it is random. */
+const SAME = { absolute: 1e-5, relative: 1e-4, nan: 'equal' } as const
 
-/** Errors: `golden.input_spec`, `golden.unsupported_input`, `golden.run_failed`. */
+export interface DerivedGolden {
+  readonly vectors: readonly GoldenVector[]
+  /** Outputs that differ from run to run; no vector holds them. */
+  readonly random: readonly string[]
+  /** An output that is NaN in some vector. */
+  readonly nan: string | undefined
+}
+
+export interface DeriveOptions {
+  readonly seed: string
+  readonly count: number
+  /** The first recipe to try: those before it ended the process. */
+  readonly from?: number
+  /** Told before each recipe, which may end the process. */
+  readonly onTry?: (recipe: number) => void
+}
+
+/**
+ * The first recipe whose inputs the model takes, and of those rather one without NaN.
+ * Errors: `golden.input_spec`, `golden.too_large`, `golden.run_failed`.
+ */
 export async function deriveGolden(
   session: ModelSession,
   specs: InputSpec,
-  options: { readonly seed: string; readonly count: number },
-): Promise<Result<GoldenVector[]>> {
+  { seed, count, from = 0, onTry }: DeriveOptions,
+): Promise<Result<DerivedGolden>> {
   const unknown = Object.keys(specs).find(
     (name) => !session.inputs.some((input) => input.name === name),
   )
@@ -35,99 +60,78 @@ export async function deriveGolden(
       found: unknown,
     })
   }
-  const prng = createPrng(`golden:${options.seed}`)
-  const vectors: GoldenVector[] = []
-  for (let i = 0; i < options.count; i++) {
-    const inputs: TensorValue[] = []
-    for (const input of session.inputs) {
-      const drawn = drawInput(input, specs[input.name] ?? {}, prng.split(`${i}/${input.name}`))
-      if (!drawn.ok) return drawn
-      inputs.push(drawn.value)
+  const root = createPrng(`golden:${seed}`)
+  let first: Problem | undefined
+  let withNan: DerivedGolden | undefined
+  for (const [r, recipe] of RECIPES.entries()) {
+    if (r < from) continue
+    onTry?.(r)
+    const drawn: TensorValue[][] = []
+    for (let i = 0; i < count; i++) {
+      const prngOf = (name: string) => root.split(`${i}/${name}`)
+      const inputs = drawInputs(session, specs, recipe, prngOf)
+      if (!inputs.ok) return inputs
+      drawn.push(inputs.value)
     }
-    const outputs = await runOrRefuse(session, inputs)
-    if (!outputs.ok) return outputs
-    vectors.push({ inputs: inputs.map(goldenOf), outputs: outputs.value.map(goldenOf) })
+    const derived = await completeGolden(session, drawn)
+    if (derived.ok && derived.value.nan === undefined) return derived
+    if (derived.ok) withNan ??= derived.value
+    else first ??= derived.error
   }
-  return ok(vectors)
+  if (withNan !== undefined) return ok(withNan)
+  return { ok: false, error: first ?? runFailed('every input that was made up ended the process') }
 }
 
-/** Outputs for given inputs; strings cannot be golden. Errors: as `deriveGolden`. */
-export async function runOrRefuse(
+/** Runs the model on these inputs. Errors: `golden.run_failed`. */
+export async function completeGolden(
   session: ModelSession,
-  inputs: readonly TensorValue[],
-): Promise<Result<readonly TensorValue[]>> {
+  vectors: readonly (readonly TensorValue[])[],
+): Promise<Result<DerivedGolden>> {
+  const done: GoldenVector[] = []
+  const random = new Set<string>()
+  let nan: string | undefined
   try {
-    const outputs = await session.run(inputs)
-    const text = outputs.find(({ datatype }) => datatype === 'BYTES')
-    if (text === undefined) return ok(outputs)
-    return refuse('golden.unsupported_input', 'Text outputs cannot be golden.', {
-      found: text.name,
-    })
+    for (const inputs of vectors) {
+      const outputs = await session.run(inputs)
+      nan ??= outputs.find(hasNan)?.name
+      const golden = outputs.map(goldenOf)
+      const again = done.length === 0 ? await session.run(inputs) : outputs
+      for (const output of golden) {
+        if (!compareWithGolden(again, [output], SAME).passed) random.add(output.name)
+      }
+      done.push({ inputs: inputs.map(goldenOf), outputs: golden })
+    }
   } catch (cause) {
-    return refuse('golden.run_failed', 'The model fails on the inputs that were made for it.', {
-      found: (cause instanceof Error ? cause.message : String(cause)).slice(0, 400),
-      next: 'say with --input-spec which shapes and values its inputs take',
-    })
+    return { ok: false, error: runFailed(cause instanceof Error ? cause.message : String(cause)) }
+  }
+  const kept = done.map(({ inputs, outputs }) => ({
+    inputs,
+    outputs: outputs.filter(({ name }) => !random.has(name)),
+  }))
+  return ok({ vectors: kept, random: [...random], nan })
+}
+
+export function inputsOf(vectors: readonly GoldenVector[]): TensorValue[][] {
+  return vectors.map(({ inputs }) => inputs.map(goldenValue))
+}
+
+function runFailed(found: string): Problem {
+  return {
+    code: 'golden.run_failed',
+    message: 'The model fails on the inputs that were made for it.',
+    found: found.replaceAll(/\s+/g, ' ').slice(0, 400),
+    next: 'say with --input-spec which shapes and values its inputs take',
   }
 }
 
-function drawInput(input: TensorSpec, spec: InputMaking, prng: Prng): Result<TensorValue> {
-  const { name, datatype } = input
-  if (datatype === 'BYTES') {
-    return refuse('golden.unsupported_input', 'Text inputs cannot be made up.', {
-      found: name,
-      next: 'give golden vectors with --golden',
-    })
-  }
-  const shape = spec.shape ?? input.shape.map((size) => (typeof size === 'number' ? size : 1))
-  const fits =
-    shape.length === input.shape.length &&
-    shape.every((size, i) => {
-      const declared = input.shape[i]
-      return (
-        Number.isInteger(size) && size >= 0 && (typeof declared === 'string' || declared === size)
-      )
-    }) &&
-    elementCount(shape) <= ELEMENTS_MAX
-  if (!fits) {
-    return refuse('golden.input_spec', `The shape for input ${name} does not fit the model.`, {
-      expected: JSON.stringify(input.shape),
-      found: JSON.stringify(shape).slice(0, 100),
-    })
-  }
-  const data = new ELEMENT_ARRAYS[datatype](elementCount(shape))
-  fill(data, datatype, spec, prng)
-  return ok({ name, datatype, shape, data })
-}
-
-function fill(
-  data: NumericElements,
-  datatype: TensorSpec['datatype'],
-  { min, max, value }: InputMaking,
-  prng: Prng,
-): void {
-  const isFloat = datatype === 'FP16' || datatype === 'FP32' || datatype === 'FP64'
-  const least = min ?? 0
-  const greatest = max ?? Math.max(1, least)
-  const draw = (): number => {
-    if (value !== undefined) return value
-    if (!isFloat) return least + prng.below(greatest - least + 1)
-    const isRanged = min !== undefined || max !== undefined
-    return isRanged ? least + (greatest - least) * prng.unit() : prng.normal()
-  }
-  for (let i = 0; i < data.length; i++) {
-    const drawn = draw()
-    if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
-      data[i] = BigInt(Math.trunc(drawn))
-    } else data[i] = datatype === 'FP16' ? toHalf(drawn) : drawn
-  }
+function hasNan(tensor: TensorValue): boolean {
+  if (!tensor.datatype.startsWith('FP')) return false
+  for (let i = 0; i < tensor.data.length; i++) if (Number.isNaN(numberAt(tensor, i))) return true
+  return false
 }
 
 function goldenOf({ name, datatype, shape, data }: TensorValue): GoldenTensor {
-  return {
-    name,
-    datatype: datatype as GoldenTensor['datatype'],
-    shape,
-    data: bytesOf(data as NumericElements),
-  }
+  const bytes =
+    datatype === 'BYTES' ? bytesOfStrings(data as string[]) : bytesOf(data as NumericElements)
+  return { name, datatype, shape, data: bytes }
 }

@@ -78,9 +78,11 @@ export async function warmUp(
   golden: Uint8Array,
   nextTurn: () => Promise<unknown>,
 ): Promise<void> {
-  const vectors = decodeGolden(golden)
+  // Without any, a model that nobody signed was taken as it is: qualification has decided that.
+  const vectors = decodeGolden(golden, true)
   if (!vectors.ok) throw new ProblemError(vectors.error)
-  const inputs = vectors.value[0]?.inputs.map(goldenValue) ?? []
+  const inputs = vectors.value[0]?.inputs.map(goldenValue)
+  if (inputs === undefined) return
   for (let i = 0; i < WARM_UP_RUNS; i++) {
     await session.run(inputs)
     await nextTurn()

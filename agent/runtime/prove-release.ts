@@ -4,7 +4,7 @@
  * parent.
  */
 import { env, listSupportedBackends } from 'onnxruntime-node'
-import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import { decodeGolden, GOLDEN_BYTES_MAX, type GoldenVector } from '../../shared/model/golden.ts'
 import { readArtifact } from '../artifact/artifact-cipher.ts'
 import { admit } from './admission.ts'
@@ -40,9 +40,11 @@ export async function proveRelease(
   const { model, vectors } = files.value
   const admitted = admit(model, task.manifest, task.variant, task.limits)
   if (!admitted.ok) return { outcome: 'inadmissible', problem: admitted.error }
+  const blind = nothingToCompare(task, vectors)
+  if (blind !== undefined) return { outcome: 'refused', problem: blind, goldenDifferenceMax: null }
   const settings = task.settings ?? DEFAULT_SETTINGS
   const proof = await proveSession(task, model, vectors, settings, engine)
-  if (proof.outcome !== 'passed') return proof
+  if (proof.outcome !== 'passed' || vectors.length === 0) return proof
   const bench = { task, model, vectors, engine }
   const tuned = task.tuning === undefined ? proof : await tune(bench, proof, tell)
   // Settings that were only compared are proved by a process of their own, which then does this.
@@ -89,8 +91,22 @@ async function readFiles(
   if (bytes.value.length > GOLDEN_BYTES_MAX) {
     return refuse('golden.malformed', 'The golden vectors are too large.')
   }
-  const vectors = decodeGolden(bytes.value)
+  const vectors = decodeGolden(bytes.value, task.unproved !== undefined)
   return vectors.ok ? ok({ model: model.value, vectors: vectors.value }) : vectors
+}
+
+/** The reference needs no other to be compared with; every other provider does. */
+function nothingToCompare(
+  { provider, unproved }: QualifierTask,
+  vectors: readonly GoldenVector[],
+): Problem | undefined {
+  if (vectors.length > 0 || provider === engine.reference) return undefined
+  return {
+    code: 'qualify.unproved',
+    message: `Nothing tells whether ${provider} is right: no input is known that the model takes.`,
+    ...(unproved === undefined ? {} : { found: unproved }),
+    next: 'say with an input specification which inputs it takes, or put test_data_set_0 beside it',
+  }
 }
 
 /** Which providers this build of ONNX Runtime has is known without trying. */

@@ -159,6 +159,7 @@ async function measureSteady(
   session: ModelSession,
   vectors: readonly GoldenVector[],
 ): Promise<Pick<Measured, 'steadyMsP50' | 'steadyMsP95'>> {
+  if (vectors.length === 0) return { steadyMsP50: 0, steadyMsP95: 0 }
   const inputs = vectors[0]?.inputs.map(goldenValue) ?? []
   const times: number[] = []
   const startMs = performance.now()

@@ -14,6 +14,8 @@ export interface QualifierTask {
   readonly variant: Variant
   readonly modelPath: string
   readonly goldenPath: string
+  /** Why there is no golden vector; only of what nobody signed (ResolvedRelease). */
+  readonly unproved?: string
   /** Opens both, where artifacts are encrypted. */
   readonly artifactKey?: Uint8Array
   readonly provider: ExecutionProvider

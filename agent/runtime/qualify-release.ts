@@ -114,7 +114,7 @@ function fastest(tried: readonly Tried[]): Tried | undefined {
 }
 
 function taskFor(
-  { manifest, variant }: ResolvedRelease,
+  { manifest, variant, unproved }: ResolvedRelease,
   { artifactPath, profile, batching }: QualifyOptions,
 ): Result<Omit<QualifierTask, keyof Configuration>> {
   const modelPath = artifactPath(variant.artifact.sha256)
@@ -126,7 +126,8 @@ function taskFor(
   }
   const { limits } = profile
   const wanted = batching === 'auto' ? { batching: true as const } : {}
-  return ok({ manifest, variant, modelPath, goldenPath, limits, ...wanted })
+  const reason = unproved === undefined ? {} : { unproved }
+  return ok({ manifest, variant, modelPath, goldenPath, limits, ...wanted, ...reason })
 }
 
 /** The default layout of webgpu is wrong for some models; its alternative is tried second. */

@@ -4,16 +4,18 @@
  * applications that run a file of their own; a device of the fleet never comes here.
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
-import { join, resolve } from 'node:path'
-import { ok, type Result } from '../../shared/kernel/result.ts'
+import { dirname, join, resolve } from 'node:path'
+import { ok, type Result, toProblem } from '../../shared/kernel/result.ts'
+import { encodeGolden, type GoldenVector } from '../../shared/model/golden.ts'
 import type { InputSpec } from '../../shared/model/input-spec.ts'
 import type { Artifact, Manifest, Variant } from '../../shared/model/manifest.ts'
 import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/profile.ts'
-import { readModelSignature } from '../../shared/onnx/model-signature.ts'
+import { readTestData } from '../../shared/node/onnx-test-data.ts'
+import { type ModelSignature, readModelSignature } from '../../shared/onnx/model-signature.ts'
 import type { ResolvedRelease } from '../ports.ts'
-import { deriveInProcess } from './derive-in-process.ts'
+import { type Derived, deriveInProcess } from './derive-in-process.ts'
 
 /** A file and the name it is asked by. */
 export interface UnsignedModel {
@@ -29,40 +31,85 @@ export interface UnsignedOptions {
   readonly folder: string
   /** Digest -> path; filled with what the release consists of. */
   readonly files: Map<string, string>
+  /** Inputs that the caller has; else ONNX test data beside the file, else made up. */
+  readonly trials?: readonly GoldenVector[] | undefined
+  /** Told what a person should know of this model's proof. */
+  readonly say?: (text: string) => void
 }
 
 const DERIVE_MS_MAX = 300_000
 const MB = 2 ** 20
+const TEST_DATA = /^test_data_set_\d+$/
 
-/** Errors: those of the qualifier's derivation (`onnx.*`, `admission.*`, `golden.*`, `qualify.*`). */
+/**
+ * Errors: those of the qualifier's derivation (`onnx.*`, `admission.*`, `golden.*`, `qualify.*`). A
+ * model for which no input is known is no error: then `unproved` of the release says why.
+ */
 export async function unsignedRelease(
   file: UnsignedModel,
-  { spec, folder, files }: UnsignedOptions,
+  { spec, folder, files, trials, say = () => undefined }: UnsignedOptions,
 ): Promise<Result<ResolvedRelease>> {
   const golden = join(folder, `${file.model}-${file.version}.golden`)
-  const path = resolve(file.path)
-  const derived = await deriveInProcess(path, golden, await specFor(path, spec), DERIVE_MS_MAX)
+  const model = resolve(file.path)
+  const read = readModelSignature(await readFile(model))
+  if (!read.ok) return read
+  const given = trials ?? (await besideModel(model, read.value, say))
+  const inputs = given.length === 0 ? undefined : `${golden}.inputs`
+  if (inputs !== undefined) await writeFile(inputs, encodeGolden(given))
+  const own = specFor(read.value, spec)
+  const task = { model, golden, spec: own, inputs, timeMsMax: DERIVE_MS_MAX }
+  const derived = await deriveInProcess(task)
   if (!derived.ok) return derived
+  for (const note of notesOn(derived.value)) say(note)
   return ok(await describeRelease(file, golden, derived.value, files))
 }
 
 /** One specification serves several models: each takes what names its inputs. */
-async function specFor(path: string, spec: InputSpec): Promise<InputSpec> {
-  const signature = readModelSignature(await readFile(path))
-  if (!signature.ok) return {}
-  const names = new Set(signature.value.inputs.map(({ name }) => name))
+function specFor(signature: ModelSignature, spec: InputSpec): InputSpec {
+  const names = new Set(signature.inputs.map(({ name }) => name))
   return Object.fromEntries(Object.entries(spec).filter(([name]) => names.has(name)))
+}
+
+/** What the ONNX model zoo ships with each model; outputs are computed here all the same. */
+async function besideModel(
+  model: string,
+  { inputs, outputs }: ModelSignature,
+  say: (text: string) => void,
+): Promise<readonly GoldenVector[]> {
+  const folder = dirname(model)
+  const entries = await readdir(folder).catch(() => [])
+  if (!entries.some((entry) => TEST_DATA.test(entry))) return []
+  const names = (tensors: ModelSignature['inputs']) => tensors.map(({ name }) => name)
+  try {
+    const vectors = await readTestData(folder, { inputs: names(inputs), outputs: names(outputs) })
+    return vectors.map((vector) => ({ inputs: vector.inputs, outputs: [] }))
+  } catch (cause) {
+    say(`test data beside the model cannot be used: ${toProblem(cause, 'golden.missing').message}`)
+    return []
+  }
+}
+
+function notesOn({ random, unproved }: Derived): string[] {
+  const notes: string[] = []
+  if (unproved !== undefined) {
+    notes.push(`NOT PROVED on inputs, for none is known that it takes: ${unproved}`)
+  }
+  if (random.length > 0) {
+    notes.push(`not compared, for they differ from run to run: ${random.join(', ')}`)
+  }
+  return notes
 }
 
 async function describeRelease(
   { model, version, path }: UnsignedModel,
   goldenPath: string,
-  { inputs, outputs }: Pick<Manifest, 'inputs' | 'outputs'>,
+  { inputs, outputs, unproved }: Derived,
   files: Map<string, string>,
 ): Promise<ResolvedRelease> {
   const artifact = await artifactAt(resolve(path), 'fp32.onnx', files)
   const golden = await artifactAt(goldenPath, 'golden.bin', files)
-  const tolerance = { absolute: 1e-4, relative: 1e-3 }
+  // Both sides run the same graph on the same inputs, so NaN is for both or for neither.
+  const tolerance = { absolute: 1e-4, relative: 1e-3, nan: 'equal' } as const
   const variant: Variant = {
     ...{ name: 'fp32', precision: 'fp32', profiles: [], artifact, golden, tolerance },
   }
@@ -78,7 +125,7 @@ async function describeRelease(
   const { sha256, length } = artifact
   const target = `${model}/${version}/fp32.onnx`
   const release = { model, version, variant: 'fp32', target, sha256, length }
-  return { release, manifest, variant }
+  return { release, manifest, variant, ...(unproved === undefined ? {} : { unproved }) }
 }
 
 async function artifactAt(

@@ -4,7 +4,7 @@
  * drawn, so a refused request belongs to no arm.
  */
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
-import { describeTensor, shapeFits, type TensorSpec } from '../../shared/model/tensor.ts'
+import { describeTensor, type TensorSpec, takesShape } from '../../shared/model/tensor.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import { isSumFinite } from './finite-sum.ts'
 
@@ -26,7 +26,7 @@ export function validateInputs(
     if (inputs.findIndex(({ name }) => name === input.name) !== i) {
       return invalid(`Input ${quote(input.name)} was given twice.`)
     }
-    if (input.datatype !== spec.datatype || !shapeFits(spec.shape, input.shape)) {
+    if (input.datatype !== spec.datatype || !takesShape(spec, input.shape)) {
       return invalid(`Input ${quote(input.name)} has the wrong type or shape.`, {
         expected: describeTensor(spec),
         found: describeTensor(input),

@@ -3,7 +3,6 @@
  * are little-endian and row-major; BYTES elements carry a 4-byte length each. Numeric inputs are
  * views into the request's body, not copies, where the offset is aligned.
  */
-import { concatBytes, fromUtf8, utf8 } from '../../shared/kernel/bytes.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { DATATYPE_BYTES, type Datatype } from '../../shared/model/tensor.ts'
 import {
@@ -13,6 +12,7 @@ import {
   type TensorElements,
   type TensorValue,
 } from '../../shared/model/tensor-value.ts'
+import { bytesOfStrings, stringsOf } from '../../shared/model/text-elements.ts'
 
 /** Errors: `infer.invalid_input`. */
 export function elementsFromBytes(
@@ -21,7 +21,10 @@ export function elementsFromBytes(
   bytes: Uint8Array,
   count: number,
 ): Result<TensorElements> {
-  if (datatype === 'BYTES') return stringsFromBytes(name, bytes, count)
+  if (datatype === 'BYTES') {
+    const strings = stringsOf(bytes, count)
+    return 'found' in strings ? invalid(name, strings.expected, strings.found) : ok(strings)
+  }
   const expected = count * DATATYPE_BYTES[datatype]
   if (bytes.length !== expected) {
     return invalid(name, `${expected} bytes, from its shape`, `${bytes.length}`)
@@ -33,34 +36,9 @@ export function elementsFromBytes(
   return ok(elementsOf(datatype, bytes))
 }
 
-function stringsFromBytes(name: string, bytes: Uint8Array, count: number): Result<string[]> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const strings: string[] = []
-  let at = 0
-  while (at < bytes.length && strings.length < count) {
-    if (at + 4 > bytes.length) return invalid(name, 'a length of 4 bytes', 'fewer')
-    const length = view.getUint32(at, true)
-    at += 4
-    const text = at + length <= bytes.length ? fromUtf8(bytes.subarray(at, at + length)) : undefined
-    if (text === undefined) {
-      return invalid(name, 'whole strings in UTF-8', `element ${strings.length} of ${length} bytes`)
-    }
-    strings.push(text)
-    at += length
-  }
-  if (strings.length === count && at === bytes.length) return ok(strings)
-  return invalid(name, `${count} strings`, `${strings.length} in ${at} of ${bytes.length} bytes`)
-}
-
 export function bytesFromElements({ datatype, data }: TensorValue): Uint8Array {
   if (datatype !== 'BYTES') return bytesOf(data as NumericElements)
-  const parts = (data as readonly string[]).flatMap((text) => {
-    const bytes = utf8(text)
-    const length = new Uint8Array(4)
-    new DataView(length.buffer).setUint32(0, bytes.length, true)
-    return [length, bytes]
-  })
-  return concatBytes(...parts)
+  return bytesOfStrings(data as readonly string[])
 }
 
 function invalid(name: string, expected: string, found: string): Result<never> {

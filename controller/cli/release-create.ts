@@ -45,7 +45,7 @@ export async function createRelease(context: Context, flags: ReleaseFlags): Prom
   const folder = publisherFolder(context.home).release(spec.model, spec.version)
   await refuseDuplicate(context, spec, folder)
   const variants = await loadVariants(spec)
-  const golden = spec.golden === undefined ? undefined : await readGolden(spec.golden)
+  const golden = spec.golden === undefined ? undefined : await readGolden(spec.golden, variants[0]!)
   const parent = dirname(folder)
   await mkdir(parent, { recursive: true })
   const draft = await mkdtemp(join(parent, '.draft-'))
@@ -116,22 +116,15 @@ async function loadVariants(spec: ReleaseSpec): Promise<LoadedVariant[]> {
   return loaded
 }
 
-/** What a device can serve. Errors (thrown): `release.unsupported_type`, `.unknown_rank`. */
+/** What a device can serve. Errors (thrown): `release.unsupported_type`. */
 function tensorSpec({ name, datatype, shape, rankKnown }: SignatureTensor): TensorSpec {
   const known = datatypeSchema.safeParse(datatype)
   if (!known.success) {
     const expected = datatypeSchema.options.join(', ')
     throw refused('unsupported_type', `Tensor ${name} cannot be served.`, expected, datatype)
   }
-  if (!rankKnown) {
-    throw refused(
-      'unknown_rank',
-      `Tensor ${name} has no shape.`,
-      'its number of dimensions',
-      'none',
-    )
-  }
-  return { name, datatype: known.data, shape: [...shape] }
+  const rank = rankKnown ? {} : { anyShape: true as const }
+  return { name, datatype: known.data, shape: [...shape], ...rank }
 }
 
 async function writeRelease(

@@ -3,30 +3,37 @@
  * qualifier. Invariant: what comes out fits the model's tensors by name, type and shape; outputs
  * that nobody gave are computed.
  */
-import { readdir, readFile, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
 import { z } from 'zod'
-import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import { ProblemError } from '../../shared/kernel/result.ts'
 import type { GoldenTensor, GoldenVector } from '../../shared/model/golden.ts'
+import { goldenValue } from '../../shared/model/golden-compare.ts'
 import { type Tolerance, toleranceSchema } from '../../shared/model/manifest.ts'
 import {
   DATATYPE_BYTES,
   datatypeSchema,
   describeTensor,
   elementCount,
-  shapeFits,
   type TensorSpec,
+  takesShape,
 } from '../../shared/model/tensor.ts'
-import { bytesOf, ELEMENT_ARRAYS, toHalf } from '../../shared/model/tensor-value.ts'
-import { decodeTensor } from '../../shared/onnx/tensor-codec.ts'
+import {
+  bytesOf,
+  ELEMENT_ARRAYS,
+  numberAt,
+  type TensorValue,
+  toHalf,
+} from '../../shared/model/tensor-value.ts'
+import { bytesOfStrings } from '../../shared/model/text-elements.ts'
+import { readTestData } from '../../shared/node/onnx-test-data.ts'
 import { deriveGolden } from './qualifier.ts'
 
 const VECTORS_MAX = 64
 
 const jsonTensorSchema = z.strictObject({
   shape: z.array(z.int().min(0)).max(16),
-  datatype: datatypeSchema.exclude(['BYTES']),
-  data: z.array(z.number()),
+  datatype: datatypeSchema,
+  data: z.union([z.array(z.number()), z.array(z.string())]),
 })
 const jsonTensorsSchema = z.record(z.string(), jsonTensorSchema)
 const goldenFileSchema = z.strictObject({
@@ -57,12 +64,20 @@ export interface GivenGolden {
   >
 }
 
-/** Errors (thrown): `golden.missing`, `golden.malformed`. */
-export async function readGolden(path: string): Promise<GivenGolden> {
+/**
+ * @param model whose tensors lend their names to ONNX test data that have none.
+ * Errors (thrown): `golden.missing`, `golden.malformed`.
+ */
+export async function readGolden(
+  path: string,
+  model: Pick<VariantModel, 'inputs' | 'outputs'>,
+): Promise<GivenGolden> {
   const about = await stat(path).catch(() => undefined)
   if (about === undefined) throw refused('missing', 'There are no golden vectors there.', path)
   if (about.isDirectory()) {
-    return { vectors: await readTestData(path), tolerance: undefined, variants: new Map() }
+    const [inputs, outputs] = [model.inputs, model.outputs].map((s) => s.map(({ name }) => name))
+    const vectors = await readTestData(path, { inputs: inputs!, outputs: outputs! })
+    return { vectors, tolerance: undefined, variants: new Map() }
   }
   let json: unknown
   try {
@@ -94,7 +109,10 @@ export interface VariantModel {
   readonly outputs: readonly TensorSpec[]
 }
 
-/** The golden vectors of one variant. Errors (thrown): `golden.does_not_fit`, the qualifier's. */
+/**
+ * The golden vectors of one variant.
+ * Errors (thrown): `golden.does_not_fit`, `golden.not_a_number`, the qualifier's.
+ */
 export async function goldenOf(
   variant: VariantModel,
   given: GivenGolden | undefined,
@@ -118,7 +136,30 @@ export async function goldenOf(
     return deriveGolden(variant.file, { inputs: vectors })
   }
   for (const vector of vectors) checkTensors(vector.outputs, variant.outputs, 'output')
+  const { tolerance } = given.variants.get(variant.name) ?? given
+  const nan = (tolerance ?? given.tolerance)?.nan
+  if (nan !== 'equal') for (const vector of vectors) refuseNan(vector.outputs)
   return vectors
+}
+
+/** A device could not keep such a promise: there NaN passes nowhere. */
+function refuseNan(outputs: readonly GoldenTensor[]): void {
+  const found = outputs.find(
+    (tensor) => tensor.datatype.startsWith('FP') && hasNan(goldenValue(tensor)),
+  )
+  if (found === undefined) return
+  throw new ProblemError({
+    code: 'golden.not_a_number',
+    message: 'A golden output is NaN, which no device may answer.',
+    expected: 'finite outputs, or "tolerance" with "nan": "equal" in the golden file',
+    found: `NaN in ${found.name}`,
+    next: 'give inputs on which the model is defined',
+  })
+}
+
+function hasNan(tensor: TensorValue): boolean {
+  for (let i = 0; i < tensor.data.length; i++) if (Number.isNaN(numberAt(tensor, i))) return true
+  return false
 }
 
 function checkTensors(
@@ -130,9 +171,10 @@ function checkTensors(
     const tensor = found.find(({ name }) => name === spec.name)
     const expected = `${role} ${spec.name} ${describeTensor(spec)}`
     if (tensor === undefined) throw doesNotFit(expected, `no ${role} ${spec.name}`)
-    if (tensor.datatype !== spec.datatype || !shapeFits(spec.shape, tensor.shape)) {
+    if (tensor.datatype !== spec.datatype || !takesShape(spec, tensor.shape)) {
       throw doesNotFit(expected, `${tensor.name} ${describeTensor(tensor)}`)
     }
+    if (tensor.datatype === 'BYTES') continue
     const length = elementCount(tensor.shape) * DATATYPE_BYTES[tensor.datatype]
     if (tensor.data.length !== length) {
       throw doesNotFit(`${expected} of ${length} bytes`, `${tensor.data.length} bytes`)
@@ -146,8 +188,11 @@ function checkTensors(
 
 function tensorsOf(json: z.infer<typeof jsonTensorsSchema>): GoldenTensor[] {
   return Object.entries(json).map(([name, { shape, datatype, data }]) => {
+    if (datatype === 'BYTES') {
+      return { name, datatype, shape, data: bytesOfStrings(data.map(String)) }
+    }
     const elements = new ELEMENT_ARRAYS[datatype](data.length)
-    for (const [i, value] of data.entries()) {
+    for (const [i, value] of data.map(Number).entries()) {
       elements[i] =
         elements instanceof BigInt64Array || elements instanceof BigUint64Array
           ? (BigInt(Math.trunc(value)) as never)
@@ -155,43 +200,6 @@ function tensorsOf(json: z.infer<typeof jsonTensorsSchema>): GoldenTensor[] {
     }
     return { name, datatype, shape, data: bytesOf(elements) }
   })
-}
-
-/**
- * The layout of ONNX test data: `input_0.pb`, `output_0.pb` ..., in the folder itself or in folders
- * `test_data_set_0` and so on below it.
- */
-async function readTestData(folder: string): Promise<GoldenVector[]> {
-  const names = await readdir(folder)
-  const sets = names.filter((name) => /^test_data_set_\d+$/.test(name)).toSorted(byNumber)
-  const folders = sets.length > 0 ? sets.map((name) => join(folder, name)) : [folder]
-  const vectors: GoldenVector[] = []
-  for (const set of folders.slice(0, VECTORS_MAX)) {
-    const files = (await readdir(set)).toSorted(byNumber)
-    const read = (role: string) =>
-      Promise.all(
-        files.filter((f) => f.startsWith(`${role}_`)).map((f) => readTensor(join(set, f))),
-      )
-    vectors.push({ inputs: await read('input'), outputs: await read('output') })
-  }
-  if (vectors.every(({ inputs }) => inputs.length === 0)) {
-    throw refused('missing', 'The folder has no ONNX test data.', `${folder} without input_0.pb`)
-  }
-  return vectors
-}
-
-async function readTensor(path: string): Promise<GoldenTensor> {
-  const { name, datatype, shape, data } = unwrap(decodeTensor(await readFile(path)))
-  const known = datatypeSchema.exclude(['BYTES']).safeParse(datatype)
-  if (!known.success || !ArrayBuffer.isView(data)) {
-    throw refused('malformed', 'A golden tensor has a type that is not served.', datatype)
-  }
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-  return { name: name === '' ? basename(path) : name, datatype: known.data, shape, data: bytes }
-}
-
-function byNumber(a: string, b: string): number {
-  return Number(/\d+/.exec(a)?.[0] ?? 0) - Number(/\d+/.exec(b)?.[0] ?? 0)
 }
 
 function doesNotFit(expected: string, found: string): ProblemError {

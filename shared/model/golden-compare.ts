@@ -1,12 +1,15 @@
 /**
  * Does an output equal its golden value? |found - golden| <= absolute + relative * |golden|, element
- * by element. NaN passes nowhere, not even against NaN: a release must not promise it. Infinity
- * passes only as the same infinity.
+ * by element. NaN passes nowhere, not even against NaN, where the tolerance does not say that it
+ * may: a release must not promise it by accident. Infinity passes only as the same infinity, text
+ * only as the same text.
  */
+import { assert } from '../kernel/assert.ts'
 import type { GoldenTensor } from './golden.ts'
 import type { Tolerance } from './manifest.ts'
-import { describeTensor } from './tensor.ts'
+import { describeTensor, elementCount } from './tensor.ts'
 import { elementsOf, numberAt, type TensorValue } from './tensor-value.ts'
+import { stringsOf } from './text-elements.ts'
 
 export interface Comparison {
   readonly passed: boolean
@@ -16,8 +19,11 @@ export interface Comparison {
   readonly reason: string
 }
 
-export function goldenValue(tensor: GoldenTensor): TensorValue {
-  return { ...tensor, data: elementsOf(tensor.datatype, tensor.data) }
+export function goldenValue({ name, datatype, shape, data }: GoldenTensor): TensorValue {
+  if (datatype !== 'BYTES') return { name, datatype, shape, data: elementsOf(datatype, data) }
+  const strings = stringsOf(data, elementCount(shape))
+  assert(!('found' in strings), 'golden text was checked when it was decoded')
+  return { name, datatype, shape, data: strings }
 }
 
 /** Compares every golden output; the first that fails gives the reason. */
@@ -55,7 +61,7 @@ export function compareOutputs(
 function compareTensor(
   found: TensorValue,
   golden: TensorValue,
-  { absolute, relative }: Tolerance,
+  { absolute, relative, nan }: Tolerance,
 ): Comparison {
   const sameShape =
     found.shape.length === golden.shape.length &&
@@ -64,11 +70,13 @@ function compareTensor(
     const reason = `${golden.name}: expected ${describeTensor(golden)}, found ${describeTensor(found)}`
     return { passed: false, differenceMax: null, reason }
   }
+  if (golden.datatype === 'BYTES') return compareText(found, golden)
   let differenceMax = 0
   let reason = ''
   for (let i = 0; i < golden.data.length; i++) {
     const a = numberAt(found, i)
     const b = numberAt(golden, i)
+    if (nan === 'equal' && Number.isNaN(a) && Number.isNaN(b)) continue
     const difference = a === b ? 0 : Math.abs(a - b)
     if (difference > differenceMax) differenceMax = difference
     const allowed = Number.isFinite(b) ? absolute + relative * Math.abs(b) : 0
@@ -79,4 +87,12 @@ function compareTensor(
   }
   const finite = Number.isFinite(differenceMax) ? differenceMax : null
   return { passed: reason === '', differenceMax: finite, reason }
+}
+
+function compareText(found: TensorValue, golden: TensorValue): Comparison {
+  const at = (golden.data as readonly string[]).findIndex((text, i) => found.data[i] !== text)
+  if (at < 0) return { passed: true, differenceMax: null, reason: '' }
+  const [expected, other] = [golden.data[at], found.data[at]].map((text) => JSON.stringify(text))
+  const reason = `${golden.name}[${at}]: expected ${expected}, found ${other}`
+  return { passed: false, differenceMax: null, reason: reason.slice(0, 300) }
 }

@@ -1,17 +1,25 @@
 /**
  * Golden vectors: inputs with the outputs that a release must reproduce on every device before it
  * serves. One binary file: uint32 little-endian header length, a JSON header, then the tensors'
- * little-endian bytes in header order. The decoder trusts nothing: every count and length is checked.
+ * little-endian bytes in header order; text as stringsOf has it. The decoder trusts nothing: every
+ * count and length is checked.
  */
 import { z } from 'zod'
 import { concatBytes, fromUtf8, utf8 } from '../kernel/bytes.ts'
 import { ok, type Result, refuse } from '../kernel/result.ts'
-import { DATATYPE_BYTES, elementCount, tensorSpecSchema } from './tensor.ts'
+import {
+  DATATYPE_BYTES,
+  type Datatype,
+  datatypeSchema,
+  elementCount,
+  tensorNameSchema,
+} from './tensor.ts'
+import { stringsOf } from './text-elements.ts'
 
-/** A tensor by value; `data` holds little-endian elements, row-major. BYTES is not supported. */
+/** A tensor by value; `data` holds little-endian elements, row-major, or strings (BYTES). */
 export interface GoldenTensor {
   readonly name: string
-  readonly datatype: Exclude<z.infer<typeof tensorSpecSchema>['datatype'], 'BYTES'>
+  readonly datatype: Datatype
   readonly shape: readonly number[]
   readonly data: Uint8Array
 }
@@ -21,12 +29,12 @@ export interface GoldenVector {
   readonly outputs: readonly GoldenTensor[]
 }
 
-const HEADER_BYTES_MAX = 262_144
+const HEADER_BYTES_MAX = 4_194_304
 export const GOLDEN_BYTES_MAX = 268_435_456
 
 const tensorHeaderSchema = z.strictObject({
-  name: z.string().min(1).max(256),
-  datatype: tensorSpecSchema.shape.datatype.exclude(['BYTES']),
+  name: tensorNameSchema,
+  datatype: datatypeSchema,
   shape: z
     .array(
       z
@@ -35,6 +43,8 @@ const tensorHeaderSchema = z.strictObject({
         .max(2 ** 31),
     )
     .max(16),
+  /** Of text alone, whose elements have no fixed length. */
+  bytes: z.int().min(0).max(GOLDEN_BYTES_MAX).exactOptional(),
 })
 const headerSchema = z.strictObject({
   schema: z.literal('linnet.golden.v1'),
@@ -45,15 +55,18 @@ const headerSchema = z.strictObject({
         outputs: z.array(tensorHeaderSchema).max(256),
       }),
     )
-    .min(1)
     .max(64),
 })
 
-const tensorBytes = (tensor: z.infer<typeof tensorHeaderSchema>): number =>
-  elementCount(tensor.shape) * DATATYPE_BYTES[tensor.datatype]
+function tensorBytes({ datatype, shape, bytes }: z.infer<typeof tensorHeaderSchema>): number {
+  return datatype === 'BYTES' ? (bytes ?? 0) : elementCount(shape) * DATATYPE_BYTES[datatype]
+}
 
 export function encodeGolden(vectors: readonly GoldenVector[]): Uint8Array {
-  const describe = ({ name, datatype, shape }: GoldenTensor) => ({ name, datatype, shape })
+  const describe = ({ name, datatype, shape, data }: GoldenTensor) => ({
+    ...{ name, datatype, shape },
+    ...(datatype === 'BYTES' ? { bytes: data.length } : {}),
+  })
   const header = utf8(
     JSON.stringify({
       schema: 'linnet.golden.v1',
@@ -69,8 +82,14 @@ export function encodeGolden(vectors: readonly GoldenVector[]): Uint8Array {
   return concatBytes(length, header, ...tensors.map((tensor) => tensor.data))
 }
 
-/** Errors: `golden.malformed`. Tensor data are views into `bytes`, not copies. */
-export function decodeGolden(bytes: Uint8Array): Result<GoldenVector[]> {
+const isBroken = ({ datatype, shape, data }: GoldenTensor): boolean =>
+  datatype === 'BYTES' && 'found' in stringsOf(data, elementCount(shape))
+
+/**
+ * @param mayBeEmpty only for a model that nobody signed and no input is known for.
+ * Errors: `golden.malformed`. Tensor data are views into `bytes`, not copies.
+ */
+export function decodeGolden(bytes: Uint8Array, mayBeEmpty = false): Result<GoldenVector[]> {
   const malformed = (found: string) =>
     refuse('golden.malformed', 'The golden vectors cannot be read.', {
       expected: 'a linnet.golden.v1 file',
@@ -90,6 +109,7 @@ export function decodeGolden(bytes: Uint8Array): Result<GoldenVector[]> {
   }
   const header = headerSchema.safeParse(json)
   if (!header.success) return malformed(z.prettifyError(header.error).slice(0, 300))
+  if (header.data.vectors.length === 0 && !mayBeEmpty) return malformed('no vector')
   let offset = 4 + headerLength
   const total = header.data.vectors
     .flatMap((vector) => [...vector.inputs, ...vector.outputs])
@@ -100,10 +120,10 @@ export function decodeGolden(bytes: Uint8Array): Result<GoldenVector[]> {
     offset += data.length
     return { ...tensor, data }
   }
-  return ok(
-    header.data.vectors.map((vector) => ({
-      inputs: vector.inputs.map(take),
-      outputs: vector.outputs.map(take),
-    })),
-  )
+  const vectors = header.data.vectors.map((vector) => ({
+    inputs: vector.inputs.map(take),
+    outputs: vector.outputs.map(take),
+  }))
+  const broken = vectors.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]).find(isBroken)
+  return broken === undefined ? ok(vectors) : malformed(`${broken.name}: not its strings`)
 }

@@ -19,6 +19,8 @@ export type Artifact = z.infer<typeof artifactSchema>
 export const toleranceSchema = z.strictObject({
   absolute: z.number().min(0),
   relative: z.number().min(0),
+  /** NaN passes where the golden value is NaN too; absent: it never passes. */
+  nan: z.literal('equal').exactOptional(),
 })
 export type Tolerance = z.infer<typeof toleranceSchema>
 
@@ -103,7 +105,8 @@ export const manifestSchema = z.strictObject({
   model: nameSchema,
   version: versionSchema,
   createdAtMs: timeMsSchema,
-  inputs: z.array(batchableTensorSchema).min(1).max(256),
+  /** None: a model that makes its outputs of nothing. */
+  inputs: z.array(batchableTensorSchema).max(256),
   outputs: z.array(batchableTensorSchema).min(1).max(256),
   /** Inputs in which NaN and infinity are refused. */
   finiteInputs: z.array(z.string().max(256)).max(256),

@@ -39,10 +39,16 @@ export const DATATYPE_BYTES: Readonly<Record<Exclude<Datatype, 'BYTES'>, number>
 /** A fixed size, or the symbolic name of a free dimension (which may be empty). */
 const dimensionSchema = z.union([z.int().min(0), z.string().max(128)])
 
+/** Exporters spell whole paths of modules into the names of tensors. */
+export const TENSOR_NAME_LENGTH_MAX = 1_024
+export const tensorNameSchema = z.string().min(1).max(TENSOR_NAME_LENGTH_MAX)
+
 export const tensorSpecSchema = z.strictObject({
-  name: z.string().min(1).max(256),
+  name: tensorNameSchema,
   datatype: datatypeSchema,
   shape: z.array(dimensionSchema).max(16),
+  /** The model does not even tell the rank: every shape is taken, and `shape` is empty. */
+  anyShape: z.literal(true).exactOptional(),
 })
 export type TensorSpec = z.infer<typeof tensorSpecSchema>
 
@@ -54,11 +60,21 @@ export function shapeFits(spec: readonly (number | string)[], shape: readonly nu
   )
 }
 
+/** Whether a tensor of this shape is what is specified. */
+export function takesShape(
+  spec: Pick<TensorSpec, 'shape' | 'anyShape'>,
+  shape: readonly number[],
+): boolean {
+  return spec.anyShape === true || shapeFits(spec.shape, shape)
+}
+
 /** `FP32 [batch,3,128]`, for messages. */
 export function describeTensor(spec: {
   readonly datatype: string
   readonly shape: readonly (number | string)[]
+  readonly anyShape?: true
 }): string {
+  if (spec.anyShape === true) return `${spec.datatype} of any shape`
   const sizes = spec.shape.map((size) => (size === '' ? '?' : String(size)))
   return `${spec.datatype} [${sizes.join(',')}]`
 }

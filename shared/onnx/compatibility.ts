@@ -44,6 +44,14 @@ const inputSizeFits = (candidate: Size, current: Size): boolean =>
 const outputSizeFits = (candidate: Size, current: Size): boolean =>
   isFree(candidate) || isFree(current) || candidate === current
 
+/** An open rank of an input must stay open; an output's may be anything once it was open. */
+function rankFits(role: 'input' | 'output', candidate: TensorSpec, current: TensorSpec): boolean {
+  if (candidate.anyShape === true || current.anyShape === true) {
+    return candidate.anyShape === true || role === 'output'
+  }
+  return candidate.shape.length === current.shape.length
+}
+
 function compareTensors(
   role: 'input' | 'output',
   candidate: readonly TensorSpec[],
@@ -59,8 +67,8 @@ function compareTensors(
     }
     const fits =
       after.datatype === before.datatype &&
-      after.shape.length === before.shape.length &&
-      after.shape.every((size, i) => sizeFits(size, before.shape[i]!))
+      rankFits(role, after, before) &&
+      (after.anyShape === true || after.shape.every((size, i) => sizeFits(size, before.shape[i]!)))
     if (fits) continue
     differences.push(
       `${role} ${before.name} is ${describeTensor(after)}, was ${describeTensor(before)}`,

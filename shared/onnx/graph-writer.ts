@@ -1,6 +1,6 @@
 /**
  * Writing ONNX models: a graph described as data becomes the bytes of a ModelProto. Enough for the
- * networks we train; no subgraphs, functions, sparse tensors or external data.
+ * networks we train and the operators we try; no functions, sparse tensors or external data.
  * Invariant: the same description gives the same bytes (fields in ascending order, attributes in
  * the order given), so a model's digest is reproducible.
  * Whether the graph is well formed is left to ONNX Runtime. Field numbers: onnx.proto.
@@ -13,8 +13,8 @@ import { encodeTensor, type NamedTensor } from './tensor-codec.ts'
 export interface ValueInfo {
   readonly name: string
   readonly datatype: ElementType
-  /** A string is a symbolic dimension, for example 'batch'. */
-  readonly shape: readonly (number | string)[]
+  /** A string is a symbolic dimension, for example 'batch'; null leaves even the rank open. */
+  readonly shape: readonly (number | string)[] | null
 }
 
 export type AttributeValue =
@@ -23,7 +23,10 @@ export type AttributeValue =
   | { readonly float: number }
   | { readonly floats: readonly number[] }
   | { readonly string: string }
+  | { readonly strings: readonly string[] }
   | { readonly tensor: NamedTensor }
+  /** A subgraph, as If, Loop and Scan take them. */
+  | { readonly graph: Graph }
 
 export interface GraphNode {
   readonly op: string
@@ -85,7 +88,10 @@ function writeNode(writer: BinaryWriter, node: GraphNode): void {
   if (node.domain !== undefined) text(writer, 7, node.domain)
 }
 
-/** AttributeProto; field 20 is its type: FLOAT 1, INT 2, STRING 3, TENSOR 4, FLOATS 6, INTS 7. */
+/**
+ * AttributeProto; field 20 is its type: FLOAT 1, INT 2, STRING 3, TENSOR 4, GRAPH 5, FLOATS 6, INTS 7,
+ * STRINGS 8.
+ */
 function writeAttribute(writer: BinaryWriter, name: string, value: AttributeValue): void {
   text(writer, 1, name)
   let type: number
@@ -101,6 +107,14 @@ function writeAttribute(writer: BinaryWriter, name: string, value: AttributeValu
   } else if ('tensor' in value) {
     writer.tag(5, WireType.LengthDelimited).bytes(encodeTensor(value.tensor))
     type = 4
+  } else if ('graph' in value) {
+    message(writer, 6, () => writeGraph(writer, value.graph))
+    type = 5
+  } else if ('strings' in value) {
+    for (const string of value.strings) {
+      writer.tag(9, WireType.LengthDelimited).bytes(utf8(string))
+    }
+    type = 8
   } else if ('floats' in value) {
     for (const float of value.floats) writer.tag(7, WireType.Bit32).float(float)
     type = 6
@@ -112,13 +126,14 @@ function writeAttribute(writer: BinaryWriter, name: string, value: AttributeValu
 }
 
 /** ValueInfoProto > TypeProto (2) > TypeProto.Tensor (1) > TensorShapeProto (2) > Dimension (1). */
-function writeValueInfo(writer: BinaryWriter, info: ValueInfo): void {
-  text(writer, 1, info.name)
+function writeValueInfo(writer: BinaryWriter, { name, datatype, shape }: ValueInfo): void {
+  text(writer, 1, name)
   message(writer, 2, () =>
     message(writer, 1, () => {
-      writer.tag(1, WireType.Varint).int32(elementTypeRow(info.datatype).code)
+      writer.tag(1, WireType.Varint).int32(elementTypeRow(datatype).code)
+      if (shape === null) return
       message(writer, 2, () => {
-        for (const dim of info.shape) {
+        for (const dim of shape) {
           message(writer, 1, () => {
             if (typeof dim === 'string') text(writer, 2, dim)
             else writer.tag(1, WireType.Varint).int64(dim)
