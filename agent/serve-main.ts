@@ -23,11 +23,12 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'linnet-serve-'))
   const files = new Map<string, string>()
   say('Unsigned models, for development: nothing here was verified. Loopback only.')
-  const { listen, grpc, socketPath, profile } = options
+  const { listen, grpc, socketPath, profile, batching } = options
   const runtime = createNodeRuntime({
     ...{ device: 'local', boot: 'serve', profile, directory: folder, listen, grpc, socketPath },
     artifactPath: (sha256) => files.get(sha256),
     anyMayFollow: true,
+    batching,
     repository: { change: (command) => repository.change(command) },
   })
   const repository = createServeRepository({ options, runtime, folder, files, say })

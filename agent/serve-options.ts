@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
 import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
+import type { BatchChoice } from './runtime/batch-settings.ts'
 import { localProfile } from './runtime/unsigned-release.ts'
 
 const SPEC_EXAMPLE = '{ "x": { "shape": [1, 3], "min": 0 } }'
@@ -19,6 +20,8 @@ DIR holds NAME/VERSION/model.onnx; versions are whole numbers.
   --versions latest|all        of each model the newest version, or every one (latest)
   --execution-providers LIST   in order of preference (cpu)
   --threads N                  most threads for one run (1)
+  --batch auto|off             auto: requests that wait run together where qualification proves that
+                               it changes no answer and gains time; off: never (auto)
   --input-spec JSON            how to make trial inputs: ${SPEC_EXAMPLE}
 Examples:
   linnet serve model.onnx
@@ -32,6 +35,7 @@ export interface ServeOptions {
   readonly socketPath: string | null
   readonly profile: FirmwareProfile
   readonly spec: InputSpec
+  readonly batching: BatchChoice
   readonly control: 'none' | 'explicit'
   readonly loadFirst: readonly string[]
   readonly versions: 'latest' | 'all'
@@ -60,12 +64,14 @@ function readFlags(args: readonly string[]) {
       versions: { type: 'string', default: 'latest' },
       'execution-providers': { type: 'string', default: 'cpu' },
       threads: { type: 'string', default: '1' },
+      batch: { type: 'string', default: 'auto' },
       'input-spec': { type: 'string', default: '{}' },
     },
   })
 }
 
 const controlSchema = z.enum(['none', 'explicit'])
+const batchSchema = z.enum(['auto', 'off'])
 const versionsSchema = z.enum(['latest', 'all'])
 
 function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Result<ServeOptions> {
@@ -91,8 +97,11 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
   }
   const versions = versionsSchema.safeParse(values.versions)
   if (!versions.success) return usage('--versions must be latest or all')
+  const batching = batchSchema.safeParse(values.batch)
+  if (!batching.success) return usage('--batch must be auto or off')
   return ok({
     paths: positionals,
+    batching: batching.data,
     ...{ listen, grpc, loadFirst },
     ...{ control: control.data, versions: versions.data },
     socketPath: values.socket ?? null,

@@ -17,6 +17,7 @@ import {
   type ModelRepository,
   type RepositoryEntry,
 } from '../serve/model-repository.ts'
+import type { BatchChoice } from './batch-settings.ts'
 import { createHostSupervisor, type HostAddress, type HostNews } from './host-supervisor.ts'
 import { createIntervalMerge } from './interval-merge.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
@@ -38,6 +39,8 @@ export interface NodeRuntimeOptions {
   /** Loopback as well; absent: no gRPC. */
   readonly grpc?: { readonly host: string; readonly port: number } | null
   readonly limits?: Partial<RuntimeLimits>
+  /** Default: auto. */
+  readonly batching?: BatchChoice
   /** A release may follow one with other tensors; for development. */
   readonly anyMayFollow?: boolean
   /** Answers the repository API; absent: it is closed. */
@@ -137,6 +140,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
       const timeMsMax = limits.qualifyMsMax
       const proof = await qualifyInProcess(release, {
         ...{ profile, artifactPath, artifactKey, timeMsMax, signal },
+        ...(options.batching && { batching: options.batching }),
       })
       if (!proof.ok) return proof
       await settings.put(release.release.sha256, proof.value.settings)
