@@ -3,7 +3,6 @@
  * Protocol v2 with its binary tensor data extension). Output bytes are written as views.
  */
 import { utf8 } from '../../shared/kernel/bytes.ts'
-import { ok, type Result } from '../../shared/kernel/result.ts'
 import type { InferAnswer } from '../data-plane.ts'
 import { bytesFromElements } from './binary-tensor.ts'
 import { jsonFromElements } from './json-tensor.ts'
@@ -12,13 +11,12 @@ import type { WireAnswer } from './refusal.ts'
 /**
  * The JSON is put together by hand, for an object per request costs more than the model of a small
  * device takes; whatever could need escaping goes through JSON.stringify.
- * Errors: `infer.output_not_json`.
  */
 export function encodeAnswer(
   answer: InferAnswer,
   id: string | undefined,
   binaryOutput: (name: string) => boolean,
-): Result<WireAnswer> {
+): WireAnswer {
   const binary: Uint8Array[] = []
   let outputs = ''
   for (const tensor of answer.outputs) {
@@ -30,9 +28,7 @@ export function encodeAnswer(
       binary.push(bytes)
       outputs += `"parameters":{"binary_data_size":${bytes.length}}}`
     } else {
-      const data = jsonFromElements(tensor)
-      if (!data.ok) return data
-      outputs += `"data":${JSON.stringify(data.value)}}`
+      outputs += `"data":${JSON.stringify(jsonFromElements(tensor))}}`
     }
   }
   const { model, version, arm, variant, provider } = answer
@@ -42,9 +38,7 @@ export function encodeAnswer(
     outputs
   }]}`
   const release = `${model}@${version}`
-  return ok(
-    binary.length === 0 ? plain(text, arm, release) : withBinary(text, binary, arm, release),
-  )
+  return binary.length === 0 ? plain(text, arm, release) : withBinary(text, binary, arm, release)
 }
 
 const quote = (text: string): string => JSON.stringify(text)

@@ -3,7 +3,7 @@
  * it: the fetch-like API (browser, tests) and the direct path of Node's server are both thin shells
  * around this, so they cannot differ. Source: Open Inference Protocol v2, `POST .../infer`.
  */
-import { refuse } from '../../shared/kernel/result.ts'
+import { ok, refuse } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
 import { decodeInfer, isArm } from './infer-decode.ts'
 import { encodeAnswer } from './infer-encode.ts'
@@ -31,7 +31,7 @@ export async function answerInfer(plane: DataPlane, exchange: InferExchange): Pr
   const arm = forcedArm ?? decoded.value.arm
   const answered = await plane.infer(
     { model, version, inputs, outputs, id, arm, key, deadlineMs, arrivedAtMs, isGone },
-    (answer) => encodeAnswer(answer, id, binaryOutput),
+    (answer) => ok(encodeAnswer(answer, id, binaryOutput)),
   )
   if (!answered.ok) return refusalAnswer(answered.error)
   return answered.value

@@ -2,7 +2,8 @@
  * Tensor data in JSON: a flat or nested array in row-major order (Open Inference Protocol v2,
  * "Tensor Data"). Strict where JavaScript is lenient: an integer out of range, a fraction for an
  * integer type, a string for a number are refused, with the position.
- * 64-bit integers that are not safe in JSON may be given as decimal strings, and are given so.
+ * What JSON cannot write travels as text, as in ProtoJSON: 64-bit integers that are not safe as
+ * decimal strings, and "NaN", "Infinity", "-Infinity". Source: protobuf.dev, "ProtoJSON Format".
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Datatype } from '../../shared/model/tensor.ts'
@@ -55,8 +56,8 @@ function fill(elements: NumericElements, datatype: Datatype, flat: readonly unkn
   if (datatype === 'FP32' || datatype === 'FP64') {
     const floats = elements as Float64Array
     for (let i = 0; i < flat.length; i++) {
-      const value = flat[i]
-      if (typeof value !== 'number') return i
+      const value = asFloat(flat[i])
+      if (value === undefined) return i
       floats[i] = value
     }
     return -1
@@ -66,7 +67,7 @@ function fill(elements: NumericElements, datatype: Datatype, flat: readonly unkn
   const range = INTEGER_RANGES[datatype]
   const numbers = elements as Uint8Array
   for (let i = 0; i < flat.length; i++) {
-    const value = datatype === 'BOOL' ? asBool(flat[i]) : flat[i]
+    const value = simple(datatype, flat[i])
     if (typeof value !== 'number') return i
     if (range !== undefined && !(Number.isInteger(value) && inRange(value, range))) return i
     numbers[i] = datatype === 'FP16' ? toHalf(value) : value
@@ -96,6 +97,21 @@ function fillWide(
 const inRange = (value: number, [least, greatest]: readonly [number, number]): boolean =>
   value >= least && value <= greatest
 
+const NOT_FINITE = new Map<unknown, number>([
+  ['NaN', Number.NaN],
+  ['Infinity', Infinity],
+  ['-Infinity', -Infinity],
+])
+
+function asFloat(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : NOT_FINITE.get(value)
+}
+
+function simple(datatype: Datatype, value: unknown): unknown {
+  if (datatype === 'BOOL') return asBool(value)
+  return datatype === 'FP16' ? asFloat(value) : value
+}
+
 function asBool(value: unknown): unknown {
   if (typeof value === 'boolean') return value ? 1 : 0
   return value === 0 || value === 1 ? value : undefined
@@ -112,23 +128,23 @@ function invalid(name: string, expected: string, found: string): Result<never> {
   })
 }
 
-/** Errors: `infer.output_not_json` for NaN and infinity, which JSON cannot write. */
-export function jsonFromElements({ name, datatype, data }: TensorValue): Result<unknown[]> {
+/** What `elementsFromJson` reads as the same elements. */
+export function jsonFromElements({ datatype, data }: TensorValue): readonly unknown[] {
   switch (datatype) {
     case 'BYTES':
-      return ok(data as string[])
+      return data as readonly string[]
     case 'BOOL':
-      return ok(Array.from(data as Uint8Array, (value) => value !== 0))
+      return Array.from(data as Uint8Array, (value) => value !== 0)
     case 'INT64':
     case 'UINT64':
-      return ok(Array.from(data as BigInt64Array, jsonInteger))
+      return Array.from(data as BigInt64Array, jsonInteger)
     case 'FP16':
-      return finite(name, Array.from(data as Uint16Array, fromHalf))
+      return jsonFloats(Array.from(data as Uint16Array, fromHalf))
     case 'FP32':
     case 'FP64':
-      return finite(name, data as Float32Array)
+      return jsonFloats(data as Float32Array)
     default:
-      return ok(Array.from(data as Int32Array))
+      return Array.from(data as Int32Array)
   }
 }
 
@@ -138,19 +154,11 @@ function jsonInteger(value: bigint): number | string {
 }
 
 /** One pass: an iterator over a typed array takes several times as long. */
-function finite(name: string, values: ArrayLike<number>): Result<number[]> {
-  const plain = new Array<number>(values.length)
+function jsonFloats(values: ArrayLike<number>): (number | string)[] {
+  const plain = new Array<number | string>(values.length)
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!
-    if (!Number.isFinite(value)) return notJson(name, value, i)
-    plain[i] = value
+    plain[i] = Number.isFinite(value) ? value : String(value)
   }
-  return ok(plain)
-}
-
-function notJson(name: string, value: number, at: number): Result<never> {
-  return refuse('infer.output_not_json', `Output "${name}" has a value that JSON cannot write.`, {
-    found: `${value} at element ${at}`,
-    next: 'ask for it as binary data',
-  })
+  return plain
 }

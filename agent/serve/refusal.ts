@@ -14,7 +14,6 @@ const STATUSES: Readonly<Record<string, number>> = {
   // Nobody reads it; the number that proxies log for a client that left.
   'infer.cancelled': 499,
   'infer.failed': 500,
-  'infer.output_not_json': 500,
   'request.too_large': 413,
   'request.encoding': 415,
   'request.foreign_origin': 403,

@@ -212,16 +212,12 @@ describe('Inference with JSON', () => {
     expect(answer.headers.get('linnet-code')).toBe('infer.overloaded')
   })
 
-  it('refuses to write NaN as JSON, and gives it as bytes', async () => {
-    plane.put(buildLive(() => SCORES(Number.NaN, 1)))
+  it('writes NaN and infinity as text in JSON, as they are in bytes, and counts NaN', async () => {
+    plane.put(buildLive(() => SCORES(Number.NaN, -Infinity)))
     const { status, body } = await infer({ inputs: [x([1, 2])] })
-    expect(status).toBe(500)
-    expect(body.error).toContain('ask for it as binary data')
-    const parameters = { binary_data_output: true }
-    const request = JSON.stringify({ parameters, inputs: [x([1, 2])] })
-    const answer = await post('/v2/models/tiny/infer', request)
-    expect(answer.status).toBe(200)
-    expect(plane.flush()[0]?.arms[0]?.window.errors.invalid_output).toBe(2)
+    expect(status).toBe(200)
+    expect(body.outputs).toMatchObject([{ data: ['NaN', '-Infinity'] }])
+    expect(plane.flush()[0]?.arms[0]?.window.errors.invalid_output).toBe(1)
   })
 })
 
