@@ -17,9 +17,11 @@ import { rootMetadata, signRole } from '../../shared/signing/tuf/publish.ts'
 import { textFacts } from '../../shared/view/text-table.ts'
 import { type CommonOptions, type Context, openContext, withCommonOptions } from './context.ts'
 import { whole } from './device-commands.ts'
+import { addDelegate, delegationFacts } from './key-delegate.ts'
 import { ROOT_LIFETIME_MS, type RotateOptions, rotateKeys } from './key-rotate.ts'
 import { askNewPassphrase, askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, publisherFolder } from './publisher-folder.ts'
+import { readRoles } from './signed-roles.ts'
 import { parseRoot } from './trusted-root.ts'
 
 const ROOT_BYTES_MAX = 1_048_576
@@ -65,6 +67,7 @@ Examples:
 `,
     )
     .action((options: KeyOptions) => newPublisher(openContext(options), options))
+  addDelegate(key)
   return key
 }
 
@@ -135,7 +138,7 @@ async function newKeys(context: Context, options: KeyOptions): Promise<void> {
   const root = (await readFileBounded(folder.root, ROOT_BYTES_MAX))!
   const { version } = unwrap(await client.call('rootPut', {}, root))
   terminal.say(`Root version ${version} is in place.`)
-  const facts = await keyFacts(folder)
+  const facts = await keyFacts(context, folder)
   context.show({ ...facts, fleet: online.fleet, rootVersion: version }, () => factsText(facts))
 }
 
@@ -211,6 +214,8 @@ interface KeyFacts {
   /** Every publisher's key id, and how many of them must sign. */
   readonly publishers: readonly string[]
   readonly threshold: number | null
+  /** What else than the publishers' keys may sign; in order of priority. */
+  readonly delegations: ReturnType<typeof delegationFacts>
 }
 
 const NO_ROOT_FACTS = {
@@ -229,9 +234,11 @@ function rootFacts(root: Root) {
   }
 }
 
-async function keyFacts(folder: PublisherFolder): Promise<KeyFacts> {
+async function keyFacts(context: Context, folder: PublisherFolder): Promise<KeyFacts> {
+  const { delegations } = await readRoles(context, folder, true)
   const root = await readFileBounded(folder.root, ROOT_BYTES_MAX)
   return {
+    delegations: delegationFacts(delegations),
     rootKey: keyId(await readPublicKey(folder.rootKey)),
     publisherKey: keyId(await readPublicKey(folder.publisherKey)),
     rootFingerprint: root === undefined ? null : sha256Hex(root),
@@ -240,7 +247,7 @@ async function keyFacts(folder: PublisherFolder): Promise<KeyFacts> {
 }
 
 async function showKeys(context: Context, options: KeyOptions): Promise<void> {
-  const facts = await keyFacts(foldersOf(context, options))
+  const facts = await keyFacts(context, foldersOf(context, options))
   context.show(facts, factsText)
 }
 
@@ -260,5 +267,12 @@ function factsText(facts: KeyFacts): string {
     ['publisher key', facts.publisherKey],
     ['root', facts.rootFingerprint ?? 'not signed yet: linnet key new'],
     ...known,
+    ...facts.delegations.flatMap(({ role, paths, threshold: needed, keys, terminating }) => [
+      [
+        role,
+        `${paths.join(' ')}, ${needed} of ${keys.length} must sign${terminating ? ', alone' : ''}`,
+      ] as const,
+      ...keys.map((id) => ['', id] as const),
+    ]),
   ])
 }

@@ -25,8 +25,9 @@ import {
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
-import { publishTargets } from './release-publish.ts'
-import { newestTargets, TARGETS_LIFETIME_MS } from './release-sign.ts'
+import { publishRoles } from './release-publish.ts'
+import { TARGETS_LIFETIME_MS } from './release-sign.ts'
+import { readRoles } from './signed-roles.ts'
 import { newestRoot, verifyRepository } from './trusted-root.ts'
 
 export const ROOT_LIFETIME_MS = 365 * 86_400_000
@@ -139,7 +140,7 @@ const publicKeySchema = z.object({
 })
 
 /** What `linnet key publisher` printed on another machine. Errors (thrown): `key.malformed`. */
-async function readPublic(path: string): Promise<PublicKey> {
+export async function readPublic(path: string): Promise<PublicKey> {
   const bytes = await readFileBounded(path, KEY_BYTES_MAX)
   const text = Buffer.from(bytes ?? []).toString('utf8')
   try {
@@ -175,12 +176,12 @@ async function signTargetsAgain(
   folder: PublisherFolder,
   signer: SyncSigner,
 ): Promise<void> {
-  const base = await newestTargets(context, folder, false)
+  const base = (await readRoles(context, folder, false)).newest.get('targets')
   if (base === undefined) return
   const expiresMs = Date.now() + TARGETS_LIFETIME_MS
   const { bytes } = unwrap(signRole('targets', nextTargets(base.signed, { expiresMs }), [signer]))
   await writeFileAtomic(folder.targets, bytes)
-  await publishTargets(context, folder, parseTargets(bytes))
+  await publishRoles(context, folder, new Map([['targets', parseTargets(bytes)]]))
 }
 
 const nextPath = (path: string) => path.replace(/\.json$/, '.next.json')

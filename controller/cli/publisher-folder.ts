@@ -10,6 +10,7 @@ import type { JsonObject } from '../../shared/signing/canonical-json.ts'
 import { openEnvelope } from '../../shared/signing/envelope.ts'
 import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
 import { readTargets, type Targets } from '../../shared/signing/tuf/metadata.ts'
+import { roleFileName } from '../../shared/signing/tuf/store-layout.ts'
 
 export interface PublisherFolder {
   readonly rootKey: string
@@ -17,6 +18,8 @@ export interface PublisherFolder {
   readonly root: string
   /** The newest targets metadata that were signed here, published or not. */
   readonly targets: string
+  /** The same of a role that targets delegate to. */
+  role(name: string): string
   /** What the TUF client verified of the controller's repository. */
   readonly verified: string
   /** The newest head of the audit trail that was verified on this machine. */
@@ -32,6 +35,7 @@ export function publisherFolder(home: string, keys?: string): PublisherFolder {
     publisherKey: join(keyFolder, 'publisher.json'),
     root: join(folder, 'root.json'),
     targets: join(folder, 'targets.json'),
+    role: (name) => join(folder, `role-${roleFileName(name)}`),
     verified: join(folder, 'verified'),
     auditHead: join(folder, 'audit-head.json'),
     release: (model, version) => join(home, 'releases', model, version),

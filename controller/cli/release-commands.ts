@@ -1,6 +1,6 @@
 /** `linnet release`: from a model file to something that devices may be given. */
 import { resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { releaseDetail, releaseTable } from '../../shared/view/release-view.ts'
 import { textFacts } from '../../shared/view/text-table.ts'
@@ -9,6 +9,7 @@ import { fitted, whole } from './device-commands.ts'
 import { parseReleaseName, publisherFolder } from './publisher-folder.ts'
 import { cosignTargets } from './release-cosign.ts'
 import { createRelease } from './release-create.ts'
+import { promoteRelease } from './release-promote.ts'
 import { publishRelease } from './release-publish.ts'
 import { revokeRelease } from './release-revoke.ts'
 import { renewTargets, signRelease } from './release-sign.ts'
@@ -66,6 +67,7 @@ function addCreate(release: Command): void {
       'so many of them at once (a tenth of those of a minute)',
       Number,
     )
+    .option('--count-noise <epsilon>', 'counts of inputs and classes leave with noise', Number)
     .option('--spec <file>', 'release.json with all of this; flags win')
     .option('--description <text>', 'one sentence for people')
     .addHelpText(
@@ -89,23 +91,36 @@ function addSign(release: Command): void {
     .option('--keys <folder>', 'where the keys are (default: keys under --home)')
     .option('--min-counter <n>', 'supersede releases with a lower counter', whole, 0)
     .option('--offline', 'do not ask the controller what it publishes')
+    .option('--role <role>', 'sign as this role (default: the place of the key in targets)')
+    .addOption(
+      new Option(
+        '--on-revoked <policy>',
+        'when it is revoked and a device has nothing else',
+      ).choices(['serve', 'stop']),
+    )
     .addHelpText(
       'after',
       `
+A release that is revoked while a device has nothing else is served on, unless it was signed with
+--on-revoked stop: then the device answers no more requests of the model.
+
 Examples:
   linnet release sign motor-vibration@1.1.0
+  linnet release sign motor-vibration@1.1.0 --on-revoked stop
+  linnet release sign --renew --role model-camera
   linnet release sign motor-vibration@1.1.0 --keys /media/stick/linnet-keys --offline
 `,
     )
     .action((name: string | undefined, options: SignFlags) => {
       const context = openContext(options)
-      const { minCounter, offline = false } = options
-      if (options.renew) return renewTargets(context, folderOf(context, options), offline)
+      const { minCounter, offline = false, role, onRevoked } = options
+      const as = role === undefined ? {} : { role }
+      const folder = folderOf(context, options)
+      if (options.renew) return renewTargets(context, folder, { offline, ...as })
       if (name === undefined) throw release.error('error: which release? or --renew')
-      return signRelease(context, folderOf(context, options), parseReleaseName(name), {
-        minCounter,
-        offline,
-      })
+      const policy = onRevoked === undefined ? {} : { onRevoked }
+      const how = { minCounter, offline, ...as, ...policy }
+      return signRelease(context, folder, parseReleaseName(name), how)
     })
   withCommonOptions(release.command('publish [release]'))
     .description('uploads a signed release, or all that is signed; run again to resume')
@@ -136,15 +151,43 @@ Examples:
 function addCosign(release: Command): void {
   withCommonOptions(release.command('cosign'))
     .description('a second publisher signs what the first one signed')
-    .option('--file <file>', 'the signed targets (default: publisher/targets.json under --home)')
+    .option('--role <role>', 'a role that targets delegate to', 'targets')
+    .option('--file <file>', 'what was signed (default: what was here, or waits at the controller)')
     .option('--keys <folder>', 'where the keys are (default: keys under --home)')
     .option('--yes', 'ask nothing')
-    .addHelpText('after', '\nExamples:\n  linnet release cosign --file targets.json\n')
-    .action((options: KeysOption & { file?: string; yes?: boolean }) => {
+    .addHelpText(
+      'after',
+      `
+Examples:
+  linnet release cosign --file targets.json
+  linnet release cosign --role model-camera
+`,
+    )
+    .action((options: KeysOption & { role: string; file?: string; yes?: boolean }) => {
       const context = openContext(options)
       const folder = folderOf(context, options)
-      const { file = folder.targets, yes = false } = options
-      return cosignTargets(context, folder, { file, yes })
+      const { role, file, yes = false } = options
+      const from = file === undefined ? {} : { file }
+      return cosignTargets(context, folder, { role, yes, ...from })
+    })
+  withCommonOptions(release.command('promote <release>'))
+    .description('from staging to production, with the signature of a second publisher')
+    .option('--keys <folder>', 'where the keys are (default: keys under --home)')
+    .option('--yes', 'ask nothing')
+    .addHelpText(
+      'after',
+      `
+The publisher who signed the release for staging signed for production as well, unless another one
+waited; each further publisher runs this once, until enough have signed.
+
+Examples:
+  linnet release promote motor-vibration@1.1.0
+`,
+    )
+    .action((name: string, options: KeysOption & { yes?: boolean }) => {
+      const context = openContext(options)
+      const folder = folderOf(context, options)
+      return promoteRelease(context, folder, parseReleaseName(name), options.yes ?? false)
     })
 }
 
@@ -152,6 +195,8 @@ interface SignFlags extends KeysOption {
   readonly minCounter: number
   readonly offline?: boolean
   readonly renew?: boolean
+  readonly role?: string
+  readonly onRevoked?: 'serve' | 'stop'
 }
 
 function folderOf(context: Context, { keys }: KeysOption) {

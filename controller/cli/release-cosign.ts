@@ -7,75 +7,85 @@ import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { MANIFEST_FILE } from '../../shared/model/manifest.ts'
 import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import { loadSigner } from '../../shared/node/key-files.ts'
-import { nodeVerifier } from '../../shared/node/verifier-node.ts'
-import { isSignedBy, openEnvelope } from '../../shared/signing/envelope.ts'
-import { checkSync, keyId, keyIdentity } from '../../shared/signing/keys.ts'
-import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
-import type { Root, Targets } from '../../shared/signing/tuf/metadata.ts'
+import type { KeySet } from '../../shared/signing/envelope.ts'
+import { defaultTufLimits } from '../../shared/signing/tuf/limits.ts'
+import type { Targets } from '../../shared/signing/tuf/metadata.ts'
 import { addSignatures } from '../../shared/signing/tuf/publish.ts'
 import { confirm } from './confirm.ts'
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
-import { newestRoot, verifyRepository } from './trusted-root.ts'
+import {
+  holdsKeyOf,
+  keysOfRole,
+  notPublisher,
+  readRoles,
+  signaturesOn,
+  waitingAt,
+} from './signed-roles.ts'
+
+interface CosignOptions {
+  /** `targets`, or a role that they delegate to. */
+  readonly role: string
+  /** Else what was signed here, or waits at the controller. */
+  readonly file?: string
+  readonly yes: boolean
+}
 
 /** Errors (thrown): `release.not_signed`, `.not_next`, `key.not_publisher`, `key_file.*`, `tuf.*`. */
 export async function cosignTargets(
   context: Context,
   folder: PublisherFolder,
-  options: { readonly file: string; readonly yes: boolean },
+  options: CosignOptions,
 ): Promise<void> {
-  const bytes = await readFileBounded(options.file, defaultTufLimits.targetsBytesMax)
-  if (bytes === undefined) {
+  const { role } = options
+  const roles = await readRoles(context, folder, false)
+  const keySet = await keysOfRole(roles, role, folder)
+  const own = role === 'targets' ? folder.targets : folder.role(role)
+  const file = options.file ?? own
+  const waiting = role === 'targets' || options.file ? undefined : await waitingAt(context, role)
+  const unsigned = waiting?.bytes ?? (await readFileBounded(file, defaultTufLimits.targetsBytesMax))
+  if (unsigned === undefined) {
     throw new ProblemError({
       code: 'release.not_signed',
-      message: 'There are no targets here that somebody signed before.',
-      expected: options.file,
-      next: 'copy publisher/targets.json from the machine of the first publisher',
+      message: `There are no ${role} here that somebody signed before.`,
+      expected: file,
+      next: 'copy the folder publisher/ from the machine of the first publisher',
     })
   }
-  const trusted = await verifyRepository(context, folder)
-  const root = trusted?.root ?? (await newestRoot(folder)).root
-  const { targets } = parseTargets(bytes)
-  const changes = changesOf(trusted?.targets, targets)
-  context.terminal.say(`Targets version ${targets.version}:`)
+  const { targets } = parseTargets(unsigned)
+  const changes = changesOf(roles.published.get(role)?.targets, targets)
+  context.terminal.say(`Version ${targets.version} of ${role}:`)
   for (const change of changes) context.terminal.say(`  ${change}`)
   await confirm(context, 'Sign this?', options.yes)
-  const signer = await loadSigner(folder.publisherKey, await askPassphrase('Passphrase: '))
-  const publishers = root.roles.targets
-  const known = [...publishers.keys.values()].map(keyIdentity)
-  if (!known.includes(keyIdentity(signer.key))) {
-    throw new ProblemError({
-      code: 'key.not_publisher',
-      message: 'The root does not name this key as a publisher.',
-      expected: [...publishers.keys.keys()].join(', '),
-      found: keyId(signer.key),
-      next: 'linnet key rotate --add-publisher FILE, where the root key is',
-    })
-  }
-  const signed = unwrap(addSignatures(bytes, [signer]))
-  await writeFileAtomic(options.file, signed)
-  const signatures = signaturesOn(signed, root)
-  const { threshold } = publishers
-  const data = { targetsVersion: targets.version, signatures, threshold, changes }
-  context.show(data, () =>
+  const bytes = await addSignature(folder, unsigned, keySet)
+  await writeFileAtomic(file, bytes)
+  const signatures = signaturesOn(bytes, keySet)
+  const { threshold } = keySet
+  const versions = { targetsVersion: targets.version, ...(role !== 'targets' && { role }) }
+  const how = options.file === undefined ? '' : ' --targets FILE'
+  const next =
     signatures >= threshold
-      ? `Signed by ${signatures} of ${threshold}.\nnext: linnet release publish --targets FILE`
-      : `Signed by ${signatures} of ${threshold}.\nnext: linnet release cosign, by somebody else`,
+      ? `linnet release publish${role === 'targets' ? how : ''}`
+      : 'linnet release cosign, by somebody else'
+  context.show({ ...versions, signatures, threshold, changes }, () =>
+    [`Signed by ${signatures} of ${threshold}.`, `next: ${next}`].join('\n'),
   )
 }
 
-/** How many distinct publishers of this root signed. */
-export function signaturesOn(bytes: Uint8Array, root: Root): number {
-  const opened = unwrap(openEnvelope(bytes, jsonLimits(defaultTufLimits.targetsBytesMax)))
-  const { keys } = root.roles.targets
-  const holds = [...keys].filter(([id, key]) =>
-    checkSync(isSignedBy(opened, { keys: new Map([[id, key]]), threshold: 1 }), nodeVerifier),
-  )
-  return holds.length
+/** The same metadata with the signature of this machine's key. Errors (thrown): `key.not_publisher`, `key_file.*`. */
+export async function addSignature(
+  folder: PublisherFolder,
+  bytes: Uint8Array,
+  keySet: KeySet,
+): Promise<Uint8Array> {
+  if (!(await holdsKeyOf(keySet, folder))) throw await notPublisher([...keySet.keys.keys()], folder)
+  const signer = await loadSigner(folder.publisherKey, await askPassphrase('Passphrase: '))
+  return unwrap(addSignatures(bytes, [signer]))
 }
 
-function changesOf(before: Targets | undefined, next: Targets): string[] {
+/** In words. Errors (thrown): `release.not_next`. */
+export function changesOf(before: Targets | undefined, next: Targets): string[] {
   if (before !== undefined && next.version !== before.version + 1) {
     throw new ProblemError({
       code: 'release.not_next',

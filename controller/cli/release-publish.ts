@@ -8,48 +8,88 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { endpointPath } from '../../shared/api/endpoints.ts'
 import { errorResourceSchema } from '../../shared/api/resources.ts'
+import type { RouteResponse } from '../../shared/api/routes.ts'
+import { fromUtf8, utf8 } from '../../shared/kernel/bytes.ts'
 import { type Problem, ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { MANIFEST_FILE } from '../../shared/model/manifest.ts'
+import { PRODUCTION_ROLE } from '../../shared/signing/tuf/release-target.ts'
 import { bytes as byteWords } from '../../shared/view/words.ts'
 import type { Context } from './context.ts'
 import { type PublisherFolder, readSignedTargets, type SignedTargets } from './publisher-folder.ts'
+import { readRoles } from './signed-roles.ts'
 
 const UPLOAD_TIMEOUT_MS = 3_600_000
 
-/** Without a name, whatever the targets signed here say. Errors (thrown): `release.not_signed`, `release.missing_file`, and the controller's. */
+/**
+ * Without a name, whatever was signed here and is newer than what is published. Errors (thrown):
+ * `release.not_signed`, `release.missing_file`, and the controller's.
+ */
 export async function publishRelease(
   context: Context,
   folder: PublisherFolder,
   name: { model: string; version: string } | undefined,
 ): Promise<void> {
   const release = name === undefined ? 'all that is signed' : `${name.model}@${name.version}`
-  const signed = await readSignedTargets(folder.targets)
+  const here = await readRoles(context, folder, true)
+  // Others publish too where there are roles of others: what they did first is asked for.
+  const isShared = here.delegations.length > 0
+  const roles = isShared ? await readRoles(context, folder, false) : here
+  const { newest, pending, published, delegations } = roles
   const path = name && `${name.model}/${name.version}/${MANIFEST_FILE}`
-  if (signed === undefined || (path !== undefined && !signed.targets.targets.has(path))) {
+  const isListed = [...newest.values()].some(
+    ({ targets }) => path === undefined || targets.targets.has(path),
+  )
+  if (!isListed) {
     throw new ProblemError({
       code: 'release.not_signed',
       message: name === undefined ? 'Nothing is signed here.' : `${release} is not signed yet.`,
       next: `linnet release sign ${name === undefined ? 'RELEASE' : release}`,
     })
   }
-  const { uploaded, releases } = await publishTargets(context, folder, signed)
-  const data = { release, targetsVersion: signed.targets.version, uploaded, releases }
+  // Nothing new is sent once more: the controller says whether it still has it.
+  const own = await readSignedTargets(folder.targets)
+  const isAlone = pending.size === 0 && delegations.length === 0 && own !== undefined
+  const files = isAlone ? new Map([['targets', own]]) : pending
+  const sent = await publishRoles(context, folder, files)
+  const { targets } = files.get('targets') ?? published.get('targets') ?? own!
+  const data = { release, targetsVersion: targets.version, ...sent }
   context.show(data, () =>
-    releases.length === 0
-      ? `${release} was published already.`
-      : `Published ${releases.join(', ')}; ${uploaded} files uploaded.`,
+    [
+      ...(sent.releases.length === 0 && sent.waiting.length === 0
+        ? [`${release} was published already.`]
+        : [
+            `Published ${sent.releases.join(', ') || 'metadata'}; ${sent.uploaded} files uploaded.`,
+          ]),
+      ...sent.waiting.map(waitingText),
+    ].join('\n'),
   )
 }
 
+/** What a role that lacks signatures waits for. */
+export function waitingText({ role, signatures, threshold }: PublishedRoles['waiting'][number]) {
+  const promote = role === PRODUCTION_ROLE ? ' (a release: linnet release promote)' : ''
+  const next = `linnet release cosign --role ${role}${promote}, by another publisher`
+  return `${role} is signed by ${signatures} of ${threshold}.\nnext: ${next}`
+}
+
+type PublishedRoles = RouteResponse<'rolesPut'>
+
 /** Missing files first, then the metadata that name them. Errors (thrown): as `publishRelease`. */
-export async function publishTargets(
+export async function publishRoles(
   context: Context,
   folder: PublisherFolder,
-  signed: SignedTargets,
-): Promise<{ uploaded: number; releases: string[] }> {
-  const uploaded = await uploadMissing(context, folder, signed)
-  const { releases } = unwrap(await context.client.call('targetsPut', {}, signed.bytes))
-  return { uploaded, releases }
+  files: ReadonlyMap<string, SignedTargets>,
+): Promise<{ uploaded: number } & PublishedRoles> {
+  let uploaded = 0
+  for (const signed of files.values()) uploaded += await uploadMissing(context, folder, signed)
+  const alone = files.size === 1 ? files.get('targets') : undefined
+  if (alone !== undefined) {
+    return { uploaded, ...unwrap(await context.client.call('targetsPut', {}, alone.bytes)) }
+  }
+  if (files.size === 0) return { uploaded, releases: [], waiting: [] }
+  const texts = [...files].map(([role, { bytes }]) => [role, fromUtf8(bytes)])
+  const body = utf8(JSON.stringify(Object.fromEntries(texts)))
+  return { uploaded, ...unwrap(await context.client.call('rolesPut', {}, body)) }
 }
 
 /** All files that the metadata name must be there before them. @returns how many were sent. */
@@ -71,6 +111,7 @@ async function uploadMissing(
         message: `The controller lacks ${path}, and it is not here either.`,
         expected: `${local} with ${length} bytes`,
         found: about === undefined ? 'no file' : `${about.size} bytes`,
+        next: `linnet release publish on the machine that created it, or copy ${local} from there`,
       })
     }
     context.terminal.say(`uploading ${path}, ${byteWords(length)}`)

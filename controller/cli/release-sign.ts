@@ -1,33 +1,33 @@
 /**
- * `linnet release sign`: adds a release to the targets metadata and signs them with the publisher's
- * key. The base is the newest of what the controller publishes, verified by the same client that
- * devices use, and what was signed here before; without a controller the latter alone.
+ * `linnet release sign`: adds a release to the targets metadata, or to the role that they delegate its
+ * model to, and signs with the publisher's key. The base is the newest of what the controller
+ * publishes, verified by the same client that devices use, and what was signed here before; without a
+ * controller what is at hand.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { MANIFEST_FILE, type Manifest, manifestSchema } from '../../shared/model/manifest.ts'
+import type { ReleaseTarget } from '../../shared/model/release-target.ts'
 import { writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import { loadSigner } from '../../shared/node/key-files.ts'
 import type { JsonObject } from '../../shared/signing/canonical-json.ts'
-import {
-  nextTargets,
-  releaseTargets,
-  signRole,
-  type TargetEntry,
-  targetsMetadata,
-} from '../../shared/signing/tuf/publish.ts'
-import { roleFileName } from '../../shared/signing/tuf/store-layout.ts'
+import type { KeySet } from '../../shared/signing/envelope.ts'
+import { releaseTargets, signRole, type TargetEntry } from '../../shared/signing/tuf/publish.ts'
+import { PRODUCTION_ROLE, STAGING_ROLE } from '../../shared/signing/tuf/release-target.ts'
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
+import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
 import {
-  type PublisherFolder,
-  parseTargets,
-  readSignedTargets,
-  type SignedTargets,
-} from './publisher-folder.ts'
-import { verifyRepository } from './trusted-root.ts'
+  holdsKeyOf,
+  keysOfRole,
+  nextOf,
+  notPublisher,
+  readRoles,
+  roleFor,
+  type SignedRoles,
+} from './signed-roles.ts'
 
 /** Whoever holds the online keys can hide a revocation for at most so long. */
 export const TARGETS_LIFETIME_MS = 14 * 86_400_000
@@ -36,33 +36,69 @@ export interface SignOptions {
   /** Releases of the model with a lower counter are superseded. */
   readonly minCounter: number
   readonly offline: boolean
+  /** Else the one that the key's place in targets says. */
+  readonly role?: string
+  /** What devices do when it is revoked and they have nothing else; absent: they serve on. */
+  readonly onRevoked?: 'serve' | 'stop'
 }
 
-/** The same targets with a later expiry. Errors (thrown): `release.not_found`, `key_file.*`, `tuf.*`. */
+/**
+ * The same with a later expiry: one role, or all that this machine's key may sign. Errors (thrown):
+ * `release.not_found`, `key.not_publisher`, `key_file.*`, `tuf.*`.
+ */
 export async function renewTargets(
   context: Context,
   folder: PublisherFolder,
-  offline: boolean,
+  options: { readonly offline: boolean; readonly role?: string },
 ): Promise<void> {
-  const base = await newestTargets(context, folder, offline)
-  if (base === undefined) {
+  const roles = await readRoles(context, folder, options.offline)
+  const named = options.role === undefined ? await ownRoles(roles, folder) : [options.role]
+  const renewed: Record<string, number> = {}
+  for (const role of named) {
+    const keySet = await keysOfRole(roles, role, folder)
+    if (!(await holdsKeyOf(keySet, folder)))
+      throw await notPublisher([...keySet.keys.keys()], folder)
+    const signed = nextOf(roles, role, keySet, { expiresMs: Date.now() + TARGETS_LIFETIME_MS })
+    renewed[role] = await signInto(folder, role, signed)
+  }
+  if (named.length === 0) {
     throw new ProblemError({ code: 'release.not_found', message: 'Nothing was signed yet.' })
   }
-  const signed = nextTargets(base.signed, { expiresMs: Date.now() + TARGETS_LIFETIME_MS })
-  const version = await signTargets(folder, signed)
-  context.show({ targetsVersion: version }, () => `Renewed as version ${version}.\n${NEXT}`)
+  const { targets: targetsVersion } = renewed
+  const text = Object.entries(renewed).map(([role, version]) => `${role} as version ${version}`)
+  context.show({ ...(targetsVersion && { targetsVersion }), renewed }, () =>
+    [`Renewed ${text.join(', ')}.`, NEXT].join('\n'),
+  )
+}
+
+/** Those that there are, and that the key of this machine may sign. */
+async function ownRoles(roles: SignedRoles, folder: PublisherFolder): Promise<string[]> {
+  if (roles.delegations.length === 0) return roles.newest.has('targets') ? ['targets'] : []
+  const own: string[] = []
+  for (const role of ['targets', ...roles.delegations.map(({ name }) => name)]) {
+    if (await holdsKeyOf(await keysOfRole(roles, role, folder), folder)) own.push(role)
+  }
+  return own
 }
 
 const NEXT = 'next: linnet release publish (where two must sign, linnet release cosign before)'
 
-async function signTargets(folder: PublisherFolder, signed: JsonObject): Promise<number> {
+/** Signs with the publisher key of this machine and keeps it for `publish`. @returns its version */
+export async function signInto(
+  folder: PublisherFolder,
+  role: string,
+  signed: JsonObject,
+): Promise<number> {
   const signer = await loadSigner(folder.publisherKey, await askPassphrase('Passphrase: '))
-  const { bytes } = unwrap(signRole('targets', signed, [signer]))
-  await writeFileAtomic(folder.targets, bytes)
+  const { bytes } = unwrap(signRole(role, signed, [signer]))
+  await writeFileAtomic(role === 'targets' ? folder.targets : folder.role(role), bytes)
   return parseTargets(bytes).targets.version
 }
 
-/** Errors (thrown): `release.not_created`, `.already_signed`, `.changed`, `trust.no_root`, `tuf.*`. */
+/**
+ * Errors (thrown): `release.not_created`, `.already_signed`, `.changed`, `delegation.unknown`,
+ * `delegation.path`, `key.not_publisher`, `trust.no_root`, `tuf.*`.
+ */
 export async function signRelease(
   context: Context,
   folder: PublisherFolder,
@@ -70,24 +106,45 @@ export async function signRelease(
   options: SignOptions,
 ): Promise<void> {
   const manifest = await readManifest(folder.release(name.model, name.version), name)
-  const base = await newestTargets(context, folder, options.offline)
-  refuseSigned(base, name)
-  const counter = 1 + highestCounter(base, name.model)
-  const add = await entriesOf(folder, manifest.manifest, manifest.bytes, {
-    releaseCounter: counter,
-    minCounter: options.minCounter,
-  })
+  const roles = await readRoles(context, folder, options.offline)
+  const role = await roleFor(roles, folder, name, options.role)
+  refuseSigned(roles, name)
+  const releaseCounter = 1 + highestCounter(roles, name.model)
+  const { minCounter, onRevoked } = options
+  const policy = onRevoked === undefined ? {} : { onRevoked }
+  const facts = { releaseCounter, minCounter, ...policy }
+  const add = await entriesOf(folder, manifest.manifest, manifest.bytes, facts)
   const expiresMs = Date.now() + TARGETS_LIFETIME_MS
-  const signed =
-    base === undefined
-      ? targetsMetadata({ version: 1, expiresMs, targets: add })
-      : nextTargets(base.signed, { expiresMs, add })
-  const version = await signTargets(folder, signed)
+  const keySet = role === 'targets' ? NO_KEYS : await keysOfRole(roles, role, folder)
+  const version = await signInto(folder, role, nextOf(roles, role, keySet, { expiresMs, add }))
+  const proposed = role === STAGING_ROLE && (await propose(folder, roles, add, expiresMs))
   const release = `${name.model}@${name.version}`
   context.show(
-    { release, targetsVersion: version, releaseCounter: counter, files: add.length },
-    () => `Signed ${release} as targets version ${version}.\n${NEXT}`,
+    { release, role, targetsVersion: version, releaseCounter, files: add.length, proposed },
+    () => `Signed ${release} as ${role} version ${version}.\n${NEXT}`,
   )
+}
+
+/** `nextOf` asks for the keys of delegated roles only. */
+const NO_KEYS: KeySet = { keys: new Map(), threshold: 1 }
+
+/**
+ * The first signature for production comes with the one for staging, so that a second publisher's
+ * promotes the release; where another release waits for that, it waits on.
+ */
+async function propose(
+  folder: PublisherFolder,
+  roles: SignedRoles,
+  add: readonly TargetEntry[],
+  expiresMs: number,
+): Promise<boolean> {
+  if (roles.pending.has(PRODUCTION_ROLE)) return false
+  if (!roles.delegations.some(({ name }) => name === PRODUCTION_ROLE)) return false
+  const keySet = await keysOfRole(roles, PRODUCTION_ROLE, folder)
+  if (keySet.threshold < 2 || !(await holdsKeyOf(keySet, folder))) return false
+  const next = nextOf(roles, PRODUCTION_ROLE, keySet, { expiresMs, add })
+  await signInto(folder, PRODUCTION_ROLE, next)
+  return true
 }
 
 async function readManifest(
@@ -110,12 +167,12 @@ async function entriesOf(
   folder: PublisherFolder,
   manifest: Manifest,
   manifestBytes: Uint8Array,
-  counters: { releaseCounter: number; minCounter: number },
+  facts: Pick<ReleaseTarget, 'releaseCounter' | 'minCounter' | 'onRevoked'>,
 ): Promise<TargetEntry[]> {
   const { model, version } = manifest
   const release = (profiles: readonly string[]) => ({
     ...{ model, version, profiles: [...profiles] },
-    ...counters,
+    ...facts,
   })
   const entries = [
     ...releaseTargets(release([]), [
@@ -144,46 +201,31 @@ async function entriesOf(
   return entries
 }
 
-/** @returns undefined where nothing was ever signed. */
-export async function newestTargets(
-  context: Context,
-  folder: PublisherFolder,
-  offline: boolean,
-): Promise<SignedTargets | undefined> {
-  const local = await readSignedTargets(folder.targets)
-  const remote = offline ? undefined : await verifiedTargets(context, folder)
-  if (remote === undefined) return local
-  return local !== undefined && local.targets.version > remote.targets.version ? local : remote
-}
-
-/** undefined where the controller publishes nothing yet, or cannot be reached. */
-async function verifiedTargets(
-  context: Context,
-  folder: PublisherFolder,
-): Promise<SignedTargets | undefined> {
-  if ((await verifyRepository(context, folder)) === undefined) return undefined
-  return parseTargets(await readFile(join(folder.verified, roleFileName('targets'))))
-}
-
 function refuseSigned(
-  base: SignedTargets | undefined,
+  { newest, pending }: SignedRoles,
   { model, version }: { model: string; version: string },
 ): void {
-  if (!base?.targets.targets.has(`${model}/${version}/${MANIFEST_FILE}`)) return
+  const path = `${model}/${version}/${MANIFEST_FILE}`
+  const found = [...newest].find(([, { targets }]) => targets.targets.has(path))
+  if (found === undefined) return
+  const [role, { targets }] = found
   throw new ProblemError({
     code: 'release.already_signed',
     message: `${model}@${version} is signed already.`,
-    found: `targets version ${base.targets.version}`,
+    found: `${role} version ${targets.version}${pending.has(role) ? ', not published' : ''}`,
     next: `linnet release publish ${model}@${version}`,
   })
 }
 
-function highestCounter(base: SignedTargets | undefined, model: string): number {
+/** Over all roles: a counter never goes back because another key signs. */
+function highestCounter({ newest }: SignedRoles, model: string): number {
   let highest = 0
-  for (const [path, { custom }] of base?.targets.targets ?? []) {
-    const counter = (custom as { releaseCounter?: unknown } | undefined)?.releaseCounter
-    if (path.startsWith(`${model}/`) && typeof counter === 'number') {
-      highest = Math.max(highest, counter)
+  for (const { targets } of newest.values()) {
+    for (const [path, { custom }] of targets.targets) {
+      const counter = (custom as { releaseCounter?: unknown } | undefined)?.releaseCounter
+      if (path.startsWith(`${model}/`) && typeof counter === 'number') {
+        highest = Math.max(highest, counter)
+      }
     }
   }
   return highest

@@ -54,9 +54,12 @@ const LOCAL = [
   'key show',
   'key publisher',
   'key rotate',
+  'key delegate',
+  'key undelegate',
   'release create',
   'release sign',
   'release cosign',
+  'release promote',
   'release revoke',
 ]
 

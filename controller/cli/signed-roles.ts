@@ -1,0 +1,208 @@
+/**
+ * What publishers have signed, by role: as the controller publishes it, verified by the client that
+ * devices use, and as it was signed on this machine and waits to be published. Who signs a release is
+ * decided here, by the place that this machine's key has in targets.
+ */
+import { join } from 'node:path'
+import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import { MANIFEST_FILE } from '../../shared/model/manifest.ts'
+import { readPublicKey } from '../../shared/node/key-files.ts'
+import { createTufFiles } from '../../shared/node/tuf-files.ts'
+import { nodeVerifier } from '../../shared/node/verifier-node.ts'
+import type { JsonObject } from '../../shared/signing/canonical-json.ts'
+import { isSignedBy, type KeySet, openEnvelope } from '../../shared/signing/envelope.ts'
+import { checkSync, keyId, keyIdentity } from '../../shared/signing/keys.ts'
+import { modelRole } from '../../shared/signing/tuf/delegate.ts'
+import type { Delegation } from '../../shared/signing/tuf/delegations.ts'
+import { runTufAsync } from '../../shared/signing/tuf/effects.ts'
+import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
+import { nextTargets, type TargetEntry, targetsMetadata } from '../../shared/signing/tuf/publish.ts'
+import { PRODUCTION_ROLE, STAGING_ROLE } from '../../shared/signing/tuf/release-target.ts'
+import { roleFileName } from '../../shared/signing/tuf/store-layout.ts'
+import { walkRoles } from '../../shared/signing/tuf/walk.ts'
+import type { Context } from './context.ts'
+import {
+  type PublisherFolder,
+  parseTargets,
+  readSignedTargets,
+  type SignedTargets,
+} from './publisher-folder.ts'
+import { newestRoot, verifyRepository } from './trusted-root.ts'
+
+export interface SignedRoles {
+  /** As the controller publishes them, or as it did when this machine last asked. */
+  readonly published: ReadonlyMap<string, SignedTargets>
+  /** Newer than what is published: signed here, perhaps not by enough keys. */
+  readonly pending: ReadonlyMap<string, SignedTargets>
+  /** The newer of the two. */
+  readonly newest: ReadonlyMap<string, SignedTargets>
+  /** What the newest targets delegate, in order of priority. */
+  readonly delegations: readonly Delegation[]
+}
+
+/** Errors (thrown): `trust.no_root`, `tuf.*`. */
+export async function readRoles(
+  context: Context,
+  folder: PublisherFolder,
+  offline: boolean,
+): Promise<SignedRoles> {
+  const trusted = offline ? undefined : await verifyRepository(context, folder)
+  if (trusted !== undefined) {
+    // Whoever renews what has expired must be able to read it.
+    const files = createTufFiles(folder.verified, `${context.baseUrl}/tuf/metadata`, nodeVerifier)
+    unwrap(await runTufAsync(walkRoles({ ...trusted, nowMs: 0 }), files))
+  }
+  const published = new Map<string, SignedTargets>()
+  const pending = new Map<string, SignedTargets>()
+  const read = async (role: string, path: string): Promise<void> => {
+    const before = await readSignedTargets(join(folder.verified, roleFileName(role)))
+    const own = await readSignedTargets(path)
+    if (before !== undefined) published.set(role, before)
+    if (own !== undefined && own.targets.version > (before?.targets.version ?? 0)) {
+      pending.set(role, own)
+    }
+  }
+  await read('targets', folder.targets)
+  const top = pending.get('targets') ?? published.get('targets')
+  const delegations = top?.targets.delegations?.roles ?? []
+  for (const { name } of delegations) await read(name, folder.role(name))
+  return { published, pending, newest: new Map([...published, ...pending]), delegations }
+}
+
+/** The keys of a role. Errors (thrown): `delegation.unknown`, `trust.no_root`. */
+export async function keysOfRole(
+  { delegations }: SignedRoles,
+  role: string,
+  folder: PublisherFolder,
+): Promise<KeySet> {
+  if (role === 'targets') return (await newestRoot(folder)).root.roles.targets
+  const found = delegations.find(({ name }) => name === role)
+  if (found !== undefined) return found.keySet
+  throw new ProblemError({
+    code: 'delegation.unknown',
+    message: `Targets delegate to no role ${role}.`,
+    expected: ['targets', ...delegations.map(({ name }) => name)].join(', '),
+    found: role,
+    next: 'linnet key show, or linnet key delegate',
+  })
+}
+
+/**
+ * Who signs a release of the model on this machine: the role that was asked for; else the model's own
+ * where this key is in it; else staging, where the fleet has it; else targets. Errors (thrown):
+ * `delegation.unknown`, `.path`, `key.not_publisher`, `key_file.*`.
+ */
+export async function roleFor(
+  roles: SignedRoles,
+  folder: PublisherFolder,
+  release: { readonly model: string; readonly version: string },
+  asked?: string,
+): Promise<string> {
+  const { delegations } = roles
+  const path = `${release.model}/${release.version}/${MANIFEST_FILE}`
+  const isPlain = asked === undefined && delegations.length === 0
+  // Without a root nobody here can tell who may sign; the controller will.
+  const root = isPlain ? await newestRoot(folder).catch(() => undefined) : undefined
+  if (isPlain && root === undefined) return 'targets'
+  const order = asked === undefined ? [modelRole(release.model), STAGING_ROLE, 'targets'] : [asked]
+  const missed: string[] = []
+  for (const role of order) {
+    const delegation = delegations.find(({ name }) => name === role)
+    const isThere = role === 'targets' || delegation !== undefined || asked !== undefined
+    if (!isThere) continue
+    const keySet = await keysOfRole(roles, role, folder)
+    if (delegation !== undefined && !delegation.trustsPath(path)) {
+      throw new ProblemError({
+        code: 'delegation.path',
+        message: `The role ${role} may not sign ${release.model}.`,
+        expected: `a target like ${delegation.paths.join(', ')}`,
+        found: path,
+        next: 'linnet key show',
+      })
+    }
+    if (await holdsKeyOf(keySet, folder)) return role
+    missed.push(...keySet.keys.keys())
+  }
+  throw await notPublisher(missed, folder)
+}
+
+export async function notPublisher(
+  keyids: readonly string[],
+  folder: PublisherFolder,
+): Promise<ProblemError> {
+  return new ProblemError({
+    code: 'key.not_publisher',
+    message: 'The key on this machine may not sign this.',
+    expected: [...new Set(keyids)].join(', '),
+    found: keyId(await readPublicKey(folder.publisherKey)),
+    next: 'linnet key delegate, or linnet key rotate --add-publisher FILE, where the keys are',
+  })
+}
+
+/** Whether this machine's publisher key is one of them. Errors (thrown): `key_file.*`. */
+export async function holdsKeyOf({ keys }: KeySet, folder: PublisherFolder): Promise<boolean> {
+  const own = keyIdentity(await readPublicKey(folder.publisherKey))
+  return [...keys.values()].some((key) => keyIdentity(key) === own)
+}
+
+/** How many distinct keys of the set signed. */
+export function signaturesOn(bytes: Uint8Array, { keys }: Pick<KeySet, 'keys'>): number {
+  const opened = unwrap(openEnvelope(bytes, jsonLimits(defaultTufLimits.targetsBytesMax)))
+  const holds = [...keys].filter(([id, key]) =>
+    checkSync(isSignedBy(opened, { keys: new Map([[id, key]]), threshold: 1 }), nodeVerifier),
+  )
+  return new Set(holds.map(([, key]) => keyIdentity(key))).size
+}
+
+/**
+ * What the next version of a role is made from. Targets: the newest. Of a delegated role the version
+ * that lacks signatures is replaced, not followed: nobody can take it over. What waits for production
+ * is not a base for anything else.
+ */
+export function nextOf(
+  roles: SignedRoles,
+  role: string,
+  keySet: KeySet,
+  change: {
+    readonly expiresMs: number
+    readonly add?: readonly TargetEntry[]
+    readonly remove?: readonly string[]
+  },
+): JsonObject {
+  const published = roles.published.get(role)
+  const pending = roles.pending.get(role)
+  const isDone =
+    pending !== undefined &&
+    (role === 'targets' || signaturesOn(pending.bytes, keySet) >= keySet.threshold)
+  const base = isDone || role !== PRODUCTION_ROLE ? (pending ?? published) : published
+  if (base === undefined) {
+    return targetsMetadata({ version: 1, expiresMs: change.expiresMs, targets: change.add ?? [] })
+  }
+  const next = nextTargets(base.signed, change)
+  const before = isDone ? pending.targets.version : (published?.targets.version ?? 0)
+  return role === 'targets' ? next : { ...next, version: before + 1 }
+}
+
+/** The files of a release in one role, as they were signed. */
+export function entriesIn(
+  signed: SignedTargets | undefined,
+  { model, version }: { readonly model: string; readonly version: string },
+): TargetEntry[] {
+  return [...(signed?.targets.targets ?? [])]
+    .filter(([path]) => path.startsWith(`${model}/${version}/`))
+    .map(([path, { length, hashes, custom }]) => ({
+      ...{ path, length, sha256: hashes.get('sha256') ?? '' },
+      ...(custom !== undefined && { custom: custom as JsonObject }),
+    }))
+}
+
+/** What a role holds that waits at the controller for signatures; undefined where nothing does. */
+export async function waitingAt(
+  { baseUrl }: Context,
+  role: string,
+): Promise<SignedTargets | undefined> {
+  const url = `${baseUrl}/tuf/metadata/waiting.${roleFileName(role)}`
+  const answer = await fetch(url).catch(() => undefined)
+  if (!answer?.ok) return undefined
+  return parseTargets(new Uint8Array(await answer.arrayBuffer()))
+}
