@@ -208,7 +208,12 @@ export class Agent {
       return
     }
     if (event.kind === 'interval') this.#spool.addInterval(event.interval, nowMs)
-    else this.#spool.addNotice(hostRestarted(event.problem, nowMs))
+    else {
+      const { code, message } = event.problem
+      this.#ports.log.warn(message, { code })
+      const kind = event.kind === 'hostsScaled' ? 'hosts_scaled' : 'host_restarted'
+      this.#spool.addNotice(hostNotice(kind, event.problem, nowMs))
+    }
     this.#uplink.wake()
   }
 
@@ -264,7 +269,6 @@ export class Agent {
   }
 }
 
-function hostRestarted(problem: Problem, atMs: number): DeviceNotice {
-  const subject = 'model host'
-  return { kind: 'host_restarted', atMs, subject, problem: boundProblem(problem) }
+function hostNotice(kind: DeviceNotice['kind'], problem: Problem, atMs: number): DeviceNotice {
+  return { kind, atMs, subject: 'model host', problem: boundProblem(problem) }
 }

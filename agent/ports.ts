@@ -170,6 +170,8 @@ export type RuntimeEvent =
       readonly problem: DeviceNotice['problem']
     }
   | { readonly kind: 'hostRestarted'; readonly problem: DeviceNotice['problem'] }
+  /** There are more or fewer model hosts now, or there should be and cannot; and why. */
+  | { readonly kind: 'hostsScaled'; readonly problem: DeviceNotice['problem'] }
 
 /** Where models run: a process of its own on Node, a worker in the browser, a table in simulation. */
 export interface Runtime {

@@ -33,6 +33,7 @@ const SEVERITY_OF_NOTICE: Readonly<Record<DeviceNotice['kind'], Alert['severity'
   release_failed: 'warning',
   rolled_back: 'warning',
   host_restarted: 'info',
+  hosts_scaled: 'info',
   spool_overflow: 'warning',
   drift_alarm: 'warning',
   attack: 'critical',

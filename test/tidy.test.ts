@@ -115,7 +115,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
     may: ['shared', /^agent\//, /^node:/, 'pino', 'zod'],
   },
   {
-    from: /^agent\/(runtime|transport|store|artifact|serve|browser)\//,
+    from: /^agent\/(runtime|front|transport|store|artifact|serve|browser)\//,
     may: [
       'shared',
       /^agent\//,

@@ -8,6 +8,8 @@
  *   three loads of one release killed within a minute     -> it broke
  *   five deaths within a minute, less kills of an idle host -> the candidate leaves, as a precaution
  *                                                              (the system may kill what grows)
+ *
+ * Of several hosts each loops for itself; a release that kills two of them is one that kills twice.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
 import type { HostExit } from './host-process.ts'
@@ -24,6 +26,8 @@ export interface Death {
   readonly atMs: number
   readonly blamed: string | undefined
   readonly external: boolean
+  /** Which of several hosts it was. */
+  readonly host: number
 }
 
 export interface CrashVerdict {
@@ -41,6 +45,7 @@ export function judgeExit(
   exit: HostExit,
   served: { only: string | undefined; candidate: string | undefined },
   atMs: number,
+  host = 0,
 ): CrashVerdict {
   const external = !exit.hung && (exit.signal === 'SIGKILL' || exit.signal === 'SIGTERM')
   const blamed = external ? exit.loading : (exit.running ?? exit.loading ?? served.only)
@@ -48,11 +53,13 @@ export function judgeExit(
   const atWork = blamed !== undefined || exit.running !== undefined
   // Who kills an idle host wants it to start again, not to wait.
   const counts = atWork || !external
-  const deaths = counts ? [...recent, { atMs, blamed, external }].slice(-REMEMBERED_MAX) : recent
+  const deaths = counts
+    ? [...recent, { atMs, blamed, external, host }].slice(-REMEMBERED_MAX)
+    : recent
   const own = deaths.filter((death) => blamed !== undefined && death.blamed === blamed)
   const faults = own.filter((death) => !death.external)
   const killed = own.filter((death) => death.external && atMs - death.atMs <= LOOP_MS)
-  const loop = deaths.filter((death) => atMs - death.atMs <= LOOP_MS)
+  const loop = deaths.filter((death) => death.host === host && atMs - death.atMs <= LOOP_MS)
   const looping = counts && loop.length >= DEATHS_OF_LOOP
   const isBroken = faults.length >= DEATHS_OF_RELEASE || killed.length >= KILLED_LOADS
   const broke = (isBroken ? blamed : undefined) ?? (looping ? served.candidate : undefined)
@@ -83,8 +90,12 @@ function describeExit(exit: HostExit, external: boolean): Problem {
   }
 }
 
-/** Time until the next life: at once after one remembered death, then 100 ms doubling to 10 s. */
-export function restartDelayMs(deaths: readonly Death[], atMs: number): number {
-  const recent = deaths.filter((death) => atMs - death.atMs <= LOOP_MS).length
+/**
+ * Time until this host's next life: at once after one remembered death of its own, then 100 ms doubling
+ * to 10 s.
+ */
+export function restartDelayMs(deaths: readonly Death[], atMs: number, host = 0): number {
+  const own = deaths.filter((death) => death.host === host)
+  const recent = own.filter((death) => atMs - death.atMs <= LOOP_MS).length
   return recent <= 1 ? 0 : Math.min(10_000, 100 * 2 ** (recent - 2))
 }

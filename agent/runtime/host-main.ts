@@ -43,6 +43,7 @@ async function main(): Promise<void> {
   let artifactKey: Uint8Array | undefined
   const loader = createPlanLoader({
     seed: `${options.device}/${options.boot}/${options.incarnation}`,
+    sessionSeed: options.device,
     load: (release) => loadRelease(release, artifactKey),
     onExpected: plane.expect,
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),

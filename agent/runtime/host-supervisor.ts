@@ -17,6 +17,8 @@ export interface HostSupervisor {
   /** Dropped while no host listens; `onListening` is the time to send again. */
   send(message: ToHost): void
   address(): Promise<Result<HostAddress>>
+  /** Of the life there is now. */
+  pid(): number | undefined
   close(): Promise<void>
 }
 
@@ -104,6 +106,7 @@ export function createHostSupervisor(options: SupervisorOptions): HostSupervisor
       if (isListening) host.send(message)
     },
     address: () => address,
+    pid: () => host.pid,
     close: async () => {
       isClosing = true
       await host.close()

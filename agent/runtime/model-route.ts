@@ -64,6 +64,8 @@ export interface RouteParts {
   readonly generation: number
   /** What names this start of the host. */
   readonly seed: string
+  /** Places sessions; the same for all hosts of a device and over their restarts. Absent: `seed`. */
+  readonly sessionSeed?: string | undefined
   readonly current: LiveRelease
   readonly candidate: LiveRelease | null
   readonly previous: LiveRelease | null
@@ -80,6 +82,9 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
   )
   const seed = `${parts.seed}/${parts.generation}/${model.model}`
   const prng = createPrng(seed)
+  // A session that drew the candidate keeps it while the share grows from wave to wave.
+  const phase = model.rollout?.id ?? `${parts.generation}`
+  const sessions = `${parts.sessionSeed ?? parts.seed}/${phase}/${model.model}`
   let share = candidate === null ? 0 : model.trafficShare
   const recorders = [recorderOf(parts, share, candidate)]
   const guards = { current: GUARD_START, candidate: GUARD_START }
@@ -121,7 +126,7 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
       }
       if (arm !== undefined) return drawn(arm, false)
       if (key !== undefined) {
-        return drawn(unitHash(seed, key) * MILLION < share ? 'canary' : 'baseline', false)
+        return drawn(unitHash(sessions, key) * MILLION < share ? 'canary' : 'baseline', false)
       }
       return drawn(share > 0 && prng.below(MILLION) < share ? 'canary' : 'baseline', true)
     },

@@ -18,8 +18,10 @@ import {
   type RepositoryEntry,
 } from '../serve/model-repository.ts'
 import type { BatchChoice } from './batch-settings.ts'
-import { createHostSupervisor, type HostAddress, type HostNews } from './host-supervisor.ts'
+import type { HostPlan, ToHost } from './host-protocol.ts'
+import type { HostAddress, HostNews } from './host-supervisor.ts'
 import { createIntervalMerge } from './interval-merge.ts'
+import { createModelHosts, type HostSharing } from './model-hosts.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
 import { qualifyInProcess } from './qualify-in-process.ts'
 import { createSettingsStore } from './settings-store.ts'
@@ -38,6 +40,8 @@ export interface NodeRuntimeOptions {
   readonly socketPath: string | null
   /** Loopback as well; absent: no gRPC. */
   readonly grpc?: { readonly host: string; readonly port: number } | null
+  /** Several hosts behind a front; absent: one, which listens itself. No gRPC with several. */
+  readonly sharing?: HostSharing | null
   readonly limits?: Partial<RuntimeLimits>
   /** Default: auto. */
   readonly batching?: BatchChoice
@@ -94,10 +98,13 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     () => keeper.plan().windowMs,
     (interval) => emit({ kind: 'interval', interval }),
   )
+  const planMessage = (plan: HostPlan): ToHost => ({
+    ...{ kind: 'plan', plan, ...(artifactKey && { artifactKey }) },
+  })
   const keeper = createPlanKeeper({
     artifactPath,
     settings: settings.get,
-    send: (plan) => host.send({ kind: 'plan', plan, ...(artifactKey && { artifactKey }) }),
+    send: (plan) => hosts.send(planMessage(plan)),
     emit,
     addInterval: intervals.add,
   })
@@ -110,21 +117,22 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     const result = await repository.change(command).catch((cause: unknown) => {
       return err(toProblem(cause, 'repository.failed'))
     })
-    host.send({ kind: 'changed', id, result })
+    hosts.send({ kind: 'changed', id, result })
   }
-  const host = createHostSupervisor({
+  const hosts = createModelHosts({
     host: { device, boot, listen, socketPath, grpc, markPath, ...request },
-    hangMs,
-    loadMsMax,
-    onListening: () => {
-      host.send({ kind: 'repository', entries })
-      keeper.tell()
+    ...{ hangMs, loadMsMax, sharing: options.sharing ?? null },
+    sessionMemoryMb: options.profile.limits.sessionMemoryMb,
+    onListening: (send) => {
+      send({ kind: 'repository', entries })
+      keeper.tell((plan) => send(planMessage(plan)))
     },
-    onCannotListen: (problem) => emit({ kind: 'hostRestarted', problem }),
+    onTrouble: (problem) => emit({ kind: 'hostRestarted', problem }),
+    onScaled: (problem) => emit({ kind: 'hostsScaled', problem }),
     onExit: keeper.onExit,
-    onNews: (news: HostNews) => {
+    onServed: keeper.onServed,
+    onNews: (news) => {
       if (news.kind === 'counted') intervals.add(news.interval)
-      else if (news.kind === 'served') keeper.onServed(news.planId, news.outcome)
       else if (news.kind === 'change') void answerChange(news)
       else keeper.condemn(news.sha256, news.problem)
     },
@@ -147,15 +155,15 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
       return ok(proof.value.qualification)
     },
     serve: keeper.serve,
-    address: host.address,
+    address: () => hosts.address(),
     tellRepository(told) {
       entries = told
-      host.send({ kind: 'repository', entries })
+      hosts.send({ kind: 'repository', entries })
     },
     onEvent: (handler) => void handlers.push(handler),
     async close() {
       clearInterval(timer)
-      await host.close()
+      await hosts.close()
       intervals.close(Date.now(), true)
       keeper.close()
     },

@@ -30,13 +30,13 @@ export interface PlanKeeper {
   serve(plan: ServePlan): Promise<ServeOutcome>
   /** May it follow what serves its model now? Errors: `admission.signature_changed`. */
   admit(release: ResolvedRelease): Result<undefined>
-  /** Sends the plan to the host that now listens. */
-  tell(): void
+  /** Tells the host that now listens the plan. */
+  tell(send: (plan: HostPlan) => void): void
   onServed(planId: number, outcome: ServeOutcome): void
   /** The host itself took this release out of service. */
   condemn(sha256: string, problem: Problem): void
-  /** @returns the time until the next host may start. */
-  onExit(exit: HostExit): number
+  /** @param host which of several. @returns the time until its next life may start. */
+  onExit(exit: HostExit, host?: number): number
   close(): void
 }
 
@@ -56,8 +56,8 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
   let deaths: readonly Death[] = []
   let isClosed = false
 
-  function tell(): void {
-    if (planId > 0) options.send(hostPlan(plan, { planId, condemned, settings, artifactPath }))
+  function tell(send: (plan: HostPlan) => void): void {
+    if (planId > 0) send(hostPlan(plan, { planId, condemned, settings, artifactPath }))
   }
 
   function condemn(sha256: string, problem: Problem): void {
@@ -82,7 +82,7 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
       const id = planId
       return new Promise((resolve) => {
         waiting.push({ planId: id, resolve })
-        tell()
+        tell(options.send)
       })
     },
     onServed(servedId, outcome) {
@@ -92,12 +92,12 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
       const result: ServeOutcome = broken.length > 0 ? { served: false, broken } : { served: true }
       for (const { resolve } of done) resolve(result)
     },
-    onExit(exit) {
+    onExit(exit, host = 0) {
       const atMs = Date.now()
       const serving = servingReleases(plan).map(shaOf)
       const only = serving.length === 1 ? serving[0] : undefined
       const candidate = plan.models.flatMap((model) => model.candidate ?? []).map(shaOf)[0]
-      const verdict = judgeExit(deaths, exit, { only, candidate }, atMs)
+      const verdict = judgeExit(deaths, exit, { only, candidate }, atMs, host)
       deaths = verdict.deaths
       // A death in a load took no request with it.
       const blamed = exit.loading === undefined ? verdict.blamed : undefined
@@ -107,7 +107,7 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
       if (verdict.broke !== undefined && mayCondemn(plan, verdict.broke)) {
         condemn(verdict.broke, verdict.problem)
       }
-      return restartDelayMs(deaths, atMs)
+      return restartDelayMs(deaths, atMs, host)
     },
     close() {
       isClosed = true

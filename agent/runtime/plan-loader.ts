@@ -19,6 +19,7 @@ export interface PlanLoader {
 
 export interface PlanLoaderOptions {
   readonly seed: string
+  readonly sessionSeed?: string
   readonly load: (release: HostRelease) => Promise<LiveRelease>
   /** Told before and after each load, which may block for long. */
   readonly onLoading: (sha256: string | null) => void
@@ -66,9 +67,9 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
       if (live !== null) others.push(live)
     }
     const { generation } = plan
-    const { seed, wallClockMs } = options
+    const { seed, sessionSeed, wallClockMs } = options
     return createModelRoute({
-      ...{ model, generation, seed, wallClockMs },
+      ...{ model, generation, seed, sessionSeed, wallClockMs },
       ...{ current, candidate, previous, others },
     })
   }

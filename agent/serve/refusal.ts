@@ -9,6 +9,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   'infer.unknown_version': 404,
   'infer.not_ready': 503,
   'infer.overloaded': 503,
+  'infer.host_lost': 503,
   'infer.rate_limited': 429,
   'infer.deadline': 504,
   // Nobody reads it; the number that proxies log for a client that left.

@@ -79,7 +79,7 @@ export interface PickOptions {
 /** Time in which a slow answer is forgotten to 1/e. */
 const COST_MEMORY_MS = 5_000
 /** A host that owes an answer for longer, and for longer than eight usual ones, stands still. */
-const STILL_MS = 1_000
+const STILL_MS = 250
 const STILL_ANSWERS = 8
 const REFUSED_MS_FIRST = 100
 const REFUSED_MS_MAX = 5_000

@@ -195,6 +195,8 @@ export const deviceNoticeSchema = z.strictObject({
     'release_failed',
     'rolled_back',
     'host_restarted',
+    /** There are more or fewer model hosts, or there should be and cannot. */
+    'hosts_scaled',
     'spool_overflow',
     'drift_alarm',
     /** Something on the way to the device was refused; what serves is untouched. */

@@ -198,6 +198,7 @@ const NOTICE_WORDS: Readonly<Record<string, string>> = {
   assignment_refused: 'assignment refused',
   rolled_back: 'local rollback',
   host_restarted: 'host restarted',
+  hosts_scaled: 'hosts scaled',
   spool_overflow: 'telemetry lost',
   drift_alarm: 'drift',
   attack: 'attack refused',

@@ -99,8 +99,18 @@ describe('When the model host dies', () => {
       atMs: i,
       blamed: undefined,
       external: false,
+      host: 0,
     }))
     const delays = [1, 2, 3, 4, 12].map((n) => restartDelayMs(deaths.slice(0, n), 20))
     expect(delays).toEqual([0, 100, 200, 400, 10_000])
+  })
+
+  it('of several hosts waits only for its own deaths, and a release is blamed for all of them', () => {
+    const first = judgeExit([], exit(FAULT), SERVED, 0, 0)
+    const second = judgeExit(first.deaths, exit(FAULT), SERVED, 10, 1)
+    expect(second.broke).toBe(CANDIDATE)
+    expect([0, 1, 2].map((host) => restartDelayMs(second.deaths, 20, host))).toEqual([0, 0, 0])
+    const third = judgeExit(second.deaths, exit(FAULT), SERVED, 20, 1)
+    expect([0, 1].map((host) => restartDelayMs(third.deaths, 30, host))).toEqual([0, 100])
   })
 })

@@ -1,0 +1,97 @@
+/**
+ * What the front does with a request: refuse what comes from a foreign page, answer what concerns all
+ * hosts, pass on the rest. Nothing of a tensor is read or changed here.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { refuse, toProblem } from '../../shared/kernel/result.ts'
+import { refuseForeign } from '../serve/foreign.ts'
+import type { DirectListener } from '../serve/infer-listener.ts'
+import { tooLarge } from '../serve/read-body.ts'
+import type { WireAnswer } from '../serve/refusal.ts'
+import type { Question } from './ask-host.ts'
+import type { Gather } from './gather.ts'
+import { answerProblem, type PassOn } from './pass-on.ts'
+import { createBodyReader, type RequestBody } from './request-body.ts'
+import { sessionOf } from './session-of.ts'
+
+export interface FrontListenerOptions {
+  readonly gather: Gather
+  readonly passOn: PassOn
+  readonly requestBytesMax: number
+}
+
+/** What a question to all hosts may bring along. */
+const QUESTION_BYTES_MAX = 65_536
+const INFER = /\/infer$/
+
+export function createFrontListener(options: FrontListenerOptions): DirectListener {
+  const { gather, passOn, requestBytesMax: bytesMax } = options
+  const bodies = createBodyReader(bytesMax)
+  return (request, response) => {
+    const { headers, method = 'GET' } = request
+    const declared = headers['content-length']
+    const refused =
+      refuseForeign(headers.host, headers.origin) ??
+      (declared !== undefined && Number(declared) > bytesMax
+        ? tooLarge(bytesMax, declared).error
+        : undefined)
+    if (refused !== undefined) {
+      answerProblem(request, response, refused)
+      return true
+    }
+    const path = (request.url ?? '/').replace(/\?.*$/, '')
+    const isInfer = method === 'POST' && INFER.test(path)
+    const headBytes = isInfer ? headLength(headers['inference-header-content-length']) : undefined
+    bodies.read(request, headBytes, (read) => {
+      if (!read.ok) return answerProblem(request, response, read.error)
+      const body = read.value
+      if (isInfer) {
+        const session = sessionOf(jsonPart(body, headBytes))
+        return passOn({ request, response, body, bytesMax, session })
+      }
+      const answer = gather.answer(questionOf(request, path, body))
+      if (answer === undefined) {
+        return passOn({ request, response, body, bytesMax, session: undefined })
+      }
+      body.release()
+      void answer
+        .then((told) => write(response, told))
+        .catch((cause: unknown) => answerProblem(request, response, broken(cause)))
+    })
+    return true
+  }
+}
+
+function questionOf(request: IncomingMessage, path: string, { chunks }: RequestBody): Question {
+  const { method = 'GET', headers } = request
+  const body = Buffer.concat(chunks).subarray(0, QUESTION_BYTES_MAX + 1)
+  const passed = ['content-type', 'content-encoding', 'authorization'].flatMap((name) => {
+    const value = headers[name]
+    return typeof value === 'string' ? [[name, value] as const] : []
+  })
+  return { method, path, headers: Object.fromEntries(passed), body }
+}
+
+function jsonPart({ chunks }: RequestBody, headBytes: number | undefined): Buffer {
+  const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+  return headBytes === undefined ? body : body.subarray(0, headBytes)
+}
+
+/** What is no length is the host's to refuse. */
+function headLength(header: string | string[] | undefined): number | undefined {
+  const length = Number(header)
+  return header !== undefined && Number.isInteger(length) && length >= 0 ? length : undefined
+}
+
+function write(response: ServerResponse, { status, headers, body }: WireAnswer): void {
+  if (response.destroyed) return
+  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+  response.writeHead(status, { ...headers, 'content-length': length })
+  response.end(body)
+}
+
+function broken(cause: unknown) {
+  return refuse('infer.failed', 'The request failed in front of the model hosts.', {
+    found: toProblem(cause, 'infer.failed').message.slice(0, 300),
+  }).error
+}

@@ -1,0 +1,109 @@
+/**
+ * The hosts as the front knows them now: the balance over them, their addresses, and how busy they
+ * were. Holds the one state that shared/balance decides over.
+ */
+import {
+  answered,
+  type BalancePolicy,
+  type BalanceState,
+  left,
+  type PickOptions,
+  pick,
+  refused,
+  setBackends,
+  startBalance,
+  type Ticket,
+} from '../../shared/balance/balancer.ts'
+import type { FrontHost } from './front-protocol.ts'
+
+export interface Passage {
+  readonly ticket: Ticket
+  readonly socketPath: string
+}
+
+export interface HostTable {
+  set(hosts: readonly FrontHost[]): void
+  hosts(): readonly FrontHost[]
+  /** @returns undefined when no host takes requests, or all were tried. */
+  pick(options?: PickOptions): Passage | undefined
+  /** How it ended; each passage ends once. */
+  answered(passage: Passage): void
+  refused(passage: Passage): void
+  left(passage: Passage): void
+  /** Requests that each host has to answer, and was sent since the front started. */
+  counts(): readonly HostCounts[]
+  /** Work since the last call. */
+  load(): { readonly utilisation: number; readonly queued: number }
+}
+
+export interface HostCounts {
+  readonly id: string
+  readonly outstanding: number
+  readonly sent: number
+}
+
+export interface HostTableOptions {
+  readonly policy: BalancePolicy
+  readonly draw: (bound: number) => number
+  readonly nowMs: () => number
+  /** A host that ends has nothing left to answer. */
+  readonly onDrained: (host: FrontHost) => void
+}
+
+export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOptions): HostTable {
+  let hosts: readonly FrontHost[] = []
+  let state: BalanceState = startBalance(policy)
+  const sent = new Map<string, number>()
+  const busyMs = new Map<string, number>()
+  let seenAtMs = nowMs()
+  let sampledAtMs = seenAtMs
+
+  const owes = (id: string): number => state.backends.find((b) => b.id === id)?.outstanding ?? 0
+
+  /** Adds the time since the last change to those that had something to answer. */
+  function accrue(): void {
+    const atMs = nowMs()
+    for (const { id, outstanding } of state.backends) {
+      if (outstanding > 0) busyMs.set(id, (busyMs.get(id) ?? 0) + atMs - seenAtMs)
+    }
+    seenAtMs = atMs
+  }
+
+  function change(next: BalanceState): void {
+    accrue()
+    state = next
+    for (const host of hosts) if (host.ends && owes(host.id) === 0) onDrained(host)
+  }
+
+  return {
+    set(next) {
+      hosts = next
+      for (const id of sent.keys()) if (!next.some((host) => host.id === id)) sent.delete(id)
+      change(setBackends(state, next))
+    },
+    hosts: () => hosts,
+    pick(options) {
+      const picked = pick(state, nowMs(), draw, options)
+      if (picked === undefined) return undefined
+      const { ticket } = picked
+      change(picked.state)
+      sent.set(ticket.id, (sent.get(ticket.id) ?? 0) + 1)
+      return { ticket, socketPath: hosts.find(({ id }) => id === ticket.id)!.socketPath }
+    },
+    answered: ({ ticket }) => change(answered(state, ticket, nowMs())),
+    refused: ({ ticket }) => change(refused(state, ticket, nowMs())),
+    left: ({ ticket }) => change(left(state, ticket, nowMs())),
+    counts: () =>
+      state.backends.map(({ id, outstanding }) => ({ id, outstanding, sent: sent.get(id) ?? 0 })),
+    load() {
+      accrue()
+      const elapsedMs = Math.max(1, seenAtMs - sampledAtMs)
+      const taking = state.backends.filter(({ takes }) => takes)
+      const busy = taking.reduce((sum, { id }) => sum + (busyMs.get(id) ?? 0), 0)
+      const queued = taking.reduce((sum, b) => sum + Math.max(0, b.outstanding - 1), 0)
+      busyMs.clear()
+      sampledAtMs = seenAtMs
+      return { utilisation: Math.min(1, busy / elapsedMs / Math.max(1, taking.length)), queued }
+    },
+  }
+}

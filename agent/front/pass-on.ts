@@ -1,0 +1,231 @@
+/**
+ * One request of the local API, passed on to one of the hosts and its answer back, bytes as they are.
+ *
+ * Invariants: every request is answered exactly once; it is sent to another host only when the first
+ * did not take it (the connection failed, or the host said that it has not the model yet and ran
+ * nothing), so it never runs twice; a host that is lost on the way answers 503 at once; a client that
+ * leaves takes his request along.
+ */
+import {
+  Agent,
+  type ClientRequest,
+  type IncomingMessage,
+  request as openRequest,
+  type ServerResponse,
+} from 'node:http'
+import { type Problem, refuse } from '../../shared/kernel/result.ts'
+import { refusalAnswer } from '../serve/refusal.ts'
+import type { HostTable, Passage } from './host-table.ts'
+import type { RequestBody } from './request-body.ts'
+
+export type PassOn = (exchange: PassedExchange) => void
+
+export interface PassedExchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly body: RequestBody
+  /** Bytes of the body that may follow what was read. */
+  readonly bytesMax: number
+  readonly session: string | undefined
+}
+
+export interface PassOnOptions {
+  readonly table: HostTable
+  readonly agent: Agent
+  readonly answerMsMax: number
+}
+
+/** Connections of one connection only: what they say is not for the other side (RFC 9110, 7.6.1). */
+const HOP_BY_HOP = new Set([
+  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection'],
+  ...['te', 'trailer', 'transfer-encoding', 'upgrade', 'expect'],
+])
+const CONNECTIONS_PER_HOST_MAX = 256
+/** Shorter than the host's own, so that no request meets a connection that is being closed. */
+const IDLE_MS_MAX = 30_000
+
+export function createHostAgent(): Agent {
+  return new Agent({
+    keepAlive: true,
+    maxSockets: CONNECTIONS_PER_HOST_MAX,
+    maxFreeSockets: CONNECTIONS_PER_HOST_MAX,
+    timeout: IDLE_MS_MAX,
+    scheduling: 'lifo',
+  })
+}
+
+export function createPassOn(options: PassOnOptions): PassOn {
+  const { table } = options
+  return (exchange) => {
+    const { request, response, body, session } = exchange
+    const tried = new Set<string>()
+    const headers = passedHeaders(request, body)
+
+    const attempt = (): void => {
+      const passage = table.pick({ key: session, except: tried })
+      if (passage === undefined) {
+        body.release()
+        answerProblem(request, response, tried.size > 0 ? notReady() : nothingServes())
+        return
+      }
+      tried.add(passage.ticket.id)
+      sendTo(options, passage, exchange, headers, attempt)
+    }
+    attempt()
+  }
+}
+
+/** Sends to this host; `again` is for what it did not take. */
+function sendTo(
+  { table, agent, answerMsMax }: PassOnOptions,
+  passage: Passage,
+  { request, response, body, bytesMax }: PassedExchange,
+  headers: Record<string, string | string[]>,
+  again: () => void,
+): void {
+  let isOver = false
+  let isSent = false
+  const { socketPath } = passage
+  const { method, url } = request
+  const upstream = openRequest({ socketPath, agent, method, path: url, headers })
+  const timer = setTimeout(() => over('left', hostSilent(answerMsMax)), answerMsMax)
+
+  /** Ends the passage, once; then the problem is the client's answer. */
+  function over(how: 'answered' | 'refused' | 'left', problem?: Problem): boolean {
+    if (isOver) return false
+    isOver = true
+    clearTimeout(timer)
+    response.off('close', leave)
+    table[how](passage)
+    if (problem !== undefined) {
+      request.unpipe(upstream)
+      upstream.destroy()
+      body.release()
+      answerProblem(request, response, problem)
+    }
+    return true
+  }
+  const leave = (): void => {
+    if (!over('left')) return
+    upstream.destroy()
+    body.release()
+  }
+  response.on('close', leave)
+  watchConnection(upstream, () => {
+    isSent = true
+  })
+  upstream.on('error', () => {
+    // Nothing was sent on a connection that never was.
+    if (isSent) over('refused', hostLost())
+    else if (over('refused')) again()
+  })
+  upstream.on('response', (answer) => {
+    if (isUntaken(answer) && body.isWhole && over('refused')) {
+      answer.resume()
+      again()
+      return
+    }
+    if (!over('answered')) return void answer.destroy()
+    body.release()
+    passBack(answer, response)
+  })
+  sendBody(upstream, request, body, bytesMax, (problem) => over('left', problem))
+}
+
+function watchConnection(upstream: ClientRequest, connected: () => void): void {
+  upstream.on('socket', (socket) => {
+    if (socket.connecting) socket.once('connect', connected)
+    else connected()
+  })
+}
+
+/** The host says by this code that it neither ran nor counted the request. */
+function isUntaken({ statusCode, headers }: IncomingMessage): boolean {
+  return statusCode === 503 && headers['linnet-code'] === 'infer.not_ready'
+}
+
+function sendBody(
+  upstream: ClientRequest,
+  request: IncomingMessage,
+  { chunks, isWhole }: RequestBody,
+  bytesMax: number,
+  fail: (problem: Problem) => void,
+): void {
+  for (const chunk of chunks) upstream.write(chunk)
+  if (isWhole) {
+    upstream.end()
+    return
+  }
+  let total = chunks.reduce((sum, { length }) => sum + length, 0)
+  request.on('data', (chunk: Buffer) => {
+    total += chunk.length
+    if (total <= bytesMax) return
+    fail(
+      refuse('request.too_large', 'The request is too large.', {
+        expected: `at most ${bytesMax} bytes`,
+        found: `more than ${bytesMax}`,
+      }).error,
+    )
+  })
+  request.pipe(upstream)
+}
+
+function passBack(answer: IncomingMessage, response: ServerResponse): void {
+  if (response.destroyed) return void answer.destroy()
+  const { rawHeaders } = answer
+  const headers: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (!HOP_BY_HOP.has(rawHeaders[i]!.toLowerCase()))
+      headers.push(rawHeaders[i]!, rawHeaders[i + 1]!)
+  }
+  response.writeHead(answer.statusCode ?? 502, headers)
+  // A client that is slow to read holds this answer, and not the host.
+  answer.pipe(response)
+  // Half an answer cannot be mended: the connection ends, as it would have without a front.
+  answer.on('error', () => response.destroy())
+  response.on('close', () => answer.destroy())
+}
+
+function passedHeaders(
+  { headers }: IncomingMessage,
+  { chunks, isWhole }: RequestBody,
+): Record<string, string | string[]> {
+  const passed: Record<string, string | string[]> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && !HOP_BY_HOP.has(name)) passed[name] = value
+  }
+  if (isWhole) passed['content-length'] = `${chunks.reduce((sum, { length }) => sum + length, 0)}`
+  return passed
+}
+
+/** A body that nobody will read cannot be followed by another request on the same connection. */
+export function answerProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: Problem,
+): void {
+  if (response.destroyed || response.headersSent) return void response.destroy()
+  if (!request.complete) response.setHeader('connection', 'close')
+  request.resume()
+  const { status, headers, body } = refusalAnswer(problem)
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+  response.end(body)
+}
+
+const nothingServes = (): Problem =>
+  refuse('infer.not_ready', 'No model host is ready.', { next: 'try again in 1 s' }).error
+
+const notReady = (): Problem =>
+  refuse('infer.not_ready', 'No model host took the request; it was not run.', {
+    next: 'try again in 1 s',
+  }).error
+
+const hostLost = (): Problem =>
+  refuse('infer.host_lost', 'The model host ended before it answered; the request may have run.', {
+    next: 'try again in 1 s',
+  }).error
+
+const hostSilent = (answerMsMax: number): Problem =>
+  refuse('infer.deadline', 'The model host gave no answer.', {
+    expected: `an answer within ${answerMsMax} ms`,
+  }).error
