@@ -4,6 +4,7 @@
  * Durations are measured with the plane's own monotonic clock (`nowMs`), not the time of day.
  */
 import type { Result } from '../shared/kernel/result.ts'
+import type { Manifest } from '../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../shared/model/profile.ts'
 import type { TensorSpec } from '../shared/model/tensor.ts'
 import type { TensorValue } from '../shared/model/tensor-value.ts'
@@ -13,6 +14,13 @@ import type { ErrorKind, LatencyPart } from '../shared/sketch/window.ts'
 
 /** Who waits shorter; `normal` is never starved (runtime/waiting-lines.ts). */
 export type Priority = 'high' | 'normal'
+
+/** A request of a stream: all of them are answered by the release that answered the first. */
+export interface StreamPart {
+  readonly id: string
+  readonly start: boolean
+  readonly end: boolean
+}
 
 export interface InferRequest {
   readonly model: string
@@ -27,6 +35,8 @@ export interface InferRequest {
   readonly arm?: Arm | undefined
   /** Keeps all requests of one session on one arm; they stay out of the statistics. */
   readonly key?: string | undefined
+  /** Such a request stays out of the statistics, as one with a key. */
+  readonly stream?: StreamPart | undefined
   /** Absent: normal. */
   readonly priority?: Priority | undefined
   /** From arrival to answer; absent: the host's own limit. */
@@ -55,6 +65,7 @@ export interface ReleaseStatus {
   readonly provider: ExecutionProvider
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
+  readonly classes: Manifest['classes']
 }
 
 /** Since the host started; forced and keyed requests included. */
@@ -66,6 +77,8 @@ export interface ReleaseStatistics {
   readonly executions: number
   /** Refused, because the release's policy allows so many a minute; no errors, of no arm. */
   readonly rateLimited: number
+  /** Since 1970; 0: never asked. */
+  readonly lastAtMs: number
   readonly errors: Readonly<Record<ErrorKind, number>>
   readonly latency: Readonly<Record<LatencyPart, LatencyHistogram>>
   /** Sums in ms, for protocols that report means. */
@@ -86,7 +99,8 @@ export interface DataPlane {
    * Validates, draws the arm, waits, runs, and has the answer encoded; `encode` is timed as part of
    * the request. Errors: `infer.unknown_model`, `infer.unknown_version`, `infer.not_ready`,
    * `infer.invalid_input`, `infer.unknown_output`, `infer.rate_limited`,
-   * `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`, and whatever `encode` refuses.
+   * `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`, `stream.unknown`, `stream.version_gone`, `stream.too_many`,
+   * and whatever `encode` refuses.
    */
   infer<T>(request: InferRequest, encode: (answer: InferAnswer) => Result<T>): Promise<Result<T>>
   /**

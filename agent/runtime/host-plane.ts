@@ -22,6 +22,7 @@ import { runRequest } from './request-runner.ts'
 import { createJobWork } from './run-jobs.ts'
 import { createRunQueue } from './run-queue.ts'
 import { runShadow } from './shadow.ts'
+import { createStreamTable } from './stream-table.ts'
 
 export interface PlaneOptions {
   readonly nowMs: () => number
@@ -51,6 +52,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const labels = createLabelTable(LABELS_MAX)
   const statistics = createStatisticsTable()
   const limits = createRateLimits(nowMs)
+  const streams = createStreamTable(nowMs)
   let routes: ReadonlyMap<string, ModelRoute> = new Map()
   let expected: ReadonlySet<string> = new Set()
   let draining: ModelRoute[] = []
@@ -66,7 +68,10 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const counting = {
     statistics,
     labels,
-    onBroke: options.onBroke,
+    onBroke: (live: LiveRelease, problem: Problem) => {
+      streams.endOf((pinned) => pinned === live)
+      options.onBroke(live, problem)
+    },
     shadow: (route: ModelRoute, { inputs }: InferRequest, servedClass: number) =>
       options.defer(() => runShadow({ queue, mark }, route, inputs, servedClass)),
   }
@@ -76,7 +81,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
     async infer(request, encode) {
       const { model } = request
       const asked = routes.get(model)
-      const admitted = admitRequest(asked, request, loading(model), limits)
+      const admitted = admitRequest(asked, request, loading(model), { limits, streams })
       if (!admitted.ok) {
         if (asked !== undefined && admitted.error.code === 'infer.rate_limited') {
           statistics.refused(model, asked.current.version)
@@ -84,6 +89,8 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
         return admitted
       }
       const { route, draw } = admitted.value
+      const stream = request.stream && streams.enter(model, request.stream, draw)
+      if (stream?.ok === false) return stream
       route.enter()
       try {
         const outcome = await runRequest(runner, request, draw, encode)
@@ -91,6 +98,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
         return outcome.result
       } finally {
         route.leave()
+        stream?.value()
       }
     },
     ready: () => isReady && expected.size === 0,
@@ -114,12 +122,19 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       routes = next
       isReady = true
       expected = new Set()
-      isMarking = [...next.values()].flatMap(statusOf).length > 1
+      streams.endOf(({ model }) => !next.has(model))
+      // What a stream began with may run as well, though no slot holds it any more.
+      const serving = [...next.values()].flatMap(({ current, candidate, others }) => [
+        ...[current, ...others],
+        ...(candidate === null ? [] : [candidate]),
+      ])
+      isMarking = new Set([...serving, ...streams.releases()]).size > 1
       queue.oneAtATime(isMarking)
       for (const route of replaced) route.retire()
       draining.push(...replaced)
     },
     flush() {
+      streams.endIdle()
       const counted = [...draining, ...routes.values()].flatMap((route) => route.flush())
       draining = draining.filter((route) => !route.drained())
       return counted
@@ -136,7 +151,7 @@ function statusOf(route: ModelRoute): ReleaseStatus[] {
   return rows.flatMap(([slot, live]) => {
     if (live === null) return []
     const { model, version, variant, provider, manifest } = live
-    const { inputs, outputs } = manifest
-    return [{ model, version, variant: variant.name, slot, provider, inputs, outputs }]
+    const { inputs, outputs, classes } = manifest
+    return [{ model, version, variant: variant.name, slot, provider, inputs, outputs, classes }]
   })
 }

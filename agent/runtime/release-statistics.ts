@@ -23,6 +23,16 @@ type Totals = { -readonly [K in keyof ReleaseStatistics]: ReleaseStatistics[K] }
   latencySumMs: Record<keyof ReleaseStatistics['latencySumMs'], number>
 }
 
+/** Of a release that nobody has asked yet. */
+export function emptyStatistics(model: string, version: string): Totals {
+  return {
+    ...{ model, version, answered: 0, executions: 0, rateLimited: 0, lastAtMs: 0 },
+    errors: byKey(ERROR_KINDS, () => 0),
+    latency: byKey(LATENCY_PARTS, createLatencyHistogram),
+    latencySumMs: byKey(LATENCY_PARTS, () => 0),
+  }
+}
+
 export function createStatisticsTable(): StatisticsTable {
   const table = new Map<string, Totals>()
 
@@ -32,16 +42,7 @@ export function createStatisticsTable(): StatisticsTable {
     if (found !== undefined) return found
     const oldest = table.keys().next()
     if (table.size >= RELEASES_MAX && !oldest.done) table.delete(oldest.value)
-    const fresh: Totals = {
-      model,
-      version,
-      answered: 0,
-      executions: 0,
-      rateLimited: 0,
-      errors: byKey(ERROR_KINDS, () => 0),
-      latency: byKey(LATENCY_PARTS, createLatencyHistogram),
-      latencySumMs: byKey(LATENCY_PARTS, () => 0),
-    }
+    const fresh = emptyStatistics(model, version)
     table.set(key, fresh)
     return fresh
   }
@@ -49,6 +50,7 @@ export function createStatisticsTable(): StatisticsTable {
   return {
     record(model, version, { error, latencyMs }, leads) {
       const totals = totalsOf(model, version)
+      totals.lastAtMs = Date.now()
       if (leads) totals.executions += 1
       if (error === undefined) totals.answered += 1
       else totals.errors[error] += 1

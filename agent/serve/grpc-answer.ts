@@ -5,8 +5,15 @@ import { bytesFromElements } from './binary-tensor.ts'
 import type { modelMetadata, serverMetadata } from './metadata.ts'
 import type { RepositoryEntry } from './model-repository.ts'
 
-/** `ModelInferResponse`, its tensors as raw contents. */
-export function inferResponse(answer: InferAnswer, id: string | undefined): Uint8Array {
+/**
+ * `ModelInferResponse`, its tensors as raw contents.
+ * @param isFinal says that no further answer to this request follows, as streams are told.
+ */
+export function inferResponse(
+  answer: InferAnswer,
+  id: string | undefined,
+  isFinal: boolean,
+): Uint8Array {
   const { model, version, arm, variant, provider } = answer
   const writer = new BinaryWriter()
   text(writer, 1, model)
@@ -19,11 +26,24 @@ export function inferResponse(answer: InferAnswer, id: string | undefined): Uint
     text(writer, 3, value)
     writer.join().join()
   }
+  if (isFinal) {
+    writer.tag(4, WireType.LengthDelimited).fork()
+    text(writer, 1, 'triton_final_response')
+    writer.tag(2, WireType.LengthDelimited).fork().tag(1, WireType.Varint).bool(true)
+    writer.join().join()
+  }
   for (const tensor of answer.outputs) described(writer, 5, tensor)
   for (const tensor of answer.outputs) {
     writer.tag(6, WireType.LengthDelimited).bytes(bytesFromElements(tensor))
   }
   return writer.finish()
+}
+
+/** `ModelStreamInferResponse`: an error, or a `ModelInferResponse`. */
+export function streamResponse(error: string, response: Uint8Array): Uint8Array {
+  const writer = new BinaryWriter()
+  if (error !== '') return writer.tag(1, WireType.LengthDelimited).string(error).finish()
+  return writer.tag(2, WireType.LengthDelimited).bytes(response).finish()
 }
 
 export function serverMetadataResponse(metadata: ReturnType<typeof serverMetadata>): Uint8Array {
@@ -75,6 +95,6 @@ function described(writer: BinaryWriter, field: number, { name, datatype, shape 
 }
 
 /** Empty text is the absent field of proto3. */
-function text(writer: BinaryWriter, field: number, value: string): void {
+export function text(writer: BinaryWriter, field: number, value: string): void {
   if (value !== '') writer.tag(field, WireType.LengthDelimited).string(value)
 }

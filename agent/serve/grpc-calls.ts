@@ -1,15 +1,36 @@
 /**
- * The methods of `GRPCInferenceService` over the data plane: bytes of a message in, bytes of a message
- * or a refusal out. Knows nothing of HTTP/2. Source: Open Inference Protocol v2 "gRPC".
+ * The methods of `GRPCInferenceService` over the data plane, and of the standard health service: bytes
+ * of a message in, bytes of a message or a refusal out. Knows nothing of HTTP/2. Source: Open
+ * Inference Protocol v2 "gRPC" and Triton's extensions of it.
  */
-import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
+import {
+  describeProblem,
+  ok,
+  type Problem,
+  type Result,
+  refuse,
+} from '../../shared/kernel/result.ts'
 import { isSameVersion } from '../../shared/model/names.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
+import { withClasses } from './classification.ts'
 import * as answers from './grpc-answer.ts'
-import { decodeGrpcInfer, decodeModelName } from './grpc-request.ts'
-import { modelMetadata, serverMetadata } from './metadata.ts'
-import { repositoryIndex } from './model-repository.ts'
+import { modelConfigResponse, modelStatisticsResponse } from './grpc-model-answer.ts'
+import { decodeGrpcInfer } from './grpc-request.ts'
+import {
+  decodeChange,
+  decodeHealthRequest,
+  decodeIndexRequest,
+  decodeModelName,
+} from './grpc-requests.ts'
+import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
+import { modelConfig } from './model-config.ts'
+import { checkParameters, type ModelRepository, repositoryIndex } from './model-repository.ts'
 import { statusOf } from './refusal.ts'
+
+export interface GrpcTarget {
+  readonly plane: DataPlane
+  readonly repository: ModelRepository
+}
 
 export interface GrpcCall {
   readonly message: Uint8Array
@@ -17,54 +38,140 @@ export interface GrpcCall {
   readonly deadlineMs: number | undefined
   /** `plane.nowMs()` when the call's head was read. */
   readonly arrivedAtMs: number
+  readonly token: string | undefined
   readonly isGone: () => boolean
 }
 
-type Method = (plane: DataPlane, call: GrpcCall) => Result<Uint8Array> | Promise<Result<Uint8Array>>
+type Answer = Result<Uint8Array> | Promise<Result<Uint8Array>>
+type Method = (target: GrpcTarget, call: GrpcCall) => Answer
 
-const METHODS: Readonly<Record<string, Method>> = {
+const INFERENCE: Readonly<Record<string, Method>> = {
   ServerLive: () => ok(answers.boolResponse(true)),
-  ServerReady: (plane) => ok(answers.boolResponse(plane.ready())),
+  ServerReady: ({ plane }) => ok(answers.boolResponse(plane.ready())),
   ServerMetadata: () => ok(answers.serverMetadataResponse(serverMetadata())),
-  RepositoryIndex: (plane) =>
-    ok(answers.repositoryIndexResponse(repositoryIndex(plane.releases(), [], false))),
-  ModelReady(plane, { message }) {
+  ModelReady({ plane }, { message }) {
     const found = find(plane, message)
     return found.ok ? ok(answers.boolResponse(found.value.length > 0)) : found
   },
-  ModelMetadata(plane, { message }) {
-    const found = find(plane, message)
-    if (!found.ok) return found
-    if (found.value.length > 0) {
-      return ok(answers.modelMetadataResponse(modelMetadata(found.value)))
-    }
-    return refuse('infer.unknown_model', 'No such model is served here.')
+  ModelMetadata: (target, call) =>
+    about(target, call, (found) => answers.modelMetadataResponse(modelMetadata(found))),
+  ModelConfig: (target, call) =>
+    about(target, call, ([first]) => modelConfigResponse(modelConfig(first!))),
+  ModelStatistics: statistics,
+  ModelInfer: ({ plane }, call) => infer(plane, call, false),
+  RepositoryIndex({ plane, repository }, { message }) {
+    const asked = decodeIndexRequest(message)
+    if (!asked.ok) return asked
+    const index = repositoryIndex(plane.releases(), repository.entries(), asked.value)
+    return ok(answers.repositoryIndexResponse(index))
   },
-  ModelInfer: infer,
+  RepositoryModelLoad: (target, call) => change(target, call, 'load'),
+  RepositoryModelUnload: (target, call) => change(target, call, 'unload'),
 }
 
-const SERVICE = '/inference.GRPCInferenceService/'
+const INFERENCE_SERVICE = 'inference.GRPCInferenceService'
+/** `HealthCheckResponse.ServingStatus`. */
+const SERVING = 1
+const NOT_SERVING = 2
+
+/** grpc.health.v1. */
+const HEALTH: Readonly<Record<string, Method>> = {
+  Check({ plane }, { message }) {
+    const service = decodeHealthRequest(message)
+    if (!service.ok) return service
+    if (service.value === '' || service.value === INFERENCE_SERVICE) {
+      return ok(Uint8Array.of(8, plane.ready() ? SERVING : NOT_SERVING))
+    }
+    return refuse('health.unknown_service', 'There is no such service.', {
+      expected: INFERENCE_SERVICE,
+      found: service.value.slice(0, 100),
+    })
+  },
+}
+
+const SERVICES: Readonly<Record<string, Readonly<Record<string, Method>>>> = {
+  [INFERENCE_SERVICE]: INFERENCE,
+  'grpc.health.v1.Health': HEALTH,
+}
 
 /** @param path of the HTTP/2 request. Errors: those of the data plane, `request.unknown_route`. */
-export function callMethod(
-  plane: DataPlane,
-  path: string,
-  call: GrpcCall,
-): Result<Uint8Array> | Promise<Result<Uint8Array>> {
-  const name = path.startsWith(SERVICE) ? path.slice(SERVICE.length) : ''
-  const method = Object.hasOwn(METHODS, name) ? METHODS[name] : undefined
-  if (method !== undefined) return method(plane, call)
+export function callMethod(target: GrpcTarget, path: string, call: GrpcCall): Answer {
+  const [, service = '', name = ''] = path.split('/')
+  const methods = Object.hasOwn(SERVICES, service) ? SERVICES[service] : undefined
+  const method = methods !== undefined && Object.hasOwn(methods, name) ? methods[name] : undefined
+  if (method !== undefined) return method(target, call)
   return refuse('request.unknown_route', 'There is no such method.', { found: path.slice(0, 200) })
 }
 
-async function infer(plane: DataPlane, call: GrpcCall): Promise<Result<Uint8Array>> {
-  const request = decodeGrpcInfer(call.message)
-  if (!request.ok) return request
-  const { deadlineMs, arrivedAtMs, isGone } = call
-  return plane.infer({ ...request.value, deadlineMs, arrivedAtMs, isGone }, (answer) =>
-    ok(answers.inferResponse(answer, request.value.id)),
-  )
+/** A method that answers each message of a stream; it never refuses the stream itself. */
+type StreamedMethod = (target: GrpcTarget, call: GrpcCall) => Promise<Uint8Array>
+
+export function streamedMethod(path: string): StreamedMethod | undefined {
+  return path === `/${INFERENCE_SERVICE}/ModelStreamInfer` ? inferStreamed : undefined
 }
+
+async function inferStreamed({ plane }: GrpcTarget, call: GrpcCall): Promise<Uint8Array> {
+  const answered = await infer(plane, call, true)
+  return answered.ok
+    ? answers.streamResponse('', answered.value)
+    : answers.streamResponse(describeProblem(answered.error), new Uint8Array())
+}
+
+/** @param streamed tells clients that expect many answers that this was the last. */
+async function infer(
+  plane: DataPlane,
+  { message, deadlineMs = Infinity, arrivedAtMs, isGone }: GrpcCall,
+  streamed: boolean,
+): Promise<Result<Uint8Array>> {
+  const decoded = decodeGrpcInfer(message)
+  if (!decoded.ok) return decoded
+  const { classes, ...request } = decoded.value
+  const leastMs = Math.min(deadlineMs, request.deadlineMs ?? Infinity)
+  const timed = { deadlineMs: leastMs === Infinity ? undefined : leastMs, arrivedAtMs, isGone }
+  return plane.infer({ ...request, ...timed }, (answer) => {
+    const told = withClasses(answer, classes, plane)
+    return told.ok ? ok(answers.inferResponse(told.value, request.id, streamed)) : told
+  })
+}
+
+function statistics({ plane }: GrpcTarget, { message }: GrpcCall): Result<Uint8Array> {
+  const asked = decodeModelName(message)
+  if (!asked.ok) return asked
+  const { name, version } = asked.value
+  const rows = statisticsRows(plane).filter(
+    (row) =>
+      (name === '' || row.model === name) &&
+      (version === '' || isSameVersion(version, row.version)),
+  )
+  if (rows.length === 0 && name !== '') return unknownModel(name)
+  return ok(modelStatisticsResponse(modelStatistics(rows)))
+}
+
+async function change(
+  { repository }: GrpcTarget,
+  { message, token }: GrpcCall,
+  action: 'load' | 'unload',
+): Promise<Result<Uint8Array>> {
+  const asked = decodeChange(message)
+  if (!asked.ok) return asked
+  const checked = checkParameters(asked.value.parameters)
+  if (!checked.ok) return checked
+  const changed = await repository.change({ action, model: asked.value.model, token })
+  return changed.ok ? ok(new Uint8Array()) : changed
+}
+
+function about(
+  { plane }: GrpcTarget,
+  { message }: GrpcCall,
+  tell: (found: readonly ReleaseStatus[]) => Uint8Array,
+): Result<Uint8Array> {
+  const found = find(plane, message)
+  if (!found.ok) return found
+  return found.value.length > 0 ? ok(tell(found.value)) : unknownModel()
+}
+
+const unknownModel = (found?: string): Result<never> =>
+  refuse('infer.unknown_model', 'No such model is served here.', { found: found?.slice(0, 64) })
 
 function find(plane: DataPlane, message: Uint8Array): Result<readonly ReleaseStatus[]> {
   const asked = decodeModelName(message)
@@ -81,6 +188,7 @@ const GRPC_STATUSES: Readonly<Record<number, number>> = {
   403: 7,
   404: 5,
   409: 9,
+  410: 9,
   413: 8,
   415: 12,
   429: 8,

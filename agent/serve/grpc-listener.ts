@@ -1,6 +1,6 @@
 /**
- * gRPC over cleartext HTTP/2 on loopback, for unary calls: frames, deadlines and statuses
- * (github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md). What the calls mean is left to grpc-calls.ts.
+ * gRPC over cleartext HTTP/2 on loopback: calls, deadlines and statuses (github.com/grpc/grpc,
+ * doc/PROTOCOL-HTTP2.md). What the calls mean is left to grpc-calls.ts.
  * Invariants: every call is answered exactly once; of a message no more than `requestBytesMax` is
  * kept; streams and connections have limits.
  */
@@ -11,18 +11,13 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
-import {
-  describeProblem,
-  type Problem,
-  type Result,
-  refuse,
-  toProblem,
-} from '../../shared/kernel/result.ts'
+import { ok, type Problem, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
-import { callMethod, grpcStatusOf } from './grpc-calls.ts'
+import { callMethod, streamedMethod } from './grpc-calls.ts'
+import { createFrameReader, type FrameReader, frame } from './grpc-frames.ts'
+import { answerStream, refusalTrailers } from './grpc-stream.ts'
 import { cannotListen } from './listen.ts'
-import type { ModelRepository } from './model-repository.ts'
-import { tooLarge } from './read-body.ts'
+import { bearerToken, CLOSED_REPOSITORY, type ModelRepository } from './model-repository.ts'
 
 export interface GrpcListening {
   readonly port: number
@@ -41,8 +36,6 @@ const CONNECTIONS_MAX = 512
 const IDLE_MS_MAX = 600_000
 /** One window holds a usual image, so that a message needs no round trips. */
 const WINDOW_BYTES = 1_048_576
-/** A byte that says whether the message is compressed, and its length. */
-const PREFIX_BYTES = 5
 
 /** Errors (thrown): `serve.cannot_listen`. */
 export function listenGrpc(plane: DataPlane, options: GrpcOptions): Promise<GrpcListening> {
@@ -58,7 +51,7 @@ export function listenGrpc(plane: DataPlane, options: GrpcOptions): Promise<Grpc
     session.on('error', () => session.destroy())
     session.on('close', () => sessions.delete(session))
   })
-  server.on('stream', (stream, headers) => answer(plane, stream, headers, options.requestBytesMax))
+  server.on('stream', (stream, headers) => answer(plane, stream, headers, options))
   return new Promise((resolve, reject) => {
     const name = `${options.host}:${options.port}`
     server.once('error', (cause) => reject(cannotListen(name, cause)))
@@ -79,7 +72,7 @@ function answer(
   plane: DataPlane,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  bytesMax: number,
+  { requestBytesMax, repository = CLOSED_REPOSITORY }: GrpcOptions,
 ): void {
   const arrivedAtMs = plane.nowMs()
   // A client that resets its stream is gone; nothing is left to do.
@@ -88,12 +81,28 @@ function answer(
     stream.respond({ ':status': 415 }, { endStream: true })
     return
   }
-  readMessage(stream, bytesMax, (message) => {
+  const frames = createFrameReader(requestBytesMax, single(headers['grpc-encoding']))
+  const target = { plane, repository }
+  const common = {
+    token: bearerToken(headers.authorization),
+    isGone: (): boolean => stream.destroyed || stream.closed,
+  }
+  const timeout = timeoutMs(headers['grpc-timeout'])
+  const path = headers[':path'] ?? ''
+  const handle = streamedMethod(path)
+  if (handle !== undefined) {
+    answerStream(stream, frames, (message) => {
+      // The time limit is the whole stream's.
+      const atMs = plane.nowMs()
+      const deadlineMs = timeout && Math.max(0, timeout - (atMs - arrivedAtMs))
+      return handle(target, { ...common, message, deadlineMs, arrivedAtMs: atMs })
+    })
+    return
+  }
+  readOne(stream, frames, (message) => {
     if (!message.ok) return refuseCall(stream, message.error)
-    const deadlineMs = timeoutMs(headers['grpc-timeout'])
-    const isGone = (): boolean => stream.destroyed || stream.closed
-    const call = { message: message.value, deadlineMs, arrivedAtMs, isGone }
-    void Promise.resolve(callMethod(plane, headers[':path'] ?? '', call))
+    const call = { ...common, message: message.value, deadlineMs: timeout, arrivedAtMs }
+    void Promise.resolve(callMethod(target, path, call))
       .catch((cause: unknown) => refuse('infer.failed', toProblem(cause, '').message))
       .then((result) =>
         result.ok ? reply(stream, result.value) : refuseCall(stream, result.error),
@@ -103,66 +112,56 @@ function answer(
 }
 
 /** Calls back once, with the one message of a unary call; not at all when the client left. */
-function readMessage(
+function readOne(
   stream: ServerHttp2Stream,
-  bytesMax: number,
+  frames: FrameReader,
   done: (message: Result<Uint8Array>) => void,
 ): void {
-  let chunks: Buffer[] | undefined = []
-  let total = 0
+  let message: Uint8Array | undefined
+  let count = 0
+  let isSettled = false
+  const settle = (result: Result<Uint8Array>): void => {
+    isSettled = true
+    done(result)
+  }
   stream.on('data', (chunk: Buffer) => {
-    total += chunk.length
-    if (chunks === undefined) return
-    chunks.push(chunk)
-    if (total <= bytesMax + PREFIX_BYTES) return
-    chunks = undefined
-    done(tooLarge(bytesMax, `more than ${bytesMax}`))
+    if (isSettled) return
+    const read = frames.push(chunk, (next) => {
+      message = next
+      count += 1
+    })
+    if (!read.ok) settle(read)
+    else if (count > 1) settle(notOne('more'))
   })
   stream.on('end', () => {
-    if (chunks !== undefined) done(unframe(Buffer.concat(chunks, total)))
+    if (isSettled) return
+    const ended = frames.end()
+    if (!ended.ok) settle(ended)
+    else settle(message === undefined ? notOne('none') : ok(message))
   })
 }
 
-function unframe(body: Buffer): Result<Uint8Array> {
-  const length = body.length < PREFIX_BYTES ? -1 : body.readUInt32BE(1)
-  if (length !== body.length - PREFIX_BYTES) {
-    return refuse('request.malformed', 'This is not one gRPC message.', {
-      expected: 'a prefix of 5 bytes and as many bytes as it says',
-      found: `${body.length} bytes`,
-    })
-  }
-  if (body[0] === 0) return { ok: true, value: body.subarray(PREFIX_BYTES) }
-  return refuse('request.encoding', 'Compressed messages are not read here.')
+function notOne(found: string): Result<never> {
+  return refuse('request.malformed', 'This is not one gRPC message.', {
+    expected: 'a prefix of 5 bytes and as many bytes as it says',
+    found,
+  })
 }
 
 function reply(stream: ServerHttp2Stream, message: Uint8Array): void {
   if (stream.destroyed || stream.closed) return
-  const framed = Buffer.allocUnsafe(PREFIX_BYTES + message.length)
-  framed[0] = 0
-  framed.writeUInt32BE(message.length, 1)
-  framed.set(message, PREFIX_BYTES)
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
-  stream.end(framed)
+  stream.end(frame(message))
 }
 
 function refuseCall(stream: ServerHttp2Stream, problem: Problem): void {
   if (stream.destroyed || stream.closed) return
   stream.respond(
-    {
-      ':status': 200,
-      'content-type': 'application/grpc',
-      'grpc-status': String(grpcStatusOf(problem)),
-      'grpc-message': percentEncoded(describeProblem(problem)),
-      'linnet-code': problem.code,
-    },
+    { ':status': 200, 'content-type': 'application/grpc', ...refusalTrailers(problem) },
     { endStream: true },
   )
 }
-
-/** UTF-8, with printable ASCII as it is ("Percent-Encoded" in the protocol). */
-const percentEncoded = (text: string): string =>
-  text.replaceAll(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent)
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -178,3 +177,6 @@ function timeoutMs(header: string | string[] | undefined): number | undefined {
   const parts = /^(\d{1,8})([HMSmun])$/.exec(String(header))
   return parts === null ? undefined : Number(parts[1]) * (UNIT_MS[parts[2]!] ?? 0)
 }
+
+const single = (header: string | string[] | undefined): string | undefined =>
+  Array.isArray(header) ? header[0] : header

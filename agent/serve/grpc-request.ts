@@ -5,21 +5,13 @@
  */
 import { WireType } from '@bufbuild/protobuf/wire'
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
-import {
-  err,
-  ok,
-  ProblemError,
-  type Result,
-  refuse,
-  toProblem,
-  unwrap,
-} from '../../shared/kernel/result.ts'
+import { ok, type Result, refuse, unwrap } from '../../shared/kernel/result.ts'
 import { DATATYPES, type Datatype } from '../../shared/model/tensor.ts'
 import type { TensorElements, TensorValue } from '../../shared/model/tensor-value.ts'
 import {
-  type FieldReader,
   type FieldTable,
   onBytes,
+  onInteger,
   onRepeated,
   onString,
   onVarints,
@@ -27,13 +19,19 @@ import {
 } from '../../shared/onnx/wire-fields.ts'
 import type { InferRequest } from '../data-plane.ts'
 import { elementsFromBytes } from './binary-tensor.ts'
-import { countOf, isArm } from './infer-decode.ts'
+import { into, malformed, NAME_BYTES_MAX, reading } from './grpc-requests.ts'
+import {
+  countOf,
+  type DecodedRequest,
+  decodeControl,
+  decodeWish,
+  refuseShared,
+} from './infer-decode.ts'
 import { elementsFromJson } from './json-tensor.ts'
 
-export type GrpcInfer = Pick<
-  InferRequest,
-  'model' | 'version' | 'id' | 'inputs' | 'outputs' | 'arm' | 'key'
->
+export interface GrpcInfer
+  extends Omit<InferRequest, 'arrivedAtMs' | 'isGone'>,
+    Pick<DecodedRequest, 'classes'> {}
 
 /** As it stands in the message; `values` are those of its `contents`. */
 interface WireTensor {
@@ -43,8 +41,12 @@ interface WireTensor {
   readonly values: unknown[]
 }
 
+type Parameters = Record<string, string | number | boolean>
+
+/** Without a prototype: a name may be any text. */
+const noParameters = (): Parameters => Object.create(null) as Parameters
+
 const TENSORS_MAX = 256
-const NAME_BYTES_MAX = 1_024
 
 /** Errors: `request.malformed`, `infer.invalid_input`. */
 export function decodeGrpcInfer(message: Uint8Array): Result<GrpcInfer> {
@@ -55,32 +57,31 @@ export function decodeGrpcInfer(message: Uint8Array): Result<GrpcInfer> {
 function readRequest(message: Uint8Array): GrpcInfer {
   const head = { model: '', version: '', id: '' }
   const tensors: WireTensor[] = []
-  const outputs: string[] = []
+  const outputs: { readonly name: string; readonly classes: number | undefined }[] = []
   const raw: Uint8Array[] = []
-  const parameters = new Map<string, string>()
+  const parameters = noParameters()
   readFields(message, {
     1: into(head, 'model'),
     2: into(head, 'version'),
     3: into(head, 'id'),
     4: onBytes((entry) => readParameter(entry, parameters)),
     5: onBytes((tensor) => push(tensors, readTensor(tensor))),
-    6: onBytes((output) => push(outputs, readName(output))),
+    6: onBytes((output) => push(outputs, readOutput(output))),
     7: onBytes((bytes) => push(raw, bytes)),
   })
   if (raw.length > 0 && raw.length !== tensors.length) {
     throw malformed(`raw contents for all ${tensors.length} inputs or none`, `${raw.length}`)
   }
-  const arm = parameters.get('linnet-arm')
-  if (arm !== undefined && !isArm(arm)) throw malformed('baseline or canary', arm.slice(0, 64))
+  const control = unwrap(decodeControl(parameters))
   const { model, version, id } = head
   return {
     model,
     version: version === '' ? undefined : version,
     id: id === '' ? undefined : id,
     inputs: tensors.map((tensor, i) => unwrap(toValue(tensor, raw[i]))),
-    outputs: outputs.length === 0 ? undefined : outputs,
-    arm,
-    key: parameters.get('key'),
+    outputs: outputs.length === 0 ? undefined : outputs.map(({ name }) => name),
+    classes: new Map(outputs.flatMap(({ name, classes }) => (classes ? [[name, classes]] : []))),
+    ...control,
   }
 }
 
@@ -91,12 +92,16 @@ function push<T>(list: T[], item: T): void {
 
 function readTensor(message: Uint8Array): WireTensor {
   const tensor: WireTensor = { name: '', datatype: '', shape: [], values: [] }
+  const parameters = noParameters()
   readFields(message, {
     1: into(tensor, 'name'),
     2: into(tensor, 'datatype'),
     3: onVarints((size) => void push(tensor.shape, Number(size))),
+    4: onBytes((entry) => readParameter(entry, parameters)),
     5: onBytes((contents) => readFields(contents, contentsInto(tensor.values))),
   })
+  const shared = refuseShared(parameters)
+  if (shared !== undefined) unwrap(shared)
   return tensor
 }
 
@@ -129,51 +134,45 @@ function toValue({ name, datatype, shape, values }: WireTensor, raw: Uint8Array 
   return elements.ok ? ok<TensorValue>({ name, datatype, shape, data: elements.value }) : elements
 }
 
-/** An entry of `map<string, InferParameter>`; only strings mean something here. */
-function readParameter(message: Uint8Array, parameters: Map<string, string>): void {
-  const entry: { key: string; value?: string } = { key: '' }
+/** An entry of `map<string, InferParameter>`. */
+function readParameter(message: Uint8Array, parameters: Parameters): void {
+  const entry: { key: string } = { key: '' }
+  let value: Parameters[string] | undefined
+  const integer = onInteger((number) => {
+    value = number
+  })
+  const choices: FieldTable = {
+    1: onInteger((flag) => {
+      value = flag !== 0
+    }),
+    2: integer,
+    3: onString((text) => {
+      value = text
+    }, NAME_BYTES_MAX),
+    4: (reader) => {
+      value = reader.double()
+    },
+    5: integer,
+  }
   readFields(message, {
     1: into(entry, 'key'),
-    2: onBytes((parameter) => readFields(parameter, { 3: into(entry, 'value') })),
+    2: onBytes((parameter) => readFields(parameter, choices)),
   })
-  const { key, value } = entry
-  if (value !== undefined && parameters.size < TENSORS_MAX) parameters.set(key, value)
-}
-
-function readName(message: Uint8Array): string {
-  const output = { name: '' }
-  readFields(message, { 1: into(output, 'name') })
-  return output.name
-}
-
-/** A string field, kept under `key`. */
-function into<K extends string>(target: { [P in K]?: string }, key: K): FieldReader {
-  return onString((text) => {
-    target[key] = text
-  }, NAME_BYTES_MAX)
-}
-
-/** `{ name = 1, version = 2 }`, of the requests about a model. Errors: `request.malformed`. */
-export function decodeModelName(message: Uint8Array): Result<{ name: string; version: string }> {
-  return reading(() => {
-    const asked = { name: '', version: '' }
-    readFields(message, {
-      1: into(asked, 'name'),
-      2: into(asked, 'version'),
-    })
-    return asked
-  })
-}
-
-/** What the reader of the wire throws is told in the words of this protocol. */
-function reading<T>(decode: () => T): Result<T> {
-  try {
-    return ok(decode())
-  } catch (cause) {
-    const { code, message, found } = toProblem(cause, 'request.malformed')
-    const isOurs = cause instanceof ProblemError && !code.startsWith('onnx.')
-    return err(isOurs ? cause.problem : malformed('a protobuf message', found ?? message).problem)
+  if (value !== undefined && Object.keys(parameters).length < TENSORS_MAX) {
+    parameters[entry.key] = value
   }
+}
+
+/** `InferRequestedOutputTensor`. */
+function readOutput(message: Uint8Array) {
+  const output = { name: '' }
+  const parameters = noParameters()
+  readFields(message, {
+    1: into(output, 'name'),
+    2: onBytes((entry) => readParameter(entry, parameters)),
+  })
+  const { classes } = unwrap(decodeWish(parameters))
+  return { ...output, classes }
 }
 
 const isDatatype = (value: string): value is Datatype =>
@@ -181,15 +180,6 @@ const isDatatype = (value: string): value is Datatype =>
 
 function wrong(name: string, expected: string, found: string): Result<never> {
   return refuse('infer.invalid_input', `Input "${name.slice(0, 256)}" cannot be read.`, {
-    expected,
-    found,
-  })
-}
-
-function malformed(expected: string, found: string): ProblemError {
-  return new ProblemError({
-    code: 'request.malformed',
-    message: 'This is not an inference request.',
     expected,
     found,
   })

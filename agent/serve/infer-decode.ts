@@ -8,8 +8,11 @@ import { ok, type Problem, type Result, refuse } from '../../shared/kernel/resul
 import { DATATYPES, type Datatype } from '../../shared/model/tensor.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { Arm } from '../../shared/protocol/messages.ts'
+import type { Priority, StreamPart } from '../data-plane.ts'
 import { elementsFromBytes } from './binary-tensor.ts'
+import type { ClassCounts } from './classification.ts'
 import { elementsFromJson } from './json-tensor.ts'
+import { decodePriority, decodeStream } from './request-control.ts'
 
 export interface DecodedRequest {
   readonly id: string | undefined
@@ -17,9 +20,12 @@ export interface DecodedRequest {
   readonly outputs: readonly string[] | undefined
   /** Whether an output is answered as binary data. */
   readonly binaryOutput: (name: string) => boolean
+  readonly classes: ClassCounts
   readonly arm: Arm | undefined
   readonly key: string | undefined
   readonly deadlineMs: number | undefined
+  readonly priority: Priority | undefined
+  readonly stream: StreamPart | undefined
 }
 
 const TENSORS_MAX = 256
@@ -27,7 +33,7 @@ const ELEMENTS_MAX = 2 ** 28
 const RANK_MAX = 16
 const ID_LENGTH_MAX = 256
 
-type Fields = Readonly<Record<string, unknown>>
+export type Fields = Readonly<Record<string, unknown>>
 
 /**
  * @param headerLength of the JSON part, from `Inference-Header-Content-Length`; absent: all of it.
@@ -60,7 +66,8 @@ export function decodeInfer(
     id,
     inputs: tensors.value,
     outputs: wishes === undefined ? undefined : [...wishes.keys()],
-    binaryOutput: (name) => wishes?.get(name) ?? binaryByDefault,
+    binaryOutput: (name) => wishes?.get(name)?.binary ?? binaryByDefault,
+    classes: classCounts(wishes),
     ...control.value,
   })
 }
@@ -112,11 +119,8 @@ function decodeInput(input: Fields, bytes: Uint8Array | undefined): Result<Tenso
   if (count === undefined) {
     return malformed(`"${name}" with a shape of at most ${ELEMENTS_MAX} elements`, describe(shape))
   }
-  if (fieldsOf(input.parameters).shared_memory_region !== undefined) {
-    return refuse('request.unsupported', 'Shared memory is not supported here.', {
-      next: 'send the tensor as JSON or binary data',
-    })
-  }
+  const shared = refuseShared(fieldsOf(input.parameters))
+  if (shared !== undefined) return shared
   const elements =
     bytes === undefined
       ? elementsFromJson(name, datatype, data, count)
@@ -137,32 +141,66 @@ export function countOf(shape: readonly unknown[]): number | undefined {
   return count
 }
 
-/** Name -> binary or not; undefined when all outputs are wanted. */
-function decodeOutputs(outputs: unknown): Result<Map<string, boolean | undefined> | undefined> {
+interface OutputWish {
+  readonly binary: boolean | undefined
+  /** How many of its best classes to tell, in place of the output. */
+  readonly classes: number | undefined
+}
+
+/** By name; undefined when all outputs are wanted. */
+function decodeOutputs(outputs: unknown): Result<Map<string, OutputWish> | undefined> {
   if (outputs === undefined || (Array.isArray(outputs) && outputs.length === 0)) return ok()
   if (!Array.isArray(outputs) || outputs.length > TENSORS_MAX) {
     return malformed(`"outputs", at most ${TENSORS_MAX}`, describe(outputs))
   }
-  const wishes = new Map<string, boolean | undefined>()
+  const wishes = new Map<string, OutputWish>()
   for (const output of outputs) {
     const { name, parameters } = fieldsOf(output)
     if (typeof name !== 'string') return malformed('an output with a name', describe(name))
-    const wish = fieldsOf(parameters)
-    if (wish.classification !== undefined || wish.shared_memory_region !== undefined) {
-      return refuse('request.unsupported', 'Only plain outputs are supported here.', {
-        found: Object.keys(wish).join(', ').slice(0, 200),
-      })
-    }
-    const binary = wish.binary_data
-    wishes.set(name, typeof binary === 'boolean' ? binary : undefined)
+    const wish = decodeWish(fieldsOf(parameters))
+    if (!wish.ok) return wish
+    wishes.set(name, wish.value)
   }
   return ok(wishes)
 }
 
+/** The parameters of a requested output. Errors: `request.unsupported`, `request.malformed`. */
+export function decodeWish(parameters: Fields): Result<OutputWish> {
+  const shared = refuseShared(parameters)
+  if (shared !== undefined) return shared
+  const { classification: classes, binary_data: binary } = parameters
+  if (classes !== undefined && !isCount(classes, ELEMENTS_MAX)) {
+    return malformed('a classification of so many classes', describe(classes))
+  }
+  return ok({
+    binary: typeof binary === 'boolean' ? binary : undefined,
+    // Triton's clients send 0 for none.
+    classes: classes === 0 ? undefined : classes,
+  })
+}
+
+const NO_CLASSES: ClassCounts = new Map()
+
+/** Most requests ask for none. */
+function classCounts(wishes: ReadonlyMap<string, OutputWish> | undefined): ClassCounts {
+  if (wishes === undefined) return NO_CLASSES
+  const counts = new Map<string, number>()
+  for (const [name, { classes }] of wishes) if (classes !== undefined) counts.set(name, classes)
+  return counts
+}
+
+/** Regions lie in the memory of another process, which this host does not enter. */
+export function refuseShared(parameters: Fields): Result<never> | undefined {
+  if (parameters.shared_memory_region === undefined) return undefined
+  return refuse('request.unsupported', 'Shared memory is not supported here.', {
+    next: 'send the tensor as JSON or binary data',
+  })
+}
+
 /** Linnet's own parameters, and Triton's `timeout` in microseconds. */
-function decodeControl(
+export function decodeControl(
   parameters: Fields,
-): Result<Pick<DecodedRequest, 'arm' | 'key' | 'deadlineMs'>> {
+): Result<Pick<DecodedRequest, 'arm' | 'key' | 'deadlineMs' | 'priority' | 'stream'>> {
   const arm = parameters['linnet-arm']
   const key = parameters.key
   const timeoutUs = parameters.timeout
@@ -174,7 +212,11 @@ function decodeControl(
     return malformed('a timeout in microseconds', describe(timeoutUs))
   }
   const deadlineMs = timeoutUs === undefined || timeoutUs === 0 ? undefined : timeoutUs / 1000
-  return ok({ arm, key, deadlineMs })
+  const priority = decodePriority(parameters)
+  if (!priority.ok) return priority
+  const stream = decodeStream(parameters)
+  if (!stream.ok) return stream
+  return ok({ arm, key, deadlineMs, priority: priority.value, stream: stream.value })
 }
 
 export function isArm(value: unknown): value is Arm {

@@ -5,9 +5,11 @@
  */
 import { ok, refuse } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
+import { withClasses } from './classification.ts'
 import { decodeInfer, isArm } from './infer-decode.ts'
 import { encodeAnswer } from './infer-encode.ts'
 import { refusalAnswer, type WireAnswer } from './refusal.ts'
+import { isPriority } from './request-control.ts'
 
 export interface InferExchange {
   readonly model: string
@@ -17,6 +19,8 @@ export interface InferExchange {
   readonly headerLength: string | undefined
   /** `linnet-arm`, as it was sent. */
   readonly forcedArm: string | undefined
+  /** `linnet-priority`, as it was sent. */
+  readonly priority: string | undefined
   /** `plane.nowMs()` when the request's head was read. */
   readonly arrivedAtMs: number
   readonly isGone: (() => boolean) | undefined
@@ -25,16 +29,28 @@ export interface InferExchange {
 export async function answerInfer(plane: DataPlane, exchange: InferExchange): Promise<WireAnswer> {
   const { model, version, body, headerLength, forcedArm, arrivedAtMs, isGone } = exchange
   if (forcedArm !== undefined && !isArm(forcedArm)) return refusalAnswer(noArm(forcedArm))
+  if (exchange.priority !== undefined && !isPriority(exchange.priority)) {
+    return refusalAnswer(noPriority(exchange.priority))
+  }
   const decoded = decodeInfer(body, headerLength === undefined ? undefined : Number(headerLength))
   if (!decoded.ok) return refusalAnswer(decoded.error)
-  const { id, inputs, outputs, binaryOutput, key, deadlineMs } = decoded.value
+  const { id, inputs, outputs, binaryOutput, classes, key, deadlineMs, stream } = decoded.value
   const arm = forcedArm ?? decoded.value.arm
-  const answered = await plane.infer(
-    { model, version, inputs, outputs, id, arm, key, deadlineMs, arrivedAtMs, isGone },
-    (answer) => ok(encodeAnswer(answer, id, binaryOutput)),
-  )
+  const priority = exchange.priority ?? decoded.value.priority
+  const wish = { model, version, id, arm, key, stream, priority, deadlineMs, arrivedAtMs, isGone }
+  const answered = await plane.infer({ ...wish, inputs, outputs }, (answer) => {
+    const told = withClasses(answer, classes, plane)
+    return told.ok ? ok(encodeAnswer(told.value, id, binaryOutput)) : told
+  })
   if (!answered.ok) return refusalAnswer(answered.error)
   return answered.value
+}
+
+function noPriority(found: string) {
+  return refuse('request.malformed', 'The linnet-priority header names no priority.', {
+    expected: 'high or normal',
+    found: found.slice(0, 64),
+  }).error
 }
 
 function noArm(found: string) {

@@ -6,9 +6,10 @@
  * Invariants: every request is answered exactly once, also when its body fails; no more than
  * `requestBytesMax` of a body is kept, whatever its sender declares.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type Problem, refuse, toProblem } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
+import { wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
 import type { InferenceApiOptions } from './inference-api.ts'
@@ -36,7 +37,7 @@ export function createInferListener(
     if (request.method !== 'POST') return false
     const path = target(request.url ?? '')
     const { headers } = request
-    if (path === undefined || headers['content-encoding'] !== undefined) return false
+    if (path === undefined || isCompressed(headers)) return false
     const arrivedAtMs = plane.nowMs()
     const declared = headers['content-length']
     const refused =
@@ -54,6 +55,7 @@ export function createInferListener(
         ...{ model: path.model, version: path.version, body, arrivedAtMs },
         headerLength: single(headers['inference-header-content-length']),
         forcedArm: single(headers['linnet-arm']),
+        priority: single(headers['linnet-priority']),
         isGone: () => response.destroyed,
       }
       void answerInfer(plane, exchange)
@@ -63,6 +65,11 @@ export function createInferListener(
     })
     return true
   }
+}
+
+function isCompressed(headers: IncomingHttpHeaders): boolean {
+  if (headers['content-encoding'] !== undefined) return true
+  return wantedEncoding(single(headers['accept-encoding'])) !== undefined
 }
 
 /** Clients ask the same few addresses again and again. */

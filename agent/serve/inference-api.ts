@@ -10,14 +10,17 @@ import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { refuse } from '../../shared/kernel/result.ts'
 import { isSameVersion } from '../../shared/model/names.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
+import { deflating, wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
-import { modelMetadata, modelStatistics, serverMetadata } from './metadata.ts'
+import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
 import { metricsText } from './metrics.ts'
+import { modelConfig } from './model-config.ts'
 import { CLOSED_REPOSITORY, type ModelRepository } from './model-repository.ts'
 import { readBody } from './read-body.ts'
 import { refusalResponse } from './refusal.ts'
 import { addRepositoryRoutes } from './repository-routes.ts'
+import { addTritonRoutes } from './triton-routes.ts'
 
 export interface InferenceApiOptions {
   readonly requestBytesMax: number
@@ -59,12 +62,16 @@ function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env>
   api.get('/v2/health/live', (context) => context.json({ live: true }))
   api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
   addRepositoryRoutes(api, plane, repository)
-  api.get('/v2/models/stats', (context) => context.json(modelStatistics(plane.statistics())))
+  api.get('/v2/models/stats', (context) => context.json(modelStatistics(statisticsRows(plane))))
   api.get('/metrics', (context) => context.text(metricsText(plane)))
   for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
     api.get(path, (context) => {
       const found = find(plane, context)
       return found.length === 0 ? noModel(plane, context) : context.json(modelMetadata(found))
+    })
+    api.get(`${path}/config`, (context) => {
+      const [first] = find(plane, context)
+      return first === undefined ? noModel(plane, context) : context.json(modelConfig(first))
     })
     api.get(`${path}/ready`, (context) => readiness(context, find(plane, context).length > 0))
     api.get(`${path}/stats`, (context) => {
@@ -72,12 +79,13 @@ function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env>
       if (found.length === 0) return noModel(plane, context)
       const versions = new Set(found.map(({ version }) => version))
       const model = found[0]?.model
-      const rows = plane.statistics().filter((r) => r.model === model && versions.has(r.version))
+      const rows = statisticsRows(plane).filter((r) => r.model === model && versions.has(r.version))
       return context.json(modelStatistics(rows))
     })
     api.post(`${path}/infer`, (context) => infer(plane, requestBytesMax, context))
   }
   api.post('/v2/models/:model/feedback', (context) => feedback(plane, context))
+  addTritonRoutes(api)
   api.notFound((context) =>
     refusalOf('request.unknown_route', 'There is no such route.', {
       found: `${context.req.method} ${context.req.path}`.slice(0, 200),
@@ -106,9 +114,17 @@ async function infer(plane: DataPlane, bytesMax: number, context: Context<Env>):
     ...{ model, version, arrivedAtMs, body: body.value },
     headerLength: req.header('inference-header-content-length'),
     forcedArm: req.header('linnet-arm'),
+    priority: req.header('linnet-priority'),
     isGone: context.env.isGone,
   })
-  return new Response(encoded, { status, headers })
+  return compressed(new Response(encoded, { status, headers }), req.header('accept-encoding'))
+}
+
+function compressed(answer: Response, accepted: string | undefined): Response {
+  const encoding = wantedEncoding(accepted)
+  if (encoding === undefined || answer.body === null) return answer
+  const headers = { ...Object.fromEntries(answer.headers), 'content-encoding': encoding }
+  return new Response(deflating(answer.body, encoding), { status: answer.status, headers })
 }
 
 async function feedback(plane: DataPlane, context: Context): Promise<Response> {

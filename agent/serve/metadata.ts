@@ -4,7 +4,8 @@
  */
 import { latencyTotal } from '../../shared/sketch/latency-histogram.ts'
 import type { LatencyPart } from '../../shared/sketch/window.ts'
-import type { ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+import type { DataPlane, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+import { emptyStatistics } from '../runtime/release-statistics.ts'
 
 const SERVER_VERSION = '0.1.0'
 /** Durations in Triton's statistics are in nanoseconds. */
@@ -14,7 +15,15 @@ export function serverMetadata() {
   return {
     name: 'linnet',
     version: SERVER_VERSION,
-    extensions: ['binary_tensor_data', 'model_repository', 'statistics', 'linnet_feedback'],
+    extensions: [
+      'binary_tensor_data',
+      'classification',
+      'model_configuration',
+      'model_repository',
+      'parameters',
+      'statistics',
+      'linnet_feedback',
+    ],
   }
 }
 
@@ -35,6 +44,20 @@ function wireSpec({ name, datatype, shape }: ReleaseStatus['inputs'][number]) {
   return { name, datatype, shape: shape.map((size) => (typeof size === 'number' ? size : -1)) }
 }
 
+/** Of what serves, also where nobody asked yet, then of what served before. */
+export function statisticsRows(
+  plane: Pick<DataPlane, 'releases' | 'statistics'>,
+): readonly ReleaseStatistics[] {
+  const counted = plane.statistics()
+  const isCounted = ({ model, version }: ReleaseStatus): boolean =>
+    counted.some((row) => row.model === model && row.version === version)
+  const silent = plane.releases().filter((release) => !isCounted(release))
+  return [...counted, ...silent.map(({ model, version }) => emptyStatistics(model, version))]
+}
+
+const NONE = { count: 0, ns: 0 }
+
+/** There is no cache of answers: it is never hit, and never missed. */
 export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
   return {
     model_stats: statistics.map((row) => {
@@ -46,6 +69,7 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
       return {
         name: row.model,
         version: row.version,
+        last_inference: row.lastAtMs,
         inference_count: row.answered,
         execution_count: row.executions,
         linnet_rate_limited: row.rateLimited,
@@ -56,7 +80,10 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
           compute_input: duration('input'),
           compute_infer: duration('compute'),
           compute_output: duration('output'),
+          cache_hit: NONE,
+          cache_miss: NONE,
         },
+        batch_stats: [],
       }
     }),
   }

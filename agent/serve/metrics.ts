@@ -4,6 +4,7 @@
  */
 import { ERROR_KINDS, type LatencyPart } from '../../shared/sketch/window.ts'
 import type { DataPlane, ReleaseStatistics } from '../data-plane.ts'
+import { statisticsRows } from './metadata.ts'
 
 type Row = ReleaseStatistics
 const US_PER_MS = 1000
@@ -34,8 +35,8 @@ const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row
   ['nv_inference_compute_output_duration_us', 'Sum of encoding time', sumUs('output')],
 ]
 
-export function metricsText(plane: Pick<DataPlane, 'statistics' | 'queued'>): string {
-  const rows = plane.statistics()
+export function metricsText(plane: Pick<DataPlane, 'releases' | 'statistics' | 'queued'>): string {
+  const rows = statisticsRows(plane)
   const lines = COUNTERS.flatMap(([name, help, value]) => [
     `# HELP ${name} ${help}`,
     `# TYPE ${name} counter`,

@@ -1,5 +1,6 @@
 /** gRPC over a real HTTP/2 connection, with messages built from the published field numbers. */
 import { type ClientHttp2Session, connect } from 'node:http2'
+import { gzipSync } from 'node:zlib'
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type GrpcListening, listenGrpc } from '../../../agent/serve/grpc-listener.ts'
@@ -32,6 +33,7 @@ function call(
   message: Uint8Array,
   headers = {},
   compressed = 0,
+  times = 1,
 ): Promise<Answered> {
   const prefix = Buffer.alloc(5)
   prefix[0] = compressed
@@ -59,8 +61,25 @@ function call(
       resolve({ status, code, message: Buffer.concat(chunks).subarray(5) })
     })
     stream.on('error', reject)
-    stream.end(Buffer.concat([prefix, message]))
+    stream.end(Buffer.concat(Array(times).fill(Buffer.concat([prefix, message]))))
   })
+}
+
+const none = new Uint8Array()
+
+/** `RepositoryModelLoadRequest`, with a parameter of that name. */
+function change(model: string, parameter?: string): Uint8Array {
+  const writer = new BinaryWriter().tag(2, 2).string(model)
+  if (parameter === undefined) return writer.finish()
+  return writer.tag(3, 2).fork().tag(1, 2).string(parameter).join().finish()
+}
+
+/** An input that lies in a region. */
+function sharedMemoryRequest(): Uint8Array {
+  const writer = new BinaryWriter().tag(1, 2).string('tiny').tag(5, 2).fork()
+  writer.tag(1, 2).string('x').tag(2, 2).string('FP32').tag(3, 2).fork().int64(1).int64(2).join()
+  writer.tag(4, 2).fork().tag(1, 2).string('shared_memory_region')
+  return writer.tag(2, 2).fork().tag(3, 2).string('a').join().join().join().finish()
 }
 
 const named = (name: string, version = '') =>
@@ -97,7 +116,6 @@ const textOf = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toStr
 
 describe('GRPCInferenceService', () => {
   it('tells health, and false as the absent field', async () => {
-    const none = new Uint8Array()
     expect(await call('ServerLive', none)).toMatchObject({ status: 0, message: Buffer.of(8, 1) })
     expect((await call('ServerReady', none)).message).toHaveLength(2)
     expect((await call('ModelReady', named('tiny'))).message).toHaveLength(2)
@@ -132,7 +150,23 @@ describe('GRPCInferenceService', () => {
   it.each<[string, () => Promise<Answered>, number, string]>([
     ['a shape', () => call('ModelInfer', inferRequest([1, 2, 3], 'raw')), 3, 'infer.invalid_input'],
     ['what is no message', () => call('ModelInfer', Buffer.of(0x2a, 99)), 3, 'request.malformed'],
-    ['a method', () => call('ModelStreamInfer', named('x')), 12, 'request.unknown_route'],
+    ['a method', () => call('ModelTrain', named('x')), 12, 'request.unknown_route'],
+    ['two messages', () => call('ServerLive', none, {}, 0, 2), 3, 'request.malformed'],
+    ['no message', () => call('ServerLive', none, {}, 0, 0), 3, 'request.malformed'],
+    [
+      'broken gzip',
+      () => call('ServerLive', named('x'), { 'grpc-encoding': 'gzip' }, 1),
+      3,
+      'request.malformed',
+    ],
+    [
+      'what inflates too far',
+      () => call('ModelInfer', gzipSync(Buffer.alloc(1 << 20)), { 'grpc-encoding': 'gzip' }, 1),
+      8,
+      'request.too_large',
+    ],
+    ['shared memory', () => call('ModelInfer', sharedMemoryRequest()), 3, 'request.unsupported'],
+    ['a load', () => call('RepositoryModelLoad', change('tiny')), 7, 'repository.refused'],
     ['what every object has', () => call('constructor', named('x')), 12, 'request.unknown_route'],
     ['compression', () => call('ServerLive', named('x'), {}, 1), 12, 'request.encoding'],
     ['too much', () => call('ModelInfer', new Uint8Array(9_000)), 8, 'request.too_large'],

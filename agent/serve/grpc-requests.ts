@@ -1,0 +1,89 @@
+/** The small requests of the Open Inference Protocol v2 over gRPC, from their bytes. */
+import { err, ok, ProblemError, type Result, toProblem } from '../../shared/kernel/result.ts'
+import {
+  type FieldReader,
+  onBytes,
+  onInteger,
+  onString,
+  readFields,
+} from '../../shared/onnx/wire-fields.ts'
+
+export const NAME_BYTES_MAX = 1_024
+const PARAMETERS_MAX = 64
+
+/** `{ name = 1, version = 2 }`, of the requests about a model. Errors: `request.malformed`. */
+export function decodeModelName(message: Uint8Array): Result<{ name: string; version: string }> {
+  return reading(() => {
+    const asked = { name: '', version: '' }
+    readFields(message, { 1: into(asked, 'name'), 2: into(asked, 'version') })
+    return asked
+  })
+}
+
+/** `RepositoryIndexRequest` -> whether only models that serve are asked for. */
+export function decodeIndexRequest(message: Uint8Array): Result<boolean> {
+  return reading(() => {
+    let ready = false
+    readFields(message, {
+      2: onInteger((value) => {
+        ready = value !== 0
+      }),
+    })
+    return ready
+  })
+}
+
+/** `RepositoryModelLoadRequest` and `...UnloadRequest`; of its parameters the names. */
+export function decodeChange(
+  message: Uint8Array,
+): Result<{ model: string; parameters: readonly string[] }> {
+  return reading(() => {
+    const asked = { model: '' }
+    const parameters: string[] = []
+    readFields(message, {
+      2: into(asked, 'model'),
+      3: onBytes((entry) => {
+        const named = { key: '' }
+        readFields(entry, { 1: into(named, 'key') })
+        if (parameters.length < PARAMETERS_MAX) parameters.push(named.key)
+      }),
+    })
+    return { ...asked, parameters }
+  })
+}
+
+/** `HealthCheckRequest` -> its service. */
+export function decodeHealthRequest(message: Uint8Array): Result<string> {
+  return reading(() => {
+    const asked = { service: '' }
+    readFields(message, { 1: into(asked, 'service') })
+    return asked.service
+  })
+}
+
+/** A string field, kept under `key`. */
+export function into<K extends string>(target: { [P in K]?: string }, key: K): FieldReader {
+  return onString((text) => {
+    target[key] = text
+  }, NAME_BYTES_MAX)
+}
+
+/** What the reader of the wire throws is told in the words of this protocol. */
+export function reading<T>(decode: () => T): Result<T> {
+  try {
+    return ok(decode())
+  } catch (cause) {
+    const { code, message, found } = toProblem(cause, 'request.malformed')
+    const isOurs = cause instanceof ProblemError && !code.startsWith('onnx.')
+    return err(isOurs ? cause.problem : malformed('a protobuf message', found ?? message).problem)
+  }
+}
+
+export function malformed(expected: string, found: string): ProblemError {
+  return new ProblemError({
+    code: 'request.malformed',
+    message: 'This is not an inference request.',
+    expected,
+    found,
+  })
+}

@@ -1,0 +1,31 @@
+/**
+ * Routes of Triton's clients for what this host does not have, shared memory and settings, refused in
+ * the words they understand.
+ */
+import type { Env, Hono } from 'hono'
+import { refuse } from '../../shared/kernel/result.ts'
+import { refusalResponse } from './refusal.ts'
+
+export function addTritonRoutes<E extends Env>(api: Hono<E>): void {
+  for (const kind of ['systemsharedmemory', 'cudasharedmemory']) {
+    // There are no regions, so a list of them is empty and all of them are unregistered.
+    api.get(`/v2/${kind}/status`, (context) => context.json([]))
+    api.post(`/v2/${kind}/unregister`, (context) => context.json({}))
+    api.all(`/v2/${kind}/*`, () =>
+      refusalOf(
+        'request.unsupported',
+        'Shared memory is not supported here.',
+        'send tensors as JSON or binary data',
+      ),
+    )
+  }
+  const settings = (): Response =>
+    refusalOf('request.unknown_route', 'This host has no such settings.', 'see GET /metrics')
+  for (const path of ['/v2/trace/setting', '/v2/models/:model/trace/setting', '/v2/logging']) {
+    api.all(path, settings)
+  }
+}
+
+function refusalOf(code: string, message: string, next: string): Response {
+  return refusalResponse(refuse(code, message, { next }).error)
+}
