@@ -8,6 +8,7 @@ import type { DeviceNotice, Qualification } from '../shared/model/device.ts'
 import type { Artifact, Manifest, Variant } from '../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../shared/model/profile.ts'
 import type { Ack, Arm } from '../shared/protocol/messages.ts'
+import type { CountNoise } from '../shared/sketch/count-noise.ts'
 import type { Window } from '../shared/sketch/window.ts'
 import type { AssignmentOrder, DurableState, ReleaseRef, Review } from '../shared/update/state.ts'
 
@@ -148,6 +149,8 @@ export interface ArmWindow {
   readonly version: string
   readonly variant: string
   readonly window: Window
+  /** To be added before the window is kept or sent; gone from there on. */
+  readonly noise?: CountNoise
 }
 
 /** One closed interval of one model, before it gets its boot and sequence number. */

@@ -8,6 +8,7 @@
 import { ok, type Problem } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
 import type { ResolvedRelease, Runtime, RuntimeEvent, SmallFiles } from '../ports.ts'
+import { disguiseInterval, secureUint32 } from '../runtime/disguise-interval.ts'
 import { createIntervalMerge } from '../runtime/interval-merge.ts'
 import { createPlanKeeper } from '../runtime/plan-keeper.ts'
 import { type QualifyOptions, qualifyRelease } from '../runtime/qualify-release.ts'
@@ -78,9 +79,10 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
   const emit = (event: RuntimeEvent): void => {
     for (const handler of handlers) handler(event)
   }
+  const uint32 = secureUint32()
   const intervals = createIntervalMerge(
     () => keeper.plan().windowMs,
-    (interval) => emit({ kind: 'interval', interval }),
+    (interval) => emit({ kind: 'interval', interval: disguiseInterval(interval, uint32) }),
   )
   const keeper = createPlanKeeper({
     artifactPath,

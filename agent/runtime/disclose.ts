@@ -18,6 +18,7 @@ export function disclosed(
 ): readonly TensorValue[] {
   if (disclosure === undefined) return outputs
   const { topK, decimals } = disclosure
+  if (topK === undefined && decimals === undefined) return outputs
   return outputs.map((output) => {
     const { data, name } = output
     if (!(data instanceof Float32Array || data instanceof Float64Array)) return output

@@ -83,11 +83,9 @@ export function createIntervalRecorder(
         ...identity,
         startedAtMs,
         durationMs: Math.max(0, nowMs - startedAtMs),
-        arms: arms.map(({ arm, version, variant }) => ({
-          arm,
-          version,
-          variant,
-          window: windows.get(arm)!,
+        arms: arms.map(({ arm, version, variant, shape: { noise } }) => ({
+          ...{ arm, version, variant, window: windows.get(arm)! },
+          ...(noise && { noise }),
         })),
       }
       startedAtMs = nowMs

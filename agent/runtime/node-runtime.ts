@@ -20,6 +20,7 @@ import {
 import type { BatchChoice } from './batch-settings.ts'
 import type { HostPlan, ToHost } from './host-protocol.ts'
 import type { HostAddress, HostNews } from './host-supervisor.ts'
+import { disguiseInterval, secureUint32 } from './disguise-interval.ts'
 import { createIntervalMerge } from './interval-merge.ts'
 import { createModelHosts, type HostSharing } from './model-hosts.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
@@ -94,9 +95,10 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const emit = (event: RuntimeEvent): void => {
     for (const handler of handlers) handler(event)
   }
+  const uint32 = secureUint32()
   const intervals = createIntervalMerge(
     () => keeper.plan().windowMs,
-    (interval) => emit({ kind: 'interval', interval }),
+    (interval) => emit({ kind: 'interval', interval: disguiseInterval(interval, uint32) }),
   )
   const planMessage = (plan: HostPlan): ToHost => ({
     ...{ kind: 'plan', plan, ...(artifactKey && { artifactKey }) },

@@ -45,7 +45,7 @@ const releaseSpecSchema = z.strictObject({
   finiteInputs: z.array(z.string()).optional(),
   features: z.array(featureSchema).max(64).default([]),
   classes: manifestSchema.shape.classes.default(null),
-  /** Rounding and top-k of answers, and how many, against inversion. */
+  /** What answers and counts tell, and how often, against inversion and membership inference. */
   disclosure: disclosureSchema.optional(),
   serviceLevels: serviceLevelsSchema.prefault({
     latencyMsMax: 100,
@@ -73,6 +73,7 @@ export interface ReleaseFlags {
   readonly topK?: number
   readonly requestsPerMinute?: number
   readonly requestsBurst?: number
+  readonly countNoise?: number
 }
 
 /** Flags win over the file. Errors (thrown): `release.specification`, `cli.usage`. */
@@ -110,6 +111,10 @@ function disclosureOf(flags: ReleaseFlags, base: Record<string, unknown>): objec
     ...present('topK', flags.topK),
     ...present('requestsPerMinuteMax', flags.requestsPerMinute),
     ...present('requestsBurstMax', flags.requestsBurst),
+    ...present(
+      'countNoise',
+      flags.countNoise === undefined ? undefined : { epsilon: flags.countNoise },
+    ),
   }
   if (Object.keys(given).length === 0) return undefined
   return { ...(base.disclosure as object | undefined), ...given }

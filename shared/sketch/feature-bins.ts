@@ -138,6 +138,29 @@ function extreme(
   return b === null ? a : choose(a, b)
 }
 
+/**
+ * Moments as if each value stood in the middle of its bin (in the outer ones: at the edge), for
+ * counts whose values are not told.
+ */
+export function binnedMoments(
+  bins: readonly number[],
+  reference: FeatureReference,
+): Pick<FeatureCounts, 'deviation' | 'deviationSquared'> {
+  const { edges, mean } = reference
+  const quantaPerUnit = QUANTA_PER_SD / unitOf(reference)
+  let deviation = 0
+  let deviationSquared = 0
+  for (const [i, count] of bins.entries()) {
+    const low = edges[i - 1] ?? edges[0] ?? mean
+    const high = edges[i] ?? edges.at(-1) ?? mean
+    const quanta = Math.round(((low + high) / 2 - mean) * quantaPerUnit)
+    const cut = Math.max(-QUANTA_MAX, Math.min(QUANTA_MAX, quanta))
+    deviation += count * cut
+    deviationSquared += count * cut * cut
+  }
+  return { deviation, deviationSquared }
+}
+
 /** How many values were binned. */
 export function featureTotal(counts: FeatureCounts): number {
   return counts.bins.reduce((sum, count) => sum + count, 0)

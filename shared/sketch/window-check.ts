@@ -5,16 +5,11 @@
  */
 import { z } from 'zod'
 import { ok, type Result, refuse } from '../kernel/result.ts'
+import { confusionCells } from './confusion.ts'
 import { trimCounts } from './count-run.ts'
 import { featureTotal, QUANTA_MAX } from './feature-bins.ts'
 import { LATENCY_BIN_COUNT } from './latency-histogram.ts'
-import {
-  CONFUSION_CLASSES_MAX,
-  LATENCY_PARTS,
-  type Window,
-  type WindowShape,
-  windowSchema,
-} from './window.ts'
+import { LATENCY_PARTS, type Window, type WindowShape, windowSchema } from './window.ts'
 
 /** Errors: `window.malformed`, `window.inconsistent`, `counts.*`. */
 export function windowFromJson(value: unknown): Result<Window> {
@@ -79,11 +74,10 @@ function contradiction({ n, ...window }: Window): string | undefined {
  * Errors: `window.shape_mismatch`.
  */
 export function checkWindowShape(window: Window, shape: WindowShape): Result<Window> {
-  const confusionCells = shape.classCount <= CONFUSION_CLASSES_MAX ? shape.classCount ** 2 : 0
   const fits =
     window.shape === shape.id &&
     window.outputs.classCounts.length === shape.classCount &&
-    window.labels.confusion.length === confusionCells &&
+    window.labels.confusion.length === confusionCells(shape.classCount) &&
     window.features.length === shape.features.length &&
     window.features.every(({ bins }, i) => bins.length === shape.features[i]!.edges.length + 1)
   if (fits) return ok(window)

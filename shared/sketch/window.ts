@@ -11,6 +11,8 @@ import { z } from 'zod'
 import { ok, type Result, refuse } from '../kernel/result.ts'
 import { sha256Hex } from '../kernel/sha256.ts'
 import type { FeatureReference, Manifest } from '../model/manifest.ts'
+import { CONFUSION_CLASSES_MAX, confusionCells } from './confusion.ts'
+import type { CountNoise } from './count-noise.ts'
 import { addRows, COUNT_MAX, mergeCounts } from './count-run.ts'
 import {
   emptyFeature,
@@ -41,8 +43,6 @@ export const LATENCY_PARTS = ['queue', 'input', 'compute', 'output', 'total'] as
 export type LatencyPart = (typeof LATENCY_PARTS)[number]
 
 export const CONFIDENCE_BIN_COUNT = 10
-/** A confusion matrix is kept for at most so many classes. */
-export const CONFUSION_CLASSES_MAX = 16
 
 /** What a device needs to fill a window, and what two windows must share to be merged. */
 export interface WindowShape {
@@ -55,6 +55,8 @@ export interface WindowShape {
   readonly scales: readonly FeatureScale[]
   /** 0 where the release predicts no class. */
   readonly classCount: number
+  /** By the release's policy; applied when an interval is closed, not while it is counted. */
+  readonly noise?: CountNoise
 }
 
 export interface Window {
@@ -145,19 +147,22 @@ export const windowSchema: z.ZodType<Window> = z.strictObject({
 
 /** The shape of a release's windows. */
 export function windowShape(
-  manifest: Pick<Manifest, 'serviceLevels' | 'reference' | 'classes'>,
+  manifest: Pick<Manifest, 'serviceLevels' | 'reference' | 'classes' | 'disclosure'>,
 ): WindowShape {
   const { latencyMsMax } = manifest.serviceLevels
   const features = manifest.reference
   const classCount = manifest.classes?.names.length ?? 0
   const bins = features.map(({ feature, edges, mean, sd }) => [feature, edges, mean, sd])
   const id = sha256Hex(JSON.stringify([latencyMsMax, classCount, bins])).slice(0, 16)
-  return { id, latencyMsMax, features, scales: features.map(featureScale), classCount }
+  const epsilon = manifest.disclosure?.countNoise?.epsilon
+  return {
+    ...{ id, latencyMsMax, features, scales: features.map(featureScale), classCount },
+    ...(epsilon !== undefined && { noise: { epsilon, features } }),
+  }
 }
 
 export function emptyWindow(shape: WindowShape): Window {
   const { classCount } = shape
-  const confusionCells = classCount <= CONFUSION_CLASSES_MAX ? classCount ** 2 : 0
   return {
     shape: shape.id,
     n: 0,
@@ -171,7 +176,11 @@ export function emptyWindow(shape: WindowShape): Window {
       shadowCompared: 0,
       shadowDisagreed: 0,
     },
-    labels: { labelled: 0, correct: 0, confusion: new Array<number>(confusionCells).fill(0) },
+    labels: {
+      labelled: 0,
+      correct: 0,
+      confusion: new Array<number>(confusionCells(classCount)).fill(0),
+    },
   }
 }
 

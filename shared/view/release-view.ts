@@ -1,5 +1,7 @@
 /** Releases as lines and in detail. */
 import type { ReleaseResource } from '../api/resources.ts'
+import type { Manifest } from '../model/manifest.ts'
+import { type NoiseFacts, noiseFacts } from '../sketch/count-noise.ts'
 import type { Status } from './status.ts'
 import type { Table } from './text-table.ts'
 import { ago, bytes, count, percent } from './words.ts'
@@ -51,6 +53,7 @@ export function releaseDetail(release: ReleaseResource, nowMs: number): ReleaseD
       ['manifest', release.manifestSha256],
       ['signed by', release.signedBy.join(' ') || '-'],
       ['reference', count(manifest.reference.length, 'feature')],
+      ...disclosureFacts(manifest),
       ...Object.entries(manifest.lineage),
     ],
     tensors: {
@@ -74,4 +77,25 @@ export function releaseDetail(release: ReleaseResource, nowMs: number): ReleaseD
     ],
     evaluation: Object.entries(manifest.evaluation).map(([name, value]) => [name, String(value)]),
   }
+}
+
+/** What its answers and its counts tell, where the publishers limited that. */
+function disclosureFacts(manifest: Manifest): (readonly [string, string])[] {
+  const { decimals, topK, requestsPerMinuteMax } = manifest.disclosure ?? {}
+  const answers = [
+    ...(decimals === undefined ? [] : [`rounded to ${count(decimals, 'decimal')}`]),
+    ...(topK === undefined ? [] : [`the ${topK} largest scores`]),
+    ...(requestsPerMinuteMax === undefined ? [] : [`at most ${requestsPerMinuteMax} a minute`]),
+  ]
+  const noise = noiseFacts(manifest)
+  return [
+    ...(answers.length === 0 ? [] : [['answers', answers.join(', ')] as const]),
+    ...(noise === undefined ? [] : [['count noise', noiseText(noise)] as const]),
+  ]
+}
+
+function noiseText({ epsilon, tables, countDeviation }: NoiseFacts): string {
+  const spread = countDeviation.toFixed(1)
+  const shared = `shared by ${count(tables, 'table')} of inputs and classes`
+  return `epsilon ${epsilon} for each request, ${shared}: ±${spread} on a count; what verdicts rest on is exact`
 }

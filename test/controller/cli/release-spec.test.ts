@@ -25,8 +25,10 @@ describe('The disclosure of a release', () => {
   })
 
   it('comes from flags: rounding, top-k, and how many answers', async () => {
-    const flags = { decimals: 2, topK: 3, requestsPerMinute: 60, requestsBurst: 5 }
-    const all = { decimals: 2, topK: 3, requestsPerMinuteMax: 60, requestsBurstMax: 5 }
+    const limits = { decimals: 2, topK: 3, requestsPerMinute: 60, requestsBurst: 5 }
+    const flags = { ...limits, countNoise: 0.5 }
+    const countNoise = { epsilon: 0.5 }
+    const all = { decimals: 2, topK: 3, requestsPerMinuteMax: 60, requestsBurstMax: 5, countNoise }
     expect(await disclosureOf(flags)).toEqual(all)
   })
 
@@ -37,12 +39,14 @@ describe('The disclosure of a release', () => {
     })
   })
 
-  it.each([{ requestsPerMinute: 0 }, { requestsPerMinute: 1.5 }, { topK: Number('many') }])(
-    'is refused: %o',
-    async (flags) => {
-      await expect(disclosureOf(flags)).rejects.toMatchObject({
-        problem: { code: 'release.specification' },
-      })
-    },
-  )
+  it.each([
+    { requestsPerMinute: 0 },
+    { requestsPerMinute: 1.5 },
+    { topK: Number('many') },
+    { countNoise: 0 },
+  ])('is refused: %o', async (flags) => {
+    await expect(disclosureOf(flags)).rejects.toMatchObject({
+      problem: { code: 'release.specification' },
+    })
+  })
 })
