@@ -25,6 +25,8 @@ import type { ModelSession } from './model-session.ts'
 import { loadSession } from './onnx-session.ts'
 
 const VECTORS_MAX = 64
+/** Those that draw numbers; a few equal draws in a row are chance, so they are watched for longer. */
+const RANDOM_OPERATORS = /^(Random|Bernoulli$|Multinomial$|Dropout$)/
 const USAGE =
   'derive --model F --out F [--input-spec JSON] [--inputs F] [--seed S] [--vectors N] [--unsigned] [--from N]'
 
@@ -51,7 +53,8 @@ export async function derive(argv: string[]): Promise<Result<object>> {
   if (!carried.ok) return carried
   const loaded = await loadSession(bytes, { provider: 'cpu', threads: 1 })
   const session = { ...loaded, ...withOpenRanks(loaded, signature.value) }
-  const golden = await vectorsFor(session, read.value)
+  const isRandom = signature.value.operators.some(({ type }) => RANDOM_OPERATORS.test(type))
+  const golden = await vectorsFor(session, read.value, isRandom ? 4 : 1)
   if (!golden.ok && (!unsigned || golden.error.code === 'golden.input_spec')) return golden
   if (golden.ok && !unsigned) {
     const kept = promised(golden.value)
@@ -82,17 +85,18 @@ function withOpenRanks(session: ModelSession, signature: ModelSignature) {
 async function vectorsFor(
   session: ModelSession,
   { inputs, spec, seed, vectors, from, unsigned }: DeriveArguments,
+  repeats: number,
 ): Promise<Result<DerivedGolden>> {
   if (inputs !== undefined) {
     const given = decodeGolden(await readFile(inputs))
     if (!given.ok) return given
-    const completed = await completeGolden(session, inputsOf(given.value))
+    const completed = await completeGolden(session, inputsOf(given.value), repeats)
     if (completed.ok || !unsigned) return completed
   }
   const onTry = (trying: number): void => {
     if (unsigned) process.stdout.write(`${JSON.stringify({ trying })}\n`)
   }
-  return deriveGolden(session, spec, { seed, count: vectors, from, onTry })
+  return deriveGolden(session, spec, { seed, count: vectors, repeats, from, onTry })
 }
 
 /** Errors: `golden.not_a_number`, `golden.random`. */

@@ -36,6 +36,8 @@ export interface DerivedGolden {
 export interface DeriveOptions {
   readonly seed: string
   readonly count: number
+  /** How often each vector is run again to see whether its outputs stay. */
+  readonly repeats: number
   /** The first recipe to try: those before it ended the process. */
   readonly from?: number
   /** Told before each recipe, which may end the process. */
@@ -49,7 +51,7 @@ export interface DeriveOptions {
 export async function deriveGolden(
   session: ModelSession,
   specs: InputSpec,
-  { seed, count, from = 0, onTry }: DeriveOptions,
+  { seed, count, repeats, from = 0, onTry }: DeriveOptions,
 ): Promise<Result<DerivedGolden>> {
   const unknown = Object.keys(specs).find(
     (name) => !session.inputs.some((input) => input.name === name),
@@ -73,7 +75,7 @@ export async function deriveGolden(
       if (!inputs.ok) return inputs
       drawn.push(inputs.value)
     }
-    const derived = await completeGolden(session, drawn)
+    const derived = await completeGolden(session, drawn, repeats)
     if (derived.ok && derived.value.nan === undefined) return derived
     if (derived.ok) withNan ??= derived.value
     else first ??= derived.error
@@ -86,6 +88,7 @@ export async function deriveGolden(
 export async function completeGolden(
   session: ModelSession,
   vectors: readonly (readonly TensorValue[])[],
+  repeats: number,
 ): Promise<Result<DerivedGolden>> {
   const done: GoldenVector[] = []
   const random = new Set<string>()
@@ -95,9 +98,11 @@ export async function completeGolden(
       const outputs = await session.run(inputs)
       nan ??= outputs.find(hasNan)?.name
       const golden = outputs.map(goldenOf)
-      const again = done.length === 0 ? await session.run(inputs) : outputs
-      for (const output of golden) {
-        if (!compareWithGolden(again, [output], SAME).passed) random.add(output.name)
+      for (let i = 0; i < repeats; i++) {
+        const again = await session.run(inputs)
+        for (const output of golden) {
+          if (!compareWithGolden(again, [output], SAME).passed) random.add(output.name)
+        }
       }
       done.push({ inputs: inputs.map(goldenOf), outputs: golden })
     }
