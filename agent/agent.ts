@@ -203,7 +203,7 @@ export class Agent {
 
   #onRuntimeEvent(event: RuntimeEvent): void {
     const nowMs = this.#ports.clock.nowMs()
-    if (event.kind === 'releaseBroke') {
+    if (event.kind === 'releaseBroke' || event.kind === 'provedAgain') {
       this.#dispatch(event)
       return
     }

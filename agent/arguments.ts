@@ -19,7 +19,8 @@ export const USAGE = `linnet agent --controller URL --profile NAME [options]
                         the passphrase in LINNET_ARTIFACT_PASSPHRASE
   --artifact-key-file FILE         the key file elsewhere: another volume, a systemd credential
   --artifact-passphrase-file FILE  the passphrase from a file
-  --staging             take releases that are not proven yet
+  --staging             take releases that are not proven yet; so do devices whose token says so
+  --tuning-seconds N    most time to look for faster settings of a release (20; 0: none)
   --json-logs           logs as JSON lines
 Examples:
   LINNET_ENROLMENT_TOKEN=… linnet agent --controller http://127.0.0.1:7420 --profile raspberry-pi-5
@@ -41,6 +42,7 @@ export interface AgentArguments {
   readonly artifactKeyFile: string | undefined
   readonly artifactPassphraseFile: string | undefined
   readonly staging: boolean
+  readonly tuningSeconds: number
   readonly jsonLogs: boolean
 }
 
@@ -56,6 +58,9 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
   if (device !== undefined && !idSchema.safeParse(device).success) {
     return usage('--device must be [A-Za-z0-9_-]{1,64}')
   }
+  if (!/^\d{1,4}$/.test(parsed['tuning-seconds'])) {
+    return usage('--tuning-seconds must be a whole number')
+  }
   const listen = /^([^:]+|\[[0-9a-f:]+\]):(\d{1,5})$/.exec(parsed.listen)
   if (listen === null || Number(listen[2]) > 65_535) return usage('--listen must be HOST:PORT')
   const pairs = (parsed.label ?? []).map((text) => /^([^=]+)=(.*)$/.exec(text)?.slice(1, 3))
@@ -68,6 +73,7 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
     controller: controller.replace(/\/+$/, ''),
     listen: { host: listen[1]!.replace(/^\[|\]$/g, ''), port: Number(listen[2]) },
     staging: parsed.staging,
+    tuningSeconds: Number(parsed['tuning-seconds']),
     jsonLogs: parsed['json-logs'],
   })
 }
@@ -99,6 +105,7 @@ function read(args: readonly string[]) {
         'artifact-key-file': { type: 'string' },
         'artifact-passphrase-file': { type: 'string' },
         staging: { type: 'boolean', default: false },
+        'tuning-seconds': { type: 'string', default: '20' },
         'json-logs': { type: 'boolean', default: false },
       },
     }).values

@@ -104,7 +104,9 @@ async function join(
   }
   const { controller, device } = options
   for (let attempt = 1; ; attempt++) {
-    const joined = await enrol(paths, signer, { controller, token, device, facts: facts(options) })
+    const staging = options.staging || undefined
+    const request = { controller, token, device, facts: facts(options), staging }
+    const joined = await enrol(paths, signer, request)
     if (joined.ok) return joined.value
     if (!joined.error.code.startsWith('net.')) throw new ProblemError(joined.error)
     log.warn('the controller cannot be reached', { code: joined.error.code, attempt })
@@ -115,13 +117,16 @@ async function join(
 /** A member that is given a token says its facts anew; what it serves does not wait for that. */
 async function tellFacts(
   signer: SyncSigner,
-  { device }: Identity,
+  { device, staging }: Identity,
   options: AgentArguments,
   token: string,
   log: Log,
 ): Promise<void> {
   const nonce = randomBytes(16).toString('hex')
-  const request = { controller: options.controller, token, device, nonce, facts: facts(options) }
+  const request = {
+    ...{ controller: options.controller, token, device, nonce, facts: facts(options) },
+    staging: staging === true || options.staging,
+  }
   const told = await askForMembership(signer, request)
   if (!told.ok) log.warn('the controller did not take the facts', { code: told.error.code })
 }
@@ -167,7 +172,8 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     ...{ device, boot, profile, listen: options.listen, socketPath: options.socket },
     directory: resolve(home, 'runtime'),
     artifactPath: artifacts.path,
-    artifactKey,
+    ...{ artifactKey, signer },
+    limits: { tuningMs: options.tuningSeconds * 1_000 },
   })
   let agent: Agent | undefined
   const transport = createMqttTransport({
@@ -192,7 +198,8 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
 }
 
 function createRepository({ options, profile, paths, signer, identity }: Parts): TufRepository {
-  const { controller, staging } = options
+  const { controller } = options
+  const staging = options.staging || identity.staging === true
   const targetsUrl = `${controller}/tuf/targets`
   return new TufRepository({
     tuf: createTufFiles(paths.metadata, `${controller}/tuf/metadata`, nodeVerifier),

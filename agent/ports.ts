@@ -172,6 +172,12 @@ export type RuntimeEvent =
       readonly sha256: string
       readonly problem: DeviceNotice['problem']
     }
+  /** The proof of a release was made again, because the one that was kept does not hold any more. */
+  | {
+      readonly kind: 'provedAgain'
+      readonly qualification: Qualification
+      readonly problem: DeviceNotice['problem']
+    }
   | { readonly kind: 'hostRestarted'; readonly problem: DeviceNotice['problem'] }
   /** There are more or fewer model hosts now, or there should be and cannot; and why. */
   | { readonly kind: 'hostsScaled'; readonly problem: DeviceNotice['problem'] }

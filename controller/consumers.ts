@@ -34,6 +34,7 @@ const SEVERITY_OF_NOTICE: Readonly<Record<DeviceNotice['kind'], Alert['severity'
   rolled_back: 'warning',
   host_restarted: 'info',
   hosts_scaled: 'info',
+  proved_again: 'info',
   spool_overflow: 'warning',
   drift_alarm: 'warning',
   attack: 'critical',

@@ -14,7 +14,7 @@ import {
   type Tuning,
 } from './tune-settings.ts'
 
-export type Improvements = Pick<QualifierTask, 'tuning' | 'optimised'>
+export type ProcessorWishes = Pick<QualifierTask, 'settings' | 'tuning' | 'optimised'>
 
 /** The proof that counts, and the settings it was made in. */
 export interface Confirmed {
@@ -31,15 +31,15 @@ export async function confirmTuning(
   proved: Passed,
   options: {
     readonly prove: (task: QualifierTask) => Promise<QualifierAnswer>
-    readonly optimised: QualifierTask['optimised']
+    readonly wishes: ProcessorWishes
   },
 ): Promise<Result<Confirmed>> {
   const { tuning, cut, measured } = proved
-  const standing = { ...DEFAULT_SETTINGS, threads: measured.threads }
+  const { settings: asked, optimised } = options.wishes
+  const standing = asked ?? { ...DEFAULT_SETTINGS, threads: measured.threads }
   const stays: Confirmed = { passed: proved, settings: standing, tuning, cut }
   if (tuning === undefined || sameSettings(tuning.settings, standing)) return ok(stays)
   const { settings } = tuning
-  const { optimised } = options
   const answer = await options.prove({ ...task, settings, ...(optimised && { optimised }) })
   if (answer.outcome === 'passed') return ok({ passed: answer, settings, tuning, cut: answer.cut })
   const problem = answer.outcome === 'unavailable' ? undefined : answer.problem

@@ -44,7 +44,11 @@ async function main(): Promise<void> {
   const loader = createPlanLoader({
     seed: `${options.device}/${options.boot}/${options.incarnation}`,
     sessionSeed: options.device,
-    load: (release) => loadRelease(release, artifactKey),
+    load: (release) =>
+      loadRelease(release, artifactKey, (problem) => {
+        const { sha256 } = release.resolved.release
+        send({ kind: 'optimisedRefused', sha256, problem })
+      }),
     onExpected: plane.expect,
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),
     swap: (routes) => {

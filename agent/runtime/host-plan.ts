@@ -8,9 +8,18 @@ import type { BatchSettings } from './batch-settings.ts'
 import type { HostModel, HostPlan, HostRelease } from './host-protocol.ts'
 import type { ProcessorSettings } from './tune-settings.ts'
 
+/** A model file as ONNX Runtime optimised it, vouched for by a qualification record. */
+export interface OptimisedFile {
+  readonly path: string
+  readonly sha256: string
+  readonly length: number
+}
+
 /** How a release was qualified on this device, beyond its provider. */
 export interface RunSettings extends ProcessorSettings {
   readonly layout: 'NCHW' | 'NHWC' | null
+  /** Loaded in place of the artifact while its bytes have this digest. */
+  readonly optimised?: OptimisedFile | null
   /** Absent or null: each request runs by itself. */
   readonly batching?: BatchSettings | null | undefined
 }

@@ -6,6 +6,7 @@ import type { Problem, Result } from '../../shared/kernel/result.ts'
 import type { ClosedInterval, ServedModel, ServedRelease, ServeOutcome } from '../ports.ts'
 import type { RepositoryCommand, RepositoryEntry } from '../serve/model-repository.ts'
 import type { BatchSettings } from './batch-settings.ts'
+import type { OptimisedFile } from './host-plan.ts'
 import type { ProcessorSettings } from './tune-settings.ts'
 
 export interface HostOptions {
@@ -29,6 +30,8 @@ export interface HostOptions {
 
 /** A release with what the host needs to load it as it was qualified. */
 export interface HostRelease extends ServedRelease, ProcessorSettings {
+  /** Loaded in place of the artifact while its bytes have this digest. */
+  readonly optimised?: OptimisedFile | null
   readonly goldenPath: string | null
   readonly layout: 'NCHW' | 'NHWC' | null
   /** Absent or null: each request runs by itself. */
@@ -75,4 +78,6 @@ export type FromHost =
   | { readonly kind: 'counted'; readonly interval: ClosedInterval }
   /** Somebody asked the repository API to load or to unload a model. */
   | { readonly kind: 'change'; readonly id: string; readonly command: RepositoryCommand }
+  /** The release serves, but not from its optimised file, which is not what the record says. */
+  | { readonly kind: 'optimisedRefused'; readonly sha256: string; readonly problem: Problem }
   | { readonly kind: 'broke'; readonly sha256: string; readonly problem: Problem }

@@ -9,23 +9,27 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { err, ok, type Result, toProblem } from '../../shared/kernel/result.ts'
+import { err, type Result, toProblem } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
+import type { SyncSigner } from '../../shared/signing/keys.ts'
 import type { ResolvedRelease, Runtime, RuntimeEvent } from '../ports.ts'
 import {
   CLOSED_REPOSITORY,
   type ModelRepository,
   type RepositoryEntry,
 } from '../serve/model-repository.ts'
+import { createAssuredServe } from './assured-serve.ts'
 import type { BatchChoice } from './batch-settings.ts'
+import { disguiseInterval, secureUint32 } from './disguise-interval.ts'
+import type { RunSettings } from './host-plan.ts'
 import type { HostPlan, ToHost } from './host-protocol.ts'
 import type { HostAddress, HostNews } from './host-supervisor.ts'
-import { disguiseInterval, secureUint32 } from './disguise-interval.ts'
 import { createIntervalMerge } from './interval-merge.ts'
+import { driverName, machineName, runtimeVersion } from './machine.ts'
 import { createModelHosts, type HostSharing } from './model-hosts.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
-import { qualifyInProcess } from './qualify-in-process.ts'
-import { createSettingsStore } from './settings-store.ts'
+import { createProofKeeper, type ProofKeeper } from './proof-keeper.ts'
+import { createRecordStore } from './record-store.ts'
 
 export interface NodeRuntimeOptions {
   readonly device: string
@@ -36,6 +40,8 @@ export interface NodeRuntimeOptions {
   readonly artifactPath: (sha256: string) => string | undefined
   /** Absent: artifacts lie there as they are. */
   readonly artifactKey?: Uint8Array | undefined
+  /** The device's: qualification records are kept over restarts, and every release must have one. */
+  readonly signer?: SyncSigner | undefined
   /** Loopback; port 0 takes a free one and keeps it over restarts of the host. */
   readonly listen: { readonly host: string; readonly port: number } | null
   readonly socketPath: string | null
@@ -61,6 +67,8 @@ export interface RuntimeLimits {
   readonly hangMs: number
   readonly loadMsMax: number
   readonly qualifyMsMax: number
+  /** Time to look for faster settings, beyond the proof; 0: none. */
+  readonly tuningMs: number
   readonly queueLengthMax: number
   readonly requestBytesMax: number
   /** Counts of at most this long are lost when the host dies. */
@@ -72,6 +80,7 @@ const LIMITS: RuntimeLimits = {
   hangMs: 15_000,
   loadMsMax: 120_000,
   qualifyMsMax: 180_000,
+  tuningMs: 20_000,
   queueLengthMax: 256,
   requestBytesMax: 64 * 1024 * 1024,
   flushMs: 500,
@@ -90,11 +99,11 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const { artifactKey } = options
   const limits = { ...LIMITS, ...options.limits }
   mkdirSync(directory, { recursive: true })
-  const settings = createSettingsStore(join(directory, 'qualified'))
   const handlers: ((event: RuntimeEvent) => void)[] = []
   const emit = (event: RuntimeEvent): void => {
     for (const handler of handlers) handler(event)
   }
+  const { proofs, settings } = createProofs(options, limits, emit)
   const uint32 = secureUint32()
   const intervals = createIntervalMerge(
     () => keeper.plan().windowMs,
@@ -105,7 +114,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   })
   const keeper = createPlanKeeper({
     artifactPath,
-    settings: settings.get,
+    settings,
     send: (plan) => hosts.send(planMessage(plan)),
     emit,
     addInterval: intervals.add,
@@ -136,6 +145,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     onNews: (news) => {
       if (news.kind === 'counted') intervals.add(news.interval)
       else if (news.kind === 'change') void answerChange(news)
+      else if (news.kind === 'optimisedRefused') proofs.rebuild(news.sha256, news.problem)
       else keeper.condemn(news.sha256, news.problem)
     },
   })
@@ -146,17 +156,9 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     async qualify(release: ResolvedRelease, signal: AbortSignal) {
       const admitted = keeper.admit(release)
       if (!admitted.ok && !options.anyMayFollow) return admitted
-      const { profile } = options
-      const timeMsMax = limits.qualifyMsMax
-      const proof = await qualifyInProcess(release, {
-        ...{ profile, artifactPath, artifactKey, timeMsMax, signal },
-        ...(options.batching && { batching: options.batching }),
-      })
-      if (!proof.ok) return proof
-      await settings.put(release.release.sha256, proof.value.settings)
-      return ok(proof.value.qualification)
+      return proofs.qualify(release, signal)
     },
-    serve: keeper.serve,
+    serve: createAssuredServe(proofs.assure, keeper.serve),
     address: () => hosts.address(),
     tellRepository(told) {
       entries = told
@@ -165,9 +167,39 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     onEvent: (handler) => void handlers.push(handler),
     async close() {
       clearInterval(timer)
+      proofs.close()
       await hosts.close()
       intervals.close(Date.now(), true)
       keeper.close()
     },
   }
+}
+
+/** What is proved on this device, and the settings that each release runs in. */
+function createProofs(
+  options: NodeRuntimeOptions,
+  limits: RuntimeLimits,
+  emit: (event: RuntimeEvent) => void,
+): { readonly proofs: ProofKeeper; readonly settings: (sha256: string) => RunSettings } {
+  const { profile, signer, directory, artifactPath, artifactKey, batching } = options
+  const records = createRecordStore({
+    directory: join(directory, 'qualified'),
+    surroundings: {
+      ...{ runtimeVersion: runtimeVersion(), machine: machineName(), drivers: driverName() },
+      profile,
+    },
+    signer,
+  })
+  const proofs = createProofKeeper({
+    ...{ records, profile, artifactPath, artifactKey, isStrict: signer !== undefined },
+    ...{ timeMsMax: limits.qualifyMsMax, tuningMs: limits.tuningMs },
+    ...(batching && { batching }),
+    onProvedAgain: (qualification, problem) =>
+      emit({ kind: 'provedAgain', qualification, problem }),
+  })
+  const settings = (sha256: string) => ({
+    ...records.settings(sha256),
+    optimised: records.optimised(sha256),
+  })
+  return { proofs, settings }
 }

@@ -12,7 +12,7 @@ import { err, ok, type Result, toProblem } from '../../shared/kernel/result.ts'
 import type { GoldenVector } from '../../shared/model/golden.ts'
 import { openContender, type ProofEngine } from './prove-session.ts'
 import type { OptimisedTrial, QualifierTask } from './qualifier-protocol.ts'
-import { compareContenders, type ProcessorSettings } from './tune-settings.ts'
+import { compareContenders, optimisedSettings, type ProcessorSettings } from './tune-settings.ts'
 
 export interface ProofBench {
   readonly task: QualifierTask
@@ -28,12 +28,6 @@ const LOADS = 3
 /** Running may not become slower than noise. */
 const RUN_GAIN_MIN = 0.9
 const COMPARE_MS_MAX = 2_000
-
-/** What the file holds was optimised already. */
-export const optimisedSettings = (settings: ProcessorSettings): ProcessorSettings => ({
-  ...settings,
-  graph: 'disabled',
-})
 
 /** The file at `path` is left only when it is to be kept. */
 export async function tryOptimised(

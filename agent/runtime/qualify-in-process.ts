@@ -4,13 +4,19 @@ import type { Result } from '../../shared/kernel/result.ts'
 import type { ResolvedRelease } from '../ports.ts'
 import type { BatchChoice } from './batch-settings.ts'
 import { runQualifier } from './qualifier-process.ts'
+import type { QualifierTask } from './qualifier-protocol.ts'
 import { type Qualified, type QualifyOptions, qualifyRelease } from './qualify-release.ts'
+import type { ProcessorSettings } from './tune-settings.ts'
 
 export interface QualifyInProcessOptions extends Pick<QualifyOptions, 'profile' | 'artifactPath'> {
   readonly timeMsMax: number
   /** Time to look for faster settings, beyond the proof; 0, the default: none. */
   readonly tuningMs?: number
   readonly signal: AbortSignal
+  /** Proved exactly so on the processor, where that was found before. */
+  readonly settings?: ProcessorSettings
+  /** Where an optimised model file is tried; absent: none. */
+  readonly optimised?: QualifierTask['optimised']
   /** Default: auto. */
   readonly batching?: BatchChoice
   /** Opens the artifacts, where they are encrypted. */
@@ -26,6 +32,7 @@ export function qualifyInProcess(
   options: QualifyInProcessOptions,
 ): Promise<Result<Qualified>> {
   const { profile, artifactPath, artifactKey, timeMsMax, tuningMs = 0, signal } = options
+  const { settings, optimised } = options
   const memoryMbMax = PROCESS_MB + profile.limits.sessionMemoryMb
   const limits = { timeMsMax, memoryMbMax, signal }
   const threadsMax = Math.min(profile.limits.threadsMax, availableParallelism())
@@ -35,6 +42,10 @@ export function qualifyInProcess(
     prove: (task) => runQualifier({ ...task, ...(artifactKey && { artifactKey }) }, limits),
     choose: 'first',
     batching: options.batching ?? 'auto',
-    ...(tuningMs > 0 && { improve: { tuning: { budgetMs: tuningMs, threadsMax } } }),
+    onProcessor: {
+      ...(tuningMs > 0 && { tuning: { budgetMs: tuningMs, threadsMax } }),
+      ...(settings && { settings }),
+      ...(optimised && { optimised }),
+    },
   })
 }

@@ -11,7 +11,7 @@ import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/prof
 import type { ResolvedRelease } from '../ports.ts'
 import { shortReason } from './admission.ts'
 import type { BatchChoice } from './batch-settings.ts'
-import { type Confirmed, confirmTuning, type Improvements } from './confirm-tuning.ts'
+import { type Confirmed, confirmTuning, type ProcessorWishes } from './confirm-tuning.ts'
 import type { RunSettings } from './host-plan.ts'
 import type { Measured, Passed, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
 import { describeSettings, type ProcessorSettings } from './tune-settings.ts'
@@ -23,8 +23,8 @@ export interface QualifyOptions {
   readonly prove: (task: QualifierTask) => Promise<Result<QualifierAnswer>>
   /** `fastest`: all providers are tried, and of those that pass the fastest is chosen. */
   readonly choose: 'first' | 'fastest'
-  /** What is tried beyond the proof on the processor; absent: nothing. */
-  readonly improve?: Improvements
+  /** What is asked beyond a proof in the default settings, on the processor; absent: nothing. */
+  readonly onProcessor?: ProcessorWishes
   /** Whether it is tried, on every provider, to run requests together. */
   readonly batching: BatchChoice
   /** Told after each attempt, for whoever watches. */
@@ -50,6 +50,8 @@ interface Tried {
 }
 
 const ATTEMPTS_MAX = 16
+/** What a report takes. */
+const TRIALS_MAX = 24
 
 /**
  * Errors: `artifact.*`, `admission.*`, `golden.malformed`, `qualify.crashed`, `qualify.timeout`,
@@ -66,8 +68,8 @@ export async function qualifyRelease(
   let last: Problem | undefined
   for (const configuration of configurations(options.profile)) {
     if (isSettled(tried, options.choose, configuration.provider)) continue
-    const improve = configuration.provider === 'cpu' ? options.improve : {}
-    const answer = await answerTo({ ...task.value, ...configuration, ...improve }, options)
+    const wishes = configuration.provider === 'cpu' ? options.onProcessor : {}
+    const answer = await answerTo({ ...task.value, ...configuration, ...wishes }, options)
     if (answer.outcome === 'inadmissible') return err(answer.problem)
     const attempt = attemptOf(configuration, answer)
     const passed = answer.outcome === 'passed' ? answer : undefined
@@ -86,7 +88,7 @@ export async function qualifyRelease(
   const { configuration } = best
   const final = await confirmTuning({ ...task.value, ...configuration }, best.passed, {
     prove: (tuned) => answerTo(tuned, options),
-    optimised: options.improve?.optimised,
+    wishes: configuration.provider === 'cpu' ? (options.onProcessor ?? {}) : {},
   })
   if (!final.ok) return final
   const attempts = tried.map(({ attempt, configuration: own }) =>
@@ -190,10 +192,11 @@ function qualifiedOf(
 ): Qualified {
   const { goldenDifferenceMax: _, residentMb, ...figures } = passed.measured
   const { optimised, batching } = passed
+  const tried = (tuning?.tried ?? []).map((trial) => ({ ...trial })).slice(0, TRIALS_MAX)
   const qualification: Qualification = {
     ...{ sha256: release.sha256, chosen: provider, attempts, ...figures },
     residentMb: residentMb ?? 0,
-    ...(tuning && { tuning: { ...tuning, tried: [...tuning.tried] } }),
+    ...(tuning && { tuning: { budgetMs: tuning.budgetMs, spentMs: tuning.spentMs, tried } }),
     ...(optimised && { optimised }),
     ...(batching && { batching: batching.record }),
     ...(cut && { cut: shortReason(cut) }),

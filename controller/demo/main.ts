@@ -155,6 +155,8 @@ async function startFleet(stage: Stage): Promise<void> {
       ...['--token-file', tokenFile],
       ...['--home', resolve(home, 'devices', device), '--device', device, '--profile', profile],
       ...['--label', `site=${site}`, '--listen', `127.0.0.1:${localPort(i)}`],
+      // Nobody waits twenty seconds in a story.
+      ...['--tuning-seconds', '2'],
     ]),
   )
   await Promise.all([published, ...agents.map((agent) => agent.ready(/ready/, 120_000))])

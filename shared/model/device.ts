@@ -25,6 +25,8 @@ export const deviceFactsSchema = z.strictObject({
   memoryMb: z.int().min(1),
   /** `site: hall-2`; rollouts select by them. */
   labels: labelsSchema,
+  /** It takes releases that are not proven yet, as it was installed or told by its token to. */
+  staging: z.boolean().optional(),
 })
 export type DeviceFacts = z.infer<typeof deviceFactsSchema>
 
@@ -197,6 +199,8 @@ export const deviceNoticeSchema = z.strictObject({
     'host_restarted',
     /** There are more or fewer model hosts, or there should be and cannot. */
     'hosts_scaled',
+    /** A proof was made again: its record did not hold, or its optimised file was not what it says. */
+    'proved_again',
     'spool_overflow',
     'drift_alarm',
     /** Something on the way to the device was refused; what serves is untouched. */

@@ -28,6 +28,23 @@ export function installedReleases(durable: DurableState): Installed[] {
   return [...inSlots.filter((release) => release !== null), ...durable.staged]
 }
 
+/** The same releases in the same slots, with what this artifact is proved to do now. */
+export function withQualification(
+  durable: DurableState,
+  qualification: Installed['qualification'],
+): DurableState {
+  const { sha256 } = qualification
+  const renew = <T extends Installed | null>(release: T): T =>
+    release?.sha256 === sha256 ? { ...release, qualification } : release
+  const models = durable.models.map((slots) => ({
+    ...slots,
+    current: renew(slots.current),
+    candidate: renew(slots.candidate),
+    previous: renew(slots.previous),
+  }))
+  return { ...durable, models, staged: durable.staged.map(renew) }
+}
+
 /** Two releases may share an artifact and differ in their manifests: the target tells them apart. */
 export function sameRelease(
   a: Pick<ReleaseRef, 'target' | 'sha256'> | null | undefined,

@@ -133,6 +133,12 @@ export type DeviceEvent =
     }
   | { readonly kind: 'served'; readonly plan: number }
   | { readonly kind: 'releaseBroke'; readonly sha256: string; readonly problem: Problem }
+  /** Its record did not hold any more, and the release has passed once more. */
+  | {
+      readonly kind: 'provedAgain'
+      readonly qualification: Qualification
+      readonly problem: Problem
+    }
   /** The disk lost or changed the files of an installed release: not the release's fault. */
   | { readonly kind: 'filesLost'; readonly sha256: string }
   | { readonly kind: 'reviewed'; readonly review: Review }

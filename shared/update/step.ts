@@ -22,6 +22,7 @@ import {
   releaseOf,
   rolloutOf,
   sameRelease,
+  withQualification,
 } from './slots.ts'
 import {
   type DeviceEffect,
@@ -56,6 +57,8 @@ export function step(state: DeviceState, event: DeviceEvent, nowMs: number): Ste
       return onJobFailed(state, event, nowMs)
     case 'releaseBroke':
       return onReleaseBroke(state, event.sha256, event.problem, nowMs)
+    case 'provedAgain':
+      return onProvedAgain(state, event, nowMs)
     case 'filesLost':
       return onFilesLost(state, event.sha256)
     case 'served':
@@ -193,6 +196,24 @@ function takeOut(state: DeviceState, broken: ReleaseRef, problem: Problem, nowMs
   const notice = noticeOf(left.notice.kind, left.notice.subject, problem, nowMs)
   const told = withAttack({ ...state, durable: left.durable }, notice)
   return rearrange(told, [{ kind: 'notify', notice }])
+}
+
+/** What is reported of a release is what it runs by now; why it was tried again is told. */
+function onProvedAgain(
+  state: DeviceState,
+  { qualification, problem }: Extract<DeviceEvent, { kind: 'provedAgain' }>,
+  nowMs: number,
+): Step {
+  const { durable: before } = state
+  const release = installedReleases(before).find(({ sha256 }) => sha256 === qualification.sha256)
+  if (release === undefined) return unchanged(state)
+  const durable = withQualification(before, qualification)
+  const notice = noticeOf('proved_again', releaseName(release), problem, nowMs)
+  const effects: DeviceEffect[] = [
+    { kind: 'persist', durable },
+    { kind: 'notify', notice },
+  ]
+  return withReport({ ...state, durable }, effects)
 }
 
 function onFilesLost(state: DeviceState, sha256: string): Step {

@@ -199,6 +199,7 @@ const NOTICE_WORDS: Readonly<Record<string, string>> = {
   rolled_back: 'local rollback',
   host_restarted: 'host restarted',
   hosts_scaled: 'hosts scaled',
+  proved_again: 'proved again',
   spool_overflow: 'telemetry lost',
   drift_alarm: 'drift',
   attack: 'attack refused',

@@ -22,6 +22,7 @@ describe('the command line of the agent', () => {
       socket: null,
       labels: {},
       staging: false,
+      tuningSeconds: 20,
       jsonLogs: false,
     })
   })
