@@ -3,10 +3,11 @@
  * tensors as typed arrays (binary tensor data extension). It speaks to anything like `fetch`: the
  * model host's worker in the browser, or a server.
  */
-import { concatBytes, utf8 } from '../../shared/kernel/bytes.ts'
+import { concatBytes, toHex, utf8 } from '../../shared/kernel/bytes.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { Arm } from '../../shared/protocol/messages.ts'
+import type { Priority, StreamPart } from '../data-plane.ts'
 import { bytesFromElements, elementsFromBytes } from '../serve/binary-tensor.ts'
 import type { LocalFetch } from './local-requests.ts'
 
@@ -16,6 +17,8 @@ export interface InferOptions {
   readonly id?: string
   /** Forces an arm; such a request stays out of the statistics. */
   readonly arm?: Arm
+  /** `high` waits less long. */
+  readonly priority?: Priority
   readonly timeoutMs?: number
 }
 
@@ -28,6 +31,14 @@ export interface Inference {
   readonly outputs: readonly TensorValue[]
 }
 
+export interface InferenceStream {
+  /** @param options.isLast ends the stream; otherwise it ends after a minute of silence. */
+  infer(
+    inputs: readonly TensorValue[],
+    options?: Omit<InferOptions, 'arm' | 'version'> & { readonly isLast?: boolean },
+  ): Promise<Result<Inference>>
+}
+
 export interface InferenceClient {
   ready(model: string): Promise<boolean>
   /** Errors: the protocol's refusals by their code; `client.malformed`. */
@@ -36,27 +47,53 @@ export interface InferenceClient {
     inputs: readonly TensorValue[],
     options?: InferOptions,
   ): Promise<Result<Inference>>
+  /**
+   * Requests that keep the version and the arm of the first one until the last, also across a swap;
+   * nothing happens before the first. Further errors: `stream.unknown`, `stream.version_gone`,
+   * `stream.too_many`.
+   */
+  stream(model: string, options?: Pick<InferOptions, 'arm'>): InferenceStream
   /** The truth about an earlier request; a class name or index. */
   feedback(model: string, id: string, label: string | number): Promise<boolean>
 }
 
 export function createInferenceClient(fetchLocal: LocalFetch): InferenceClient {
+  async function ask(
+    model: string,
+    inputs: readonly TensorValue[],
+    options: InferOptions,
+    stream?: StreamPart,
+  ): Promise<Result<Inference>> {
+    const { header, body } = encodeRequest(inputs, options, stream)
+    const { version, arm, priority } = options
+    const path = version === undefined ? `models/${model}` : `models/${model}/versions/${version}`
+    const response = await fetchLocal(`/v2/${path}/infer`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/octet-stream',
+        'inference-header-content-length': String(header.length),
+        ...(arm === undefined ? {} : { 'linnet-arm': arm }),
+        ...(priority === undefined ? {} : { 'linnet-priority': priority }),
+      },
+      body,
+    })
+    return response.ok ? decodeAnswer(response) : refusalOf(response)
+  }
+
   return {
     ready: async (model) => (await fetchLocal(`/v2/models/${model}/ready`)).ok,
-    async infer(model, inputs, options = {}) {
-      const { header, body } = encodeRequest(inputs, options)
-      const { version } = options
-      const path = version === undefined ? `models/${model}` : `models/${model}/versions/${version}`
-      const response = await fetchLocal(`/v2/${path}/infer`, {
-        method: 'POST',
-        headers: {
-          'content-type': 'application/octet-stream',
-          'inference-header-content-length': String(header.length),
-          ...(options.arm === undefined ? {} : { 'linnet-arm': options.arm }),
+    infer: (model, inputs, options = {}) => ask(model, inputs, options),
+    stream(model, fixed = {}) {
+      const id = randomName()
+      let start = true
+      return {
+        async infer(inputs, { isLast = false, ...options } = {}) {
+          const part = { id, start, end: isLast }
+          const answer = await ask(model, inputs, { ...options, ...fixed }, part)
+          start &&= !answer.ok
+          return answer
         },
-        body,
-      })
-      return response.ok ? decodeAnswer(response) : refusalOf(response)
+      }
     },
     async feedback(model, id, label) {
       const body = JSON.stringify({ id, label })
@@ -65,7 +102,16 @@ export function createInferenceClient(fetchLocal: LocalFetch): InferenceClient {
   }
 }
 
-function encodeRequest(inputs: readonly TensorValue[], { id, timeoutMs }: InferOptions) {
+/** Pages share one model host: names of streams must not meet. */
+function randomName(): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(16)))
+}
+
+function encodeRequest(
+  inputs: readonly TensorValue[],
+  { id, timeoutMs }: InferOptions,
+  stream: StreamPart | undefined,
+) {
   const bytes = inputs.map(bytesFromElements)
   const header = utf8(
     JSON.stringify({
@@ -76,12 +122,19 @@ function encodeRequest(inputs: readonly TensorValue[], { id, timeoutMs }: InferO
       })),
       parameters: {
         binary_data_output: true,
+        ...(stream === undefined ? {} : sequence(stream)),
         ...(timeoutMs === undefined ? {} : { timeout: Math.round(timeoutMs * 1000) }),
       },
     }),
   )
   return { header, body: concatBytes(header, ...bytes) as Uint8Array<ArrayBuffer> }
 }
+
+const sequence = ({ id, start, end }: StreamPart) => ({
+  sequence_id: id,
+  sequence_start: start,
+  sequence_end: end,
+})
 
 interface AnswerHeader {
   readonly model_name: string

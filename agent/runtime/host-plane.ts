@@ -19,6 +19,7 @@ import type { ModelRoute } from './model-route.ts'
 import { createRateLimits } from './rate-limit.ts'
 import { createStatisticsTable } from './release-statistics.ts'
 import { runRequest } from './request-runner.ts'
+import { answering, createRouteTable } from './route-table.ts'
 import { createJobWork } from './run-jobs.ts'
 import { createRunQueue } from './run-queue.ts'
 import { runShadow } from './shadow.ts'
@@ -53,16 +54,12 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const statistics = createStatisticsTable()
   const limits = createRateLimits(nowMs)
   const streams = createStreamTable(nowMs)
-  let routes: ReadonlyMap<string, ModelRoute> = new Map()
-  let expected: ReadonlySet<string> = new Set()
-  let draining: ModelRoute[] = []
-  let isReady = false
+  const routes = createRouteTable()
   let isMarking = false
   const mark = (live: LiveRelease | null): void => {
     if (isMarking) options.mark(live)
   }
   const queue = createRunQueue(options.queueLengthMax, nowMs, createJobWork(mark))
-  const loading = (model: string): boolean => !isReady || expected.has(model)
   const runner = { queue, nowMs, deadlineMsMax }
 
   const counting = {
@@ -80,8 +77,8 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
     nowMs,
     async infer(request, encode) {
       const { model } = request
-      const asked = routes.get(model)
-      const admitted = admitRequest(asked, request, loading(model), { limits, streams })
+      const asked = routes.of(model)
+      const admitted = admitRequest(asked, request, routes.loading(model), { limits, streams })
       if (!admitted.ok) {
         if (asked !== undefined && admitted.error.code === 'infer.rate_limited') {
           statistics.refused(model, asked.current.version)
@@ -101,43 +98,29 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
         stream?.value()
       }
     },
-    ready: () => isReady && expected.size === 0,
-    loading,
+    ready: routes.ready,
+    loading: routes.loading,
+    expect: routes.expect,
     queued: () => queue.length(),
     statistics: () => statistics.all(),
-    releases: () => [...routes.values()].flatMap(statusOf),
+    releases: () => routes.all().flatMap(statusOf),
     feedback(model, id, label) {
-      const route = routes.get(model)
+      const route = routes.of(model)
       return route === undefined
-        ? refuseModel(model, loading(model))
+        ? refuseModel(model, routes.loading(model))
         : joinLabel(route, labels, id, label)
     },
-    expect(models) {
-      expected = new Set(models.filter((model) => !routes.has(model)))
-    },
     swap(next) {
-      const replaced = [...routes].flatMap(([model, route]) =>
-        next.get(model) === route ? [] : [route],
-      )
-      routes = next
-      isReady = true
-      expected = new Set()
+      routes.swap(next)
       streams.endOf(({ model }) => !next.has(model))
       // What a stream began with may run as well, though no slot holds it any more.
-      const serving = [...next.values()].flatMap(({ current, candidate, others }) => [
-        ...[current, ...others],
-        ...(candidate === null ? [] : [candidate]),
-      ])
-      isMarking = new Set([...serving, ...streams.releases()]).size > 1
+      const running = [...routes.all().flatMap(answering), ...streams.releases()]
+      isMarking = new Set(running).size > 1
       queue.oneAtATime(isMarking)
-      for (const route of replaced) route.retire()
-      draining.push(...replaced)
     },
     flush() {
       streams.endIdle()
-      const counted = [...draining, ...routes.values()].flatMap((route) => route.flush())
-      draining = draining.filter((route) => !route.drained())
-      return counted
+      return routes.flush()
     },
   }
 }

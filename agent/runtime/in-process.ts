@@ -18,7 +18,13 @@ import type { InputSpec } from '../../shared/model/input-spec.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { Arm } from '../../shared/protocol/messages.ts'
-import type { InferAnswer, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+import type {
+  InferAnswer,
+  Priority,
+  ReleaseStatistics,
+  ReleaseStatus,
+  StreamPart,
+} from '../data-plane.ts'
 import type { BatchChoice } from './batch-settings.ts'
 import { createHostPlane, type HostPlane } from './host-plane.ts'
 import type { HostModel, HostRelease } from './host-protocol.ts'
@@ -55,7 +61,22 @@ export interface InferOptions {
   readonly deadlineMs?: number
   readonly arm?: Arm
   readonly key?: string
+  /** `high` waits less long; default normal. */
+  readonly priority?: Priority
   readonly outputs?: readonly string[]
+}
+
+/** Requests that keep the version and the arm of the first one until the last, also across a swap. */
+export interface InferenceStream {
+  /**
+   * Errors: those of a request, and `stream.version_gone` when its release had to leave, for example
+   * because the local guard stopped it: the state in the application's hands belongs to that one.
+   * @param options.isLast ends the stream; one that is not ended does so after a minute of silence.
+   */
+  infer(
+    inputs: InProcessInputs,
+    options?: Omit<InferOptions, 'arm' | 'key'> & { readonly isLast?: boolean },
+  ): Promise<InferAnswer>
 }
 
 export interface InProcessRuntime {
@@ -64,6 +85,8 @@ export interface InProcessRuntime {
    * `infer.unknown_output`, `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`.
    */
   infer(model: string, inputs: InProcessInputs, options?: InferOptions): Promise<InferAnswer>
+  /** Nothing happens before its first request. */
+  stream(model: string, options?: Pick<InferOptions, 'arm' | 'key'>): InferenceStream
   models(): readonly ReleaseStatus[]
   statistics(): readonly ReleaseStatistics[]
   /** Sessions end when the last request under way is answered. */
@@ -137,20 +160,40 @@ async function bring(
 }
 
 function runtimeOver(plane: HostPlane): InProcessRuntime {
+  let streams = 0
+
+  async function ask(
+    model: string,
+    inputs: InProcessInputs,
+    { signal, ...wish }: InferOptions,
+    stream?: StreamPart,
+  ): Promise<InferAnswer> {
+    const tensors: TensorValue[] = []
+    for (const name in inputs) tensors.push({ name, ...inputs[name]! })
+    const isGone = signal === undefined ? undefined : () => signal.aborted
+    const arrivedAtMs = plane.nowMs()
+    const request = { model, inputs: tensors, stream, arrivedAtMs, isGone, ...wish }
+    const answer = await plane.infer(request, ok<InferAnswer>)
+    if (answer.ok) return answer.value
+    throw new ProblemError(answer.error)
+  }
+
   return {
     models: plane.releases,
     statistics: plane.statistics,
-    async infer(model, inputs, { signal, deadlineMs, arm, key, outputs } = {}) {
-      const tensors: TensorValue[] = []
-      for (const name in inputs) tensors.push({ name, ...inputs[name]! })
-      const isGone = signal === undefined ? undefined : () => signal.aborted
-      const arrivedAtMs = plane.nowMs()
-      const answer = await plane.infer(
-        { model, inputs: tensors, deadlineMs, arm, key, outputs, arrivedAtMs, isGone },
-        ok<InferAnswer>,
-      )
-      if (answer.ok) return answer.value
-      throw new ProblemError(answer.error)
+    infer: (model, inputs, options = {}) => ask(model, inputs, options),
+    stream(model, fixed = {}) {
+      streams += 1
+      const id = `in-process-${streams}`
+      let start = true
+      return {
+        async infer(inputs, { isLast = false, ...options } = {}) {
+          const part = { id, start, end: isLast }
+          const answer = await ask(model, inputs, { ...options, ...fixed }, part)
+          start = false
+          return answer
+        },
+      }
     },
     close: () => {
       plane.swap(new Map())

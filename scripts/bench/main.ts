@@ -8,6 +8,7 @@ import { type BenchReport, isMet } from './report.ts'
 type Bench = () => Promise<{ run(): Promise<BenchReport> }>
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  batch: () => import('./batch.ts'),
   fuzz: () => import('./fuzz.ts'),
   ingest: () => import('./ingest.ts'),
   loop: () => import('./loop.ts'),
