@@ -8,7 +8,7 @@ import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import {
   countersSchema,
   type ReleaseRecord,
-  releaseRecordSchema,
+  readReleaseRecord,
 } from '../../shared/model/release-record.ts'
 import type { ReleaseTarget } from '../../shared/model/release-target.ts'
 import type { ReleaseRef } from '../../shared/update/state.ts'
@@ -32,6 +32,7 @@ export class ReleaseCache {
     { onRevoked, releaseCounter }: ReleaseTarget,
   ): Promise<void> {
     const record: ReleaseRecord = {
+      schema: 'linnet.release-record.v2',
       ...{ target: release.target, manifest, releaseCounter },
       ...(onRevoked && { onRevoked }),
     }
@@ -52,7 +53,7 @@ export class ReleaseCache {
 
   /** What was signed about a release that is on this device. */
   async record(release: ReleaseRef): Promise<ReleaseRecord | undefined> {
-    return releaseRecordSchema.safeParse(parse(await this.#files.read(nameOf(release)))).data
+    return readReleaseRecord(parse(await this.#files.read(nameOf(release))))
   }
 
   /** The golden vectors of the variants that are these artifacts. */
@@ -60,8 +61,8 @@ export class ReleaseCache {
     const digests: string[] = []
     for (const name of await this.#files.names()) {
       if (!artifacts.has(name.slice(0, 64))) continue
-      const record = releaseRecordSchema.safeParse(parse(await this.#files.read(name)))
-      const variants = record.data?.manifest.variants ?? []
+      const record = readReleaseRecord(parse(await this.#files.read(name)))
+      const variants = record?.manifest.variants ?? []
       const own = variants.filter(({ artifact }) => artifacts.has(artifact.sha256))
       digests.push(...own.map(({ golden }) => golden.sha256))
     }

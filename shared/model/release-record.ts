@@ -1,9 +1,13 @@
-/** What a device keeps of verified release metadata, so that it serves without a network. */
+/**
+ * What a device keeps of verified release metadata, so that it serves without a network. Records
+ * outlive the agent that wrote them: a change of their form gets another schema id, and the reader
+ * goes on knowing the former ones.
+ */
 import { z } from 'zod'
 import { manifestSchema } from './manifest.ts'
 import { countSchema, nameSchema, sha256Schema, timeMsSchema } from './names.ts'
 
-export const releaseRecordSchema = z.strictObject({
+const contents = {
   /** Target path of the artifact. */
   target: z.string(),
   manifest: manifestSchema,
@@ -11,8 +15,22 @@ export const releaseRecordSchema = z.strictObject({
   onRevoked: z.enum(['serve', 'stop']).optional(),
   /** Counts the releases of the model; absent in records of older agents. */
   releaseCounter: countSchema.optional(),
+}
+const recordSchema = z.strictObject({
+  schema: z.literal('linnet.release-record.v2'),
+  ...contents,
 })
-export type ReleaseRecord = z.infer<typeof releaseRecordSchema>
+/** Until the first schema id there was none. */
+const formerSchema = z.strictObject(contents)
+export type ReleaseRecord = z.infer<typeof recordSchema>
+
+/** A record of this form or of a former one; undefined when it is neither. */
+export function readReleaseRecord(value: unknown): ReleaseRecord | undefined {
+  const record = recordSchema.safeParse(value)
+  if (record.success) return record.data
+  const former = formerSchema.safeParse(value)
+  return former.success ? { schema: 'linnet.release-record.v2', ...former.data } : undefined
+}
 
 /** By model: the largest `minCounter` that was ever verified. */
 export const countersSchema = z.record(nameSchema, countSchema)
