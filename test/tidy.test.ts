@@ -104,6 +104,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
     ],
   },
   { from: /^shared\/update\//, may: ['shared/kernel', 'shared/model', 'shared/update', 'zod'] },
+  { from: /^shared\/placement\//, may: ['shared/kernel', 'shared/placement'] },
   { from: /^shared\/slo\//, may: ['shared/kernel', 'shared/model', 'shared/sketch', 'shared/slo'] },
   { from: /^shared\/node\//, may: ['shared', /^node:/] },
   {
