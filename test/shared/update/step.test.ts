@@ -220,6 +220,29 @@ describe('failures for good', () => {
   })
 })
 
+describe('a proof that was made again', () => {
+  it('is stored, told with the reason, and reported, and changes nothing of what serves', () => {
+    const machine = canary()
+    const before = machine.state.durable.models[0]?.current?.qualification
+    const qualification = { ...before!, sha256: baseline.sha256, threads: 4 }
+    const event: DeviceEvent = { kind: 'provedAgain', qualification, problem }
+    const effects = machine.send(event)
+    expect(effects.map(({ kind }) => kind)).toEqual(['persist', 'notify', 'report'])
+    expect(effects[1]).toMatchObject({ notice: { kind: 'proved_again', problem } })
+    expect(machine.state.durable.models[0]?.current?.qualification.threads).toBe(4)
+    expect(machine.slots()).toEqual({ current: '1.0.0', candidate: '1.1.0', previous: null })
+  })
+
+  it('of a release that is not here means nothing', () => {
+    const machine = serving()
+    const qualification = {
+      ...machine.state.durable.models[0]!.current!.qualification,
+      sha256: aSha('other'),
+    }
+    expect(machine.kinds({ kind: 'provedAgain', qualification, problem })).toEqual([])
+  })
+})
+
 describe('lost files', () => {
   it('are fetched again and are no failure of the release', () => {
     const machine = serving()
