@@ -52,18 +52,21 @@ Examples:
     .option('--uses <n>', 'devices that it admits', whole, 1)
     .option('--expires-in <seconds>', 'until it admits nobody', whole, 3_600)
     .option('--label <name=value...>', 'labels of the devices that it admits', [])
+    .option('--staging', 'the devices also take releases that are not proven yet')
     .addHelpText(
       'after',
       `
 Examples:
   linnet device token
   linnet device token --uses 50 --label site=hall-2
+  linnet device token --staging
 `,
     )
     .action(async (options: TokenOptions) => {
       const context = openContext(options)
       const labels = Object.fromEntries(options.label.map(labelOf))
-      const body = { uses: options.uses, expiresInSeconds: options.expiresIn, labels }
+      const { uses, expiresIn: expiresInSeconds, staging = false } = options
+      const body = { uses, expiresInSeconds, labels, staging }
       const made = await createEnrolmentToken(context, body)
       context.show(made, () => made.token)
     })
@@ -120,12 +123,12 @@ Examples:
 
 function tokenTable(tokens: readonly EnrolmentTokenResource[]): Table {
   const nowMs = Date.now()
-  const rows = tokens.map(({ id, usesLeft, expiresAtMs, labels, createdBy, createdAtMs }) => [
+  const rows = tokens.map(({ id, usesLeft, expiresAtMs, labels, staging, ...made }) => [
     ...[id, String(usesLeft), new Date(expiresAtMs).toISOString()],
-    Object.entries(labels)
-      .map((pair) => pair.join('='))
-      .join(' '),
-    `${createdBy}, ${ago(createdAtMs, nowMs)}`,
+    [...(staging ? ['staging'] : []), ...Object.entries(labels).map((pair) => pair.join('='))].join(
+      ' ',
+    ),
+    `${made.createdBy}, ${ago(made.createdAtMs, nowMs)}`,
   ])
   return { columns: ['TOKEN', 'USES LEFT', 'EXPIRES', 'LABELS', 'CREATED'], rows }
 }
@@ -134,6 +137,7 @@ interface TokenOptions extends CommonOptions {
   readonly uses: number
   readonly expiresIn: number
   readonly label: readonly string[]
+  readonly staging?: boolean
 }
 
 function deviceText(context: Context, device: DeviceResource): string {
@@ -153,6 +157,8 @@ function deviceText(context: Context, device: DeviceResource): string {
     ),
     ...section('Slots', slotTable(detail.slots)),
     ...section('Execution providers', detail.providers),
+    ...section('Measured here', detail.figures),
+    ...section('Settings that were compared', detail.trials),
     ...section('Failed here', detail.failures),
     ...section('Notices', detail.notices),
   ].join('\n')

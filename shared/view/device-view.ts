@@ -1,5 +1,6 @@
 /** Devices as lines and in detail: desired beside reported, and why they differ. */
 import type { DeviceResource } from '../api/resources.ts'
+import { figureTable, trialTable } from './qualification-view.ts'
 import { deviceStatus, type Status } from './status.ts'
 import type { Table } from './text-table.ts'
 import { ago, percent } from './words.ts'
@@ -15,7 +16,8 @@ interface DeviceLine {
 }
 
 export function deviceLine(device: DeviceResource, nowMs: number): DeviceLine {
-  const labels = Object.entries(device.facts.labels).map(([name, value]) => `${name}=${value}`)
+  const named = Object.entries(device.facts.labels).map(([name, value]) => `${name}=${value}`)
+  const labels = [...(device.facts.staging ? ['staging'] : []), ...named]
   return {
     device: device.device,
     profile: device.facts.profile,
@@ -74,6 +76,10 @@ export interface DeviceDetail {
   /** What it is doing now; null when idle. */
   readonly job: string | null
   readonly providers: Table
+  /** Measured on the device when the release was proved there. */
+  readonly figures: Table
+  /** Settings that were compared, and the optimised model file. */
+  readonly trials: Table
   readonly failures: Table
   readonly notices: Table
 }
@@ -95,6 +101,8 @@ export function deviceDetail(device: DeviceResource, nowMs: number): DeviceDetai
     slots: slotViews(device),
     job: job === null ? null : `${job.phase} ${job.model} ${job.version}`,
     providers: providerTable(device),
+    figures: figureTable(device.qualifications, artifactName(device)),
+    trials: trialTable(device.qualifications, artifactName(device)),
     failures: {
       columns: ['RELEASE', 'CODE', 'WHY'],
       rows: [
@@ -169,12 +177,16 @@ const ATTEMPT_STATUS = {
   unavailable: { word: 'not available', glyph: '·', tone: 'idle' },
 } as const satisfies Record<string, Status>
 
-/** Providers that qualification tried, for each artifact, and why not the others. */
-function providerTable(device: DeviceResource): Table {
-  const nameOf = (sha256: string) => {
-    const slot = device.report?.slots.find((s) => s.sha256 === sha256)
+function artifactName({ report }: DeviceResource): (sha256: string) => string {
+  return (sha256) => {
+    const slot = report?.slots.find((s) => s.sha256 === sha256)
     return slot ? `${slot.model}@${slot.version} ${slot.variant}` : sha256.slice(0, 12)
   }
+}
+
+/** Providers that qualification tried, for each artifact, and why not the others. */
+function providerTable(device: DeviceResource): Table {
+  const nameOf = artifactName(device)
   return {
     columns: ['RELEASE', 'PROVIDER', 'OUTCOME', 'OFF BY', 'P95', 'WHY'],
     rows: device.qualifications.flatMap((q) =>

@@ -22,11 +22,6 @@ export function moment(ms: number): string {
   return `${day} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`
 }
 
-/** Milliseconds with the digits that matter: 0.42, 7.5, 512. */
-export function milliseconds(ms: number): string {
-  return `${ms < 1 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`
-}
-
 /** The first digits of a digest; the whole is in the title. */
 export function shortDigest(sha256: string): string {
   return sha256.slice(0, 12)

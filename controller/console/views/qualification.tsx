@@ -1,7 +1,12 @@
 /** How one artifact was proved on one device: every provider that was tried, and the figures. */
 import type { Qualification, SlotReport } from '../../../shared/model/device.ts'
+import {
+  qualificationFigures,
+  type TrialLine,
+  trialLines,
+} from '../../../shared/view/qualification-view.ts'
 import type { Status } from '../../../shared/view/status.ts'
-import { milliseconds, shortDigest } from '../model/format.ts'
+import { shortDigest } from '../model/format.ts'
 import { Mark } from '../parts/badge.tsx'
 
 type Outcome = Qualification['attempts'][number]['outcome']
@@ -20,14 +25,8 @@ interface RecordProps {
 export function QualificationRecord({ record, slots }: RecordProps) {
   const slot = slots.find(({ sha256 }) => sha256 === record.sha256)
   const name = slot ? `${slot.model} ${slot.version}, ${slot.variant}` : shortDigest(record.sha256)
-  const figures = [
-    ['load', milliseconds(record.loadMs)],
-    ['first run', milliseconds(record.firstRunMs)],
-    ['steady p50', milliseconds(record.steadyMsP50)],
-    ['steady p95', milliseconds(record.steadyMsP95)],
-    ['resident', `${Math.round(record.residentMb)} MB`],
-    ['threads', String(record.threads)],
-  ] as const
+  const figures = [...qualificationFigures(record), ['threads', String(record.threads)] as const]
+  const trials = trialLines(record)
   return (
     <div class="record">
       <h3>{name}</h3>
@@ -68,6 +67,45 @@ export function QualificationRecord({ record, slots }: RecordProps) {
           </tbody>
         </table>
       </div>
+      {trials.length > 0 && <Trials name={name} trials={trials} />}
+    </div>
+  )
+}
+
+function Trials({
+  name,
+  trials,
+}: {
+  readonly name: string
+  readonly trials: readonly TrialLine[]
+}) {
+  return (
+    <div class="scroll">
+      <table>
+        <caption class="hidden">Settings that were compared for {name}</caption>
+        <thead>
+          <tr>
+            <th scope="col">Settings</th>
+            <th scope="col">Outcome</th>
+            <th scope="col" class="num">
+              Steady p50
+            </th>
+            <th scope="col">Why</th>
+          </tr>
+        </thead>
+        <tbody>
+          {trials.map(({ what, status, steady, why }) => (
+            <tr key={what}>
+              <th scope="row">{what}</th>
+              <td>
+                <Mark status={status} />
+              </td>
+              <td class="num">{steady}</td>
+              <td>{why}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </div>
   )
 }
