@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { labelsSchema } from '../shared/model/device.ts'
 import { idSchema } from '../shared/model/names.ts'
+import { HOST_FLAGS, readSharing } from './host-options.ts'
+import type { HostSharing } from './runtime/model-hosts.ts'
 
 export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --controller URL      base URL of the controller
@@ -13,6 +15,11 @@ export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --device ID           the id this device would like; else made from its key
   --listen HOST:PORT    local inference API (127.0.0.1:8000; port 0 takes any)
   --socket PATH         local inference API on a Unix socket as well
+  --hosts N | MIN..MAX  model hosts that share the requests; with MIN..MAX as many as the load asks
+                        for and the profile's memory allows (1)
+  --balance POLICY      round-robin, weighted, least-connections or latency-aware
+                        (least-connections)
+  --host-weights LIST   2,1: host 0 gets twice as much, where the policy heeds weights
   --label KEY=VALUE     for rollouts to select by; may be repeated
   --ca FILE             certificates to trust beside the system's, PEM (or NODE_EXTRA_CA_CERTS)
   --encrypt-artifacts   models lie encrypted on the disk, under a key file in the home, or under
@@ -27,6 +34,8 @@ Examples:
   linnet agent --controller https://fleet.example:7420 --ca ca.pem --profile intel-n100 \\
     --home /var/lib/linnet --device press-1 --label site=hall-1`
 
+const HELP = 'linnet agent --help'
+
 export interface AgentArguments {
   readonly controller: string
   readonly token: string | undefined
@@ -36,6 +45,8 @@ export interface AgentArguments {
   readonly device: string | undefined
   readonly listen: { readonly host: string; readonly port: number }
   readonly socket: string | null
+  /** Null: one host. */
+  readonly sharing: HostSharing | null
   readonly labels: Readonly<Record<string, string>>
   /** Whether artifacts are encrypted on the disk; one of the two files says under what. */
   readonly encrypt: boolean
@@ -66,7 +77,10 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
   const pairs = (parsed.label ?? []).map((text) => /^([^=]+)=(.*)$/.exec(text)?.slice(1, 3))
   const labels = labelsSchema.safeParse(Object.fromEntries(pairs.map((pair) => pair ?? ['=', ''])))
   if (!labels.success) return usage('--label must be name=value, with a lower-case name')
+  const sharing = readSharing(parsed, HELP)
+  if (!sharing.ok) return sharing
   return ok({
+    sharing: sharing.value,
     ...{ profile, device, token, home, socket: socket ?? null, labels: labels.data },
     tokenFile: parsed['token-file'],
     ...encryptionOf(parsed),
@@ -100,6 +114,7 @@ function read(args: readonly string[]) {
         device: { type: 'string' },
         listen: { type: 'string', default: '127.0.0.1:8000' },
         socket: { type: 'string' },
+        ...HOST_FLAGS,
         label: { type: 'string', multiple: true },
         'encrypt-artifacts': { type: 'boolean', default: false },
         'artifact-key-file': { type: 'string' },
@@ -115,5 +130,5 @@ function read(args: readonly string[]) {
 }
 
 function usage(message: string): Result<never> {
-  return refuse('usage', message, { next: 'linnet agent --help' })
+  return refuse('usage', message, { next: HELP })
 }

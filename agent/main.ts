@@ -172,7 +172,7 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     ...{ device, boot, profile, listen: options.listen, socketPath: options.socket },
     directory: resolve(home, 'runtime'),
     artifactPath: artifacts.path,
-    ...{ artifactKey, signer },
+    ...{ artifactKey, signer, sharing: options.sharing },
     limits: { tuningMs: options.tuningSeconds * 1_000 },
   })
   let agent: Agent | undefined

@@ -23,16 +23,19 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'linnet-serve-'))
   const files = new Map<string, string>()
   say('Unsigned models, for development: nothing here was verified. Loopback only.')
-  const { listen, grpc, socketPath, profile, batching } = options
+  const { listen, grpc, socketPath, profile, batching, sharing } = options
   const runtime = createNodeRuntime({
     ...{ device: 'local', boot: 'serve', profile, directory: folder, listen, grpc, socketPath },
     artifactPath: (sha256) => files.get(sha256),
     anyMayFollow: true,
-    batching,
+    ...{ batching, sharing },
     repository: { change: (command) => repository.change(command) },
   })
   const repository = createServeRepository({ options, runtime, folder, files, say })
   stopOnSignals(runtime, folder)
+  runtime.onEvent((event) => {
+    if (event.kind !== 'interval') say(describeProblem(event.problem))
+  })
   const address = unwrap(await runtime.address())
   if (address.grpcPort !== null) say(`gRPC on ${grpc?.host}:${address.grpcPort}`)
   const models = await repository.start()

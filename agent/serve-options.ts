@@ -4,7 +4,9 @@ import { z } from 'zod'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
 import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
+import { HOST_FLAGS, readSharing } from './host-options.ts'
 import type { BatchChoice } from './runtime/batch-settings.ts'
+import type { HostSharing } from './runtime/model-hosts.ts'
 import { localProfile } from './runtime/unsigned-release.ts'
 
 const SPEC_EXAMPLE = '{ "x": { "shape": [1, 3], "min": 0 } }'
@@ -22,17 +24,27 @@ DIR holds NAME/VERSION/model.onnx; versions are whole numbers.
   --threads N                  most threads for one run (1)
   --batch auto|off             auto: requests that wait run together where qualification proves that
                                it changes no answer and gains time; off: never (auto)
+  --hosts N | MIN..MAX         model hosts that share the requests; with MIN..MAX as many as the load
+                               asks for and the memory allows; not with --grpc (1)
+  --balance POLICY             round-robin, weighted, least-connections or latency-aware
+                               (least-connections)
+  --host-weights LIST          2,1: host 0 gets twice as much, where the policy heeds weights
   --input-spec JSON            how to make trial inputs: ${SPEC_EXAMPLE}
 Examples:
   linnet serve model.onnx
   linnet serve ./models --listen 127.0.0.1:9000 --grpc 127.0.0.1:9001
-  linnet serve ./models --model-control explicit --load-model faces`
+  linnet serve ./models --model-control explicit --load-model faces
+  linnet serve ./models --hosts 1..4 --balance latency-aware`
+
+const HELP = 'linnet serve --help'
 
 export interface ServeOptions {
   readonly paths: readonly string[]
   readonly listen: { readonly host: string; readonly port: number }
   readonly grpc: ServeOptions['listen'] | null
   readonly socketPath: string | null
+  /** Null: one host. */
+  readonly sharing: HostSharing | null
   readonly profile: FirmwareProfile
   readonly spec: InputSpec
   readonly batching: BatchChoice
@@ -59,6 +71,7 @@ function readFlags(args: readonly string[]) {
       listen: { type: 'string', default: '127.0.0.1:8000' },
       grpc: { type: 'string' },
       socket: { type: 'string' },
+      ...HOST_FLAGS,
       'model-control': { type: 'string', default: 'none' },
       'load-model': { type: 'string', multiple: true },
       versions: { type: 'string', default: 'latest' },
@@ -99,8 +112,12 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
   if (!versions.success) return usage('--versions must be latest or all')
   const batching = batchSchema.safeParse(values.batch)
   if (!batching.success) return usage('--batch must be auto or off')
+  const sharing = readSharing(values, HELP)
+  if (!sharing.ok) return sharing
+  if (sharing.value !== null && grpc !== null) return usage('--grpc needs --hosts 1')
   return ok({
     paths: positionals,
+    sharing: sharing.value,
     batching: batching.data,
     ...{ listen, grpc, loadFirst },
     ...{ control: control.data, versions: versions.data },
@@ -111,7 +128,7 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
 }
 
 function usage(message: string): Result<never> {
-  return refuse('usage', message, { next: 'linnet serve --help' })
+  return refuse('usage', message, { next: HELP })
 }
 
 /** @returns undefined for what is no address of this machine. */

@@ -3,6 +3,7 @@
  * hosts, pass on the rest. Nothing of a tensor is read or changed here.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { gunzip, inflate } from 'node:zlib'
 import { refuse, toProblem } from '../../shared/kernel/result.ts'
 import { refuseForeign } from '../serve/foreign.ts'
 import type { DirectListener } from '../serve/infer-listener.ts'
@@ -42,12 +43,17 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
     const path = (request.url ?? '/').replace(/\?.*$/, '')
     const isInfer = method === 'POST' && INFER.test(path)
     const headBytes = isInfer ? headLength(headers['inference-header-content-length']) : undefined
-    bodies.read(request, headBytes, (read) => {
+    const encoding = headers['content-encoding']
+    // Where the JSON part ends is not to be seen in a compressed body.
+    bodies.read(request, encoding === undefined ? headBytes : undefined, (read) => {
       if (!read.ok) return answerProblem(request, response, read.error)
       const body = read.value
       if (isInfer) {
-        const session = sessionOf(jsonPart(body, headBytes))
-        return passOn({ request, response, body, bytesMax, session })
+        plainBytes(body, encoding, bytesMax, (plain) => {
+          const session = sessionOf(headBytes === undefined ? plain : plain.subarray(0, headBytes))
+          passOn({ request, response, body, bytesMax, session })
+        })
+        return
       }
       const answer = gather.answer(questionOf(request, path, body))
       if (answer === undefined) {
@@ -72,10 +78,21 @@ function questionOf(request: IncomingMessage, path: string, { chunks }: RequestB
   return { method, path, headers: Object.fromEntries(passed), body }
 }
 
-function jsonPart({ chunks }: RequestBody, headBytes: number | undefined): Buffer {
+/** What cannot be read belongs to no session; the host says what is wrong with it. */
+function plainBytes(
+  { chunks }: RequestBody,
+  encoding: string | undefined,
+  maxOutputLength: number,
+  done: (plain: Buffer) => void,
+): void {
   const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-  return headBytes === undefined ? body : body.subarray(0, headBytes)
+  const told = (cause: Error | null, plain: Buffer): void => done(cause === null ? plain : EMPTY)
+  if (encoding === 'gzip') gunzip(body, { maxOutputLength }, told)
+  else if (encoding === 'deflate') inflate(body, { maxOutputLength }, told)
+  else done(encoding === undefined ? body : EMPTY)
 }
+
+const EMPTY = Buffer.alloc(0)
 
 /** What is no length is the host's to refuse. */
 function headLength(header: string | string[] | undefined): number | undefined {

@@ -41,6 +41,7 @@ type Answered = readonly { readonly host: FrontHost; readonly answer: HostAnswer
 
 const MODEL_READY = /^\/v2\/models\/[^/]+(\/versions\/[^/]+)?\/ready$/
 const MODEL_STATS = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?\/stats$/
+const INDEX = /^\/v2\/repository(\/[^/]+)?\/index$/
 const FEEDBACK = /^\/v2\/models\/[^/]+\/feedback$/
 
 const METRICS: Question = { method: 'GET', path: '/metrics' }
@@ -106,7 +107,7 @@ export function createGather(options: GatherOptions): Gather {
         return asked === null ? undefined : allStatistics(asked[1], asked[2])
       }
       if (method !== 'POST') return undefined
-      if (path === '/v2/repository/index') return askAll(question).then(mergeIndex)
+      if (INDEX.test(path)) return askAll(question).then(mergeIndex)
       return FEEDBACK.test(path) ? passLabel(options, question) : undefined
     },
     async remember(host) {

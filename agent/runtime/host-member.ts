@@ -43,6 +43,8 @@ export function createHostMember(options: HostMemberOptions): HostMember {
   let isEnding = false
   let served: ReturnType<HostMember['served']>
   let baseMb: number | null = null
+  /** Until there is a plan, a host that listens answers that there is none. */
+  let hasPlan = false
 
   function onNews(news: HostNews): void {
     if (news.kind !== 'served') {
@@ -64,9 +66,13 @@ export function createHostMember(options: HostMemberOptions): HostMember {
       life = options.nextLife()
       isListening = true
       served = undefined
+      hasPlan = false
       baseMb = memoryOf(supervisor.pid() ?? 0).residentMb
+      options.onListening((message) => {
+        if (message.kind === 'plan') hasPlan = true
+        supervisor.send(message)
+      })
       onChange()
-      options.onListening(supervisor.send)
     },
     onExit: (exit) => {
       isListening = false
@@ -85,7 +91,7 @@ export function createHostMember(options: HostMemberOptions): HostMember {
     served: () => (isListening ? served : undefined),
     baseMb: () => baseMb,
     seen() {
-      const serves = isListening && served !== undefined
+      const serves = isListening && (served !== undefined || !hasPlan)
       const takes = serves && !isEnding
       return { id: `${index}`, life, weight, socketPath, takes, ends: serves && isEnding }
     },

@@ -3,7 +3,7 @@
  * reason. The policy: more than 70 % utilised, or more than 10 requests in line, is one host more;
  * under 30 % for five minutes is one fewer; always within the limits and the memory there is.
  *
- * Invariants: between two steps at least `COOL_DOWN_MS` pass, so that a step shows its effect first;
+ * Invariants: between two steps at least `coolDownMs` pass, so that a step shows its effect first;
  * the number never leaves [hostsMin, hostsMax]; no step without a reason.
  */
 
@@ -25,13 +25,23 @@ export interface LoadSample {
 export interface ScalingLimits {
   readonly hostsMin: number
   readonly hostsMax: number
+  /** Absent: that of the policy. */
+  readonly pace?: ScalingPace
+}
+
+interface ScalingPace {
+  readonly coolDownMs: number
+  /** Idle for so long is one host fewer. */
+  readonly idleMs: number
+  /** Over which utilisation is averaged. */
+  readonly meanMs: number
 }
 
 export interface ScalingState {
   readonly steppedAtMs: number
   /** Since when all samples were below the lower limit. */
   readonly idleSinceMs: number | null
-  /** Exponentially weighted over about ten seconds, so that one burst is no load. */
+  /** Exponentially weighted over `meanMs`, so that one burst is no load. */
   readonly utilisation: number
   readonly sampledAtMs: number
   /** A step up that memory forbade was told. */
@@ -47,9 +57,7 @@ export type ScalingStep =
 const UTILISATION_UP = 0.7
 const UTILISATION_DOWN = 0.3
 const QUEUE_UP = 10
-const IDLE_MS = 300_000
-const COOL_DOWN_MS = 15_000
-const MEAN_MS = 10_000
+const PACE: ScalingPace = { coolDownMs: 15_000, idleMs: 300_000, meanMs: 10_000 }
 
 export function startScaling(atMs: number): ScalingState {
   return {
@@ -66,11 +74,12 @@ export function scale(
   sample: LoadSample,
   limits: ScalingLimits,
 ): { readonly state: ScalingState; readonly step: ScalingStep } {
-  const state = observe(before, sample)
+  const { coolDownMs, idleMs, meanMs } = limits.pace ?? PACE
+  const state = observe(before, sample, meanMs)
   const { hosts, queued, atMs } = sample
   // A number outside the limits was set by someone; it is led back in at once.
   if (hosts < limits.hostsMin) return step(state, sample, 'up', 'fewer hosts than the least')
-  const isCool = atMs - state.steppedAtMs >= COOL_DOWN_MS
+  const isCool = atMs - state.steppedAtMs >= coolDownMs
   const isBusy = state.utilisation > UTILISATION_UP
   const isLong = queued > QUEUE_UP
   if (isBusy || isLong) {
@@ -83,16 +92,20 @@ export function scale(
       : step(state, sample, 'up', why)
   }
   const calm = { ...state, heldBack: false }
-  const idleMs = state.idleSinceMs === null ? 0 : atMs - state.idleSinceMs
-  if (idleMs < IDLE_MS || hosts <= limits.hostsMin || !isCool) {
+  const isIdle = state.idleSinceMs !== null && atMs - state.idleSinceMs >= idleMs
+  if (!isIdle || hosts <= limits.hostsMin || !isCool) {
     return { state: calm, step: { kind: 'stay' } }
   }
-  const why = `utilisation under ${percent(UTILISATION_DOWN)} for ${IDLE_MS / 60_000} minutes`
+  const why = `utilisation under ${percent(UTILISATION_DOWN)} for ${idleMs / 60_000} minutes`
   return step(calm, sample, 'down', why)
 }
 
-function observe(state: ScalingState, { atMs, utilisation }: LoadSample): ScalingState {
-  const weight = 1 - Math.exp(-Math.max(0, atMs - state.sampledAtMs) / MEAN_MS)
+function observe(
+  state: ScalingState,
+  { atMs, utilisation }: LoadSample,
+  meanMs: number,
+): ScalingState {
+  const weight = 1 - Math.exp(-Math.max(0, atMs - state.sampledAtMs) / meanMs)
   const mean = state.utilisation + weight * (utilisation - state.utilisation)
   const isIdle = mean < UTILISATION_DOWN
   return {

@@ -20,6 +20,7 @@ describe('the command line of the agent', () => {
       device: undefined,
       listen: { host: '127.0.0.1', port: 8000 },
       socket: null,
+      sharing: null,
       labels: {},
       staging: false,
       tuningSeconds: 20,
@@ -45,6 +46,17 @@ describe('the command line of the agent', () => {
   })
 
   it.each([
+    [['--hosts', '1'], null],
+    [['--hosts', '3'], { hostsMin: 3, hostsMax: 3, policy: 'least-connections', weights: [1] }],
+    [
+      ['--hosts', '1..4', '--balance', 'weighted', '--host-weights', '2,1'],
+      { hostsMin: 1, hostsMax: 4, policy: 'weighted', weights: [2, 1] },
+    ],
+  ])('takes %j', (more, sharing) => {
+    expect(unwrap(parseArguments([...NEEDED, ...more])).sharing).toEqual(sharing)
+  })
+
+  it.each([
     ['no controller', ['--profile', 'x']],
     ['a controller that is no URL', ['--controller', 'plant', '--profile', 'x']],
     ['no profile', ['--controller', 'http://plant']],
@@ -53,6 +65,12 @@ describe('the command line of the agent', () => {
     ['a label without a value', [...NEEDED, '--label', 'site']],
     ['a label in capitals', [...NEEDED, '--label', 'Site=x']],
     ['a device id with a slash', [...NEEDED, '--device', 'a/b']],
+    ['hosts that are no number', [...NEEDED, '--hosts', 'many']],
+    ['fewer hosts than the least', [...NEEDED, '--hosts', '4..2']],
+    ['no host', [...NEEDED, '--hosts', '0']],
+    ['a balance without hosts', [...NEEDED, '--balance', 'weighted']],
+    ['an unknown balance', [...NEEDED, '--hosts', '2', '--balance', 'fair']],
+    ['a weight of nothing', [...NEEDED, '--hosts', '2', '--host-weights', '1,0']],
     ['an unknown option', [...NEEDED, '--colour', 'red']],
     ['a word too many', [...NEEDED, 'now']],
   ])('refuses %s', (_, args) => {

@@ -341,4 +341,42 @@ describe('Several model hosts', { timeout: 120_000 }, () => {
     )
     expect(codes).toEqual(['front.ended', 'front.hung'])
   })
+
+  it('become more under load and fewer without, say why, and lose nothing over it', async () => {
+    const pace = { coolDownMs: 500, idleMs: 1_500, meanMs: 1_000 }
+    await start({ sharing: { hostsMin: 1, hostsMax: 2, pace } })
+    const scaled = (): string[] =>
+      bench.events.flatMap((event) => (event.kind === 'hostsScaled' ? [event.problem.code] : []))
+    let isOver = false
+    const driven = drive(6, () => isOver)
+    await waitFor('a second host', () => scaled().includes('hosts.up'))
+    await waitFor('its share', async () => (await hostShares()).length === 2)
+    await waitFor('requests on it', async () => (await hostShares())[1]! > 0)
+    isOver = true
+    const { sent, ok } = await driven
+    expect(ok).toBe(sent)
+    const before = (await client.ask('GET', '/v2/models/tiny/stats')).text
+    let more = 0
+    while (!scaled().includes('hosts.down') && more < 2_000) {
+      more += 1
+      expect((await client.infer(1)).status).toBe(200)
+      await sleep(50)
+    }
+    await waitFor('one host', () => bench.pid(1) === undefined)
+    expect(scaled()).toEqual(['hosts.up', 'hosts.down'])
+    // What the host that left had counted stays in the sums.
+    const count = (text: string): number =>
+      JSON.parse(text).model_stats[0].inference_stats.success.count
+    const after = (await client.ask('GET', '/v2/models/tiny/stats')).text
+    expect([count(before), count(after)]).toEqual([sent, sent + more])
+    const { text } = await client.ask('GET', '/metrics')
+    expect(text).toContain('linnet_hosts 1')
+    expect(text).toContain('linnet_hosts_scaled{direction="down"} 1')
+    await bench.runtime.close()
+    expect(bench.counted()).toEqual({ n: sent + more, crashed: 0 })
+    const told = bench.events.flatMap((event) =>
+      event.kind === 'hostsScaled' ? [event.problem.message] : [],
+    )
+    expect(told[0]).toMatch(/^Model hosts: 1 to 2 hosts: utilisation \d+ % over 70 %\.$/)
+  })
 })
