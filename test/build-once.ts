@@ -14,7 +14,7 @@ const STAMP = join(ROOT, 'dist/controller/console/public/main.js')
 
 export default async function buildOnce(): Promise<void> {
   const filters = process.argv.slice(2).filter((argument) => argument.includes('test/'))
-  const isNeeded = filters.length === 0 || filters.some((filter) => /e2e|test\/$/.test(filter))
+  const isNeeded = filters.length === 0 || filters.some((filter) => /e2e|live|test\/$/.test(filter))
   if (!isNeeded || (await newestMs()) <= (await modifiedMs(STAMP))) return
   process.stderr.write('dist/ is older than the sources: building it\n')
   await promisify(execFile)('npm', ['run', 'build', '--silent'], { cwd: ROOT }).catch(

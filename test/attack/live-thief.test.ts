@@ -1,0 +1,273 @@
+/**
+ * The controller's home is stolen: real agents, one of them under a thief who runs a broker and a
+ * server on the controller's ports with all of its online keys (design page trust.md, 1). Whatever he
+ * signs, what serves stays what the publishers signed, requests are answered throughout, and each
+ * attempt is told as what it looked like.
+ */
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { utf8 } from '../../shared/kernel/bytes.ts'
+import { unwrap } from '../../shared/kernel/result.ts'
+import { sha256Hex } from '../../shared/kernel/sha256.ts'
+import type { Assignment } from '../../shared/model/assignment.ts'
+import type { AttackKind } from '../../shared/model/attack.ts'
+import type { JsonObject } from '../../shared/signing/canonical-json.ts'
+import { envelopeBytes, signEnvelope } from '../../shared/signing/envelope.ts'
+import type { SyncSigner } from '../../shared/signing/keys.ts'
+import { buildMotorFleet, MODEL, type MotorFleet, POLICY } from '../e2e/motor-fleet.ts'
+import { until } from '../e2e/stage.ts'
+import { plunder, Thief } from './thief.ts'
+
+const DEVICE = 'press'
+const OTHER = 'spare'
+const DEMO = new URL(`../../controller/demo/models/${MODEL}/`, import.meta.url).pathname
+
+let fleet: MotorFleet
+let thief: Thief
+let loot: string
+let honestDigest: string
+
+beforeAll(async () => {
+  fleet = await buildMotorFleet(
+    { [DEVICE]: 'raspberry-pi-5', [OTHER]: 'intel-n100' },
+    { seed: 'thief', requestsPerSecond: 10 },
+  )
+  // 1.1.0 supersedes 1.0.0; 1.2.0 is signed and runs nowhere; 1.3.0 is withdrawn; 1.4.0 is for others.
+  await publish('1.1.0', '1.1.0', { minCounter: 2 })
+  const id = await fleet.startRollout({
+    ...{ model: MODEL, candidate: '1.1.0', baseline: '1.0.0', policy: POLICY },
+    waves: [{ percent: 100, trafficPercent: 50 }],
+  })
+  await until('1.1.0 promoted', async () => (await fleet.rollout(id)).state === 'promoted', 120_000)
+  await fleet.everywhere('1.1.0')
+  await publish('1.2.0', '1.2.0')
+  await publish('1.3.0', '1.2.0')
+  await fleet.tell('release', 'revoke', `${MODEL}@1.3.0`, '--yes')
+  await publish('1.4.0', '1.2.0', { profiles: ['jetson-orin-nano'] })
+  await fleet.program('controller').kill('SIGTERM')
+  loot = await mkdtemp(join(tmpdir(), 'linnet-loot-'))
+  await cp(fleet.home, loot, { recursive: true, filter: (path) => !path.includes('/devices') })
+  honestDigest = await servingDigest()
+  const http = Number(new URL(fleet.url).port)
+  thief = await Thief.listen(await plunder(loot), { http, mqtt: fleet.mqttPort })
+  // Devices come back to whoever listens there.
+  await until('the device speaks to the thief', async () => thief.heard.has(DEVICE), 150_000)
+}, 400_000)
+
+afterAll(async () => {
+  await fleet?.end()
+  await thief?.close()
+  if (loot !== undefined) await rm(loot, { recursive: true, force: true })
+}, 60_000)
+
+async function publish(
+  version: string,
+  like: string,
+  change: { minCounter?: number; profiles?: string[] } = {},
+): Promise<void> {
+  const release = `${MODEL}@${version}`
+  const spec = JSON.parse(await readFile(join(DEMO, like, 'release.json'), 'utf8'))
+  const [variant] = spec.variants as { profiles: string[] }[]
+  const profiles = change.profiles ?? variant!.profiles
+  const file = join(DEMO, like, `thief-${version}.json`)
+  await writeFile(file, JSON.stringify({ ...spec, version, variants: [{ ...variant, profiles }] }))
+  try {
+    await fleet.tell('release', 'create', '--spec', file)
+  } finally {
+    await rm(file)
+  }
+  const { minCounter } = change
+  const flags = minCounter === undefined ? [] : ['--min-counter', `${minCounter}`]
+  await fleet.tell('release', 'sign', release, ...flags)
+  await fleet.tell('release', 'publish', release)
+}
+
+/** What the device has durably decided to serve, by digest. */
+async function servingDigest(): Promise<string> {
+  const home = fleet.devices.find(({ device }) => device === DEVICE)!.home
+  const durable = JSON.parse(await readFile(join(home, 'state.json'), 'utf8'))
+  const slots = durable.models.find(({ model }: { model: string }) => model === MODEL)
+  return [slots.current, slots.candidate].map((slot) => slot?.sha256 ?? '-').join(' ')
+}
+
+const motor = (version: string) => thief.signedSlot(MODEL, version)
+const rogue = utf8('not what anybody signed')
+const rogueTarget = { length: rogue.length, hashes: { sha256: sha256Hex(rogue) } }
+
+interface Attempt {
+  readonly does: string
+  readonly kind: AttackKind
+  readonly code: string
+  /** The assignment that he signs for the device, after whatever else he does. */
+  readonly act: () => Partial<Assignment> | Promise<Partial<Assignment>>
+}
+
+const resigned = (role: string, change: (signed: JsonObject) => JsonObject) => ({
+  [role]: { signed: change(thief.newest(role)), by: [thief.loot.snapshot, thief.loot.timestamp] },
+})
+
+const ATTEMPTS: readonly Attempt[] = [
+  {
+    does: 'names a model that was never published',
+    ...{ kind: 'wrong_assignment', code: 'assignment.target_mismatch' },
+    act: () => ({
+      slots: [{ ...motor('1.1.0'), model: 'rogue', target: 'rogue/1.0.0/fp32.onnx' }],
+    }),
+  },
+  {
+    does: 'names a signed release with the digest of his own file',
+    ...{ kind: 'wrong_assignment', code: 'assignment.target_mismatch' },
+    act: () => ({ slots: [{ ...motor('1.2.0'), sha256: sha256Hex(rogue), length: rogue.length }] }),
+  },
+  {
+    does: 'hides that a release was withdrawn',
+    ...{ kind: 'wrong_assignment', code: 'assignment.target_mismatch' },
+    act: () => ({ slots: [motor('1.3.0')] }),
+  },
+  {
+    does: 'serves the targets from before a withdrawal again',
+    ...{ kind: 'rollback', code: 'tuf.rollback' },
+    act: () => {
+      const meta = { ...(thief.newest('snapshot').meta as Record<string, JsonObject>) }
+      const before = { ...meta['targets.json'], version: Number(meta['targets.json']!.version) - 3 }
+      const minSnapshot = thief.sign({}, { meta: { ...meta, 'targets.json': before } })
+      return { slots: [motor('1.3.0')], minSnapshot }
+    },
+  },
+  {
+    does: 'goes back to a superseded release',
+    ...{ kind: 'rollback', code: 'release.superseded' },
+    act: () => ({ slots: [motor('1.0.0')] }),
+  },
+  {
+    does: 'gives it a release for another profile',
+    ...{ kind: 'wrong_assignment', code: 'release.profile' },
+    act: () => ({ slots: [motor('1.4.0')] }),
+  },
+  {
+    does: 'gives out another file under a signed digest',
+    ...{ kind: 'arbitrary_software', code: 'artifact.digest' },
+    act: () => {
+      const slot = motor('1.2.0')
+      thief.swapped.set(slot.sha256, new Uint8Array(slot.length).fill(7))
+      return { slots: [slot] }
+    },
+  },
+  {
+    does: 'signs targets of his own',
+    ...{ kind: 'arbitrary_software', code: 'tuf.signature' },
+    act: () => {
+      const target = `${MODEL}/6.6.6/fp32.onnx`
+      const files = resigned('targets', (signed) => ({
+        ...signed,
+        version: Number(signed.version) + 1,
+        targets: { ...(signed.targets as JsonObject), [target]: rogueTarget },
+      }))
+      const { sha256 } = rogueTarget.hashes
+      const slot = { ...motor('1.2.0'), target, sha256, length: rogue.length }
+      return { slots: [slot], minSnapshot: thief.sign(files) }
+    },
+  },
+  {
+    does: 'makes himself the root',
+    ...{ kind: 'arbitrary_software', code: 'tuf.signature' },
+    act: () => {
+      const root = thief.newest('root')
+      const version = Number(root.version) + 1
+      const by: SyncSigner[] = [thief.loot.director, thief.loot.snapshot, thief.loot.timestamp]
+      const bytes = envelopeBytes(unwrap(signEnvelope({ ...root, version }, by)))
+      thief.metadata.set(`${version}.root.json`, bytes)
+      return { slots: [motor('1.2.0')], minSnapshot: thief.sign({}) }
+    },
+  },
+  {
+    does: 'raises the epoch of the director',
+    ...{ kind: 'wrong_assignment', code: 'assignment.epoch' },
+    act: () => ({ directorEpoch: thief.assignment(DEVICE).directorEpoch + 1 }),
+  },
+  {
+    does: 'goes back in generations',
+    ...{ kind: 'rollback', code: 'assignment.generation' },
+    act: () => ({ generation: 1, slots: [motor('1.0.0')] }),
+  },
+  {
+    does: 'gives it what another device was assigned',
+    ...{ kind: 'wrong_assignment', code: 'assignment.device' },
+    act: () => thief.assignment(OTHER),
+  },
+  {
+    does: 'signs for another key of the device',
+    ...{ kind: 'wrong_assignment', code: 'assignment.device_key' },
+    act: () => ({ deviceKey: thief.assignment(OTHER).deviceKey }),
+  },
+]
+
+/** Answered since, and not one lost. */
+async function requestsGoOn(sinceAnswered: number): Promise<void> {
+  const { traffic } = fleet
+  const counts = traffic.counts.get(DEVICE)!
+  await until('ten more answers', async () => counts.answered >= sinceAnswered + 10)
+  expect(Object.fromEntries(counts.failures)).toEqual({})
+  expect([...counts.byVersion.keys()].toSorted()).toEqual(['1.0.0', '1.1.0'])
+}
+
+async function nothingChanged(sinceAnswered: number): Promise<void> {
+  expect(await servingDigest()).toBe(honestDigest)
+  await requestsGoOn(sinceAnswered)
+}
+
+/** What was stolen is served again, and what already runs is assigned again: it is taken. */
+async function honestAgain(): Promise<void> {
+  thief.restore()
+  const assignment = thief.assignment(DEVICE)
+  await thief.assign(DEVICE, assignment)
+  const { generation } = assignment
+  await until('it is taken', async () => thief.reports.at(-1)?.generation === generation)
+  expect(await servingDigest()).toBe(honestDigest)
+}
+
+describe('a thief with the home of the controller', () => {
+  test.each(ATTEMPTS.map((row) => [row.does, row] as const))(
+    '%s',
+    { timeout: 120_000 },
+    async (_, { kind, code, act }) => {
+      const { answered } = fleet.traffic.counts.get(DEVICE)!
+      const sinceMs = Date.now()
+      const change = await act()
+      await thief.assign(DEVICE, thief.assignment(DEVICE, change))
+      const told = () =>
+        thief.notices.filter(({ atMs }) => atMs >= sinceMs).map((n) => [n.attack, n.problem.code])
+      await until(
+        `${kind} ${code}`,
+        async () => told().some(([attack, found]) => attack === kind && found === code),
+        60_000,
+        told,
+      )
+      await nothingChanged(answered)
+      expect(thief.reports.at(-1)?.attacks?.map((attack) => attack.kind)).toContain(kind)
+      await honestAgain()
+    },
+  )
+
+  test('changes nothing by an empty assignment, nor by a command', async () => {
+    const { answered } = fleet.traffic.counts.get(DEVICE)!
+    await thief.publish('dn/desired', DEVICE, new Uint8Array())
+    await thief.publish('dn/command', DEVICE, utf8('{"command":"rollback"}'))
+    await nothingChanged(answered)
+  })
+
+  test('may sign the largest generation, which a new epoch forgets', {
+    timeout: 120_000,
+  }, async () => {
+    const { answered } = fleet.traffic.counts.get(DEVICE)!
+    const generation = Number.MAX_SAFE_INTEGER
+    await thief.assign(DEVICE, thief.assignment(DEVICE, { generation }))
+    await until(
+      'it is told as applied',
+      async () => thief.reports.at(-1)?.generation === generation,
+    )
+    await nothingChanged(answered)
+  })
+})
