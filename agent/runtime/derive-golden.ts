@@ -8,16 +8,10 @@
  */
 import { createPrng } from '../../shared/kernel/prng.ts'
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
-import type { GoldenTensor, GoldenVector } from '../../shared/model/golden.ts'
-import { compareWithGolden, goldenValue } from '../../shared/model/golden-compare.ts'
+import type { GoldenVector } from '../../shared/model/golden.ts'
+import { compareWithGolden, goldenTensor, goldenValue } from '../../shared/model/golden-compare.ts'
 import type { InputSpec } from '../../shared/model/input-spec.ts'
-import {
-  bytesOf,
-  type NumericElements,
-  numberAt,
-  type TensorValue,
-} from '../../shared/model/tensor-value.ts'
-import { bytesOfStrings } from '../../shared/model/text-elements.ts'
+import { numberAt, type TensorValue } from '../../shared/model/tensor-value.ts'
 import type { ModelSession } from './model-session.ts'
 import { drawInputs, RECIPES } from './trial-inputs.ts'
 
@@ -97,14 +91,14 @@ export async function completeGolden(
     for (const inputs of vectors) {
       const outputs = await session.run(inputs)
       nan ??= outputs.find(hasNan)?.name
-      const golden = outputs.map(goldenOf)
+      const golden = outputs.map(goldenTensor)
       for (let i = 0; i < repeats; i++) {
         const again = await session.run(inputs)
         for (const output of golden) {
           if (!compareWithGolden(again, [output], SAME).passed) random.add(output.name)
         }
       }
-      done.push({ inputs: inputs.map(goldenOf), outputs: golden })
+      done.push({ inputs: inputs.map(goldenTensor), outputs: golden })
     }
   } catch (cause) {
     return { ok: false, error: runFailed(cause instanceof Error ? cause.message : String(cause)) }
@@ -133,10 +127,4 @@ function hasNan(tensor: TensorValue): boolean {
   if (!tensor.datatype.startsWith('FP')) return false
   for (let i = 0; i < tensor.data.length; i++) if (Number.isNaN(numberAt(tensor, i))) return true
   return false
-}
-
-function goldenOf({ name, datatype, shape, data }: TensorValue): GoldenTensor {
-  const bytes =
-    datatype === 'BYTES' ? bytesOfStrings(data as string[]) : bytesOf(data as NumericElements)
-  return { name, datatype, shape, data: bytes }
 }

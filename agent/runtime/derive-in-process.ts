@@ -1,6 +1,6 @@
 /**
  * Tensors and golden vectors of a model file that nobody described, derived by the qualifier program
- * in a process that may die. Some models end it on some inputs (an integer divided by zero): then
+ * in a process that may die. Some models end it on some inputs (the least integer divided by -1): then
  * another process goes on with the next way of making inputs.
  */
 import { execFile } from 'node:child_process'

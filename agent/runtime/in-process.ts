@@ -1,19 +1,21 @@
 /**
- * ONNX models inside a Node application, without a socket in between: the same proof, validation,
- * queue, arms and counts as on a device, at the price of a function call.
+ * ONNX models inside a Node application: the same proof, validation, queue, arms and counts as on a
+ * device.
  *
  *   const runtime = await createRuntime({ models: [{ model: 'faces', path: 'faces.onnx' }] })
  *   const { outputs } = await runtime.infer('faces', { input: { datatype, shape, data } })
  *
  * The files are unsigned: the application answers for them. Each is proved in a process of its own
- * before it is loaded here. Invariant: a run blocks the application's thread, as ONNX Runtime for
- * Node does, and a model that crashes in native code takes the application with it; whoever cannot
- * have that asks the model host over its socket.
+ * before it is served. Models run in a model host, a child process, so that neither a crash nor a
+ * hang in native code reaches the application. With `inline: true` they run in the application's own
+ * process at the price of a function call; then a run blocks its thread, as ONNX Runtime for Node
+ * does, and inputs on which native code crashes (the least integer divided by -1) end the application.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ok, ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import { goldenTensor } from '../../shared/model/golden-compare.ts'
 import type { InputSpec } from '../../shared/model/input-spec.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
@@ -25,12 +27,11 @@ import type {
   ReleaseStatus,
   StreamPart,
 } from '../data-plane.ts'
+import type { ResolvedRelease } from '../ports.ts'
+import type { AskedPlane, EngineOptions } from './application-engine.ts'
 import type { BatchChoice } from './batch-settings.ts'
-import { createHostPlane, type HostPlane } from './host-plane.ts'
-import type { HostModel, HostRelease } from './host-protocol.ts'
-import { loadRelease } from './load-release.ts'
-import { createModelRoute, type ModelRoute } from './model-route.ts'
-import { qualifyInProcess } from './qualify-in-process.ts'
+import { createInlineEngine } from './inline-engine.ts'
+import { createIsolatedEngine } from './isolated-engine.ts'
 import { localProfile, type UnsignedModel, unsignedRelease } from './unsigned-release.ts'
 
 export interface InProcessOptions {
@@ -45,10 +46,19 @@ export interface InProcessOptions {
   readonly queueLengthMax?: number
   /** Requests that wait run together where that is proved to pay; default auto. */
   readonly batching?: BatchChoice
+  /** Models run in this very process; default: in a child process. */
+  readonly inline?: boolean
+  /** Told what was not proved, and why a model host ended; default: `process.emitWarning`. */
+  readonly onNotice?: (text: string) => void
 }
 
 export interface InProcessModel extends Pick<UnsignedModel, 'model' | 'path'> {
   readonly version?: string
+  /**
+   * Inputs on which the model is proved; absent: ONNX test data beside the file (test_data_set_0), or
+   * inputs that are made up.
+   */
+  readonly trials?: readonly InProcessInputs[]
 }
 
 /** Tensors by name; data in the array type of its datatype, row-major. */
@@ -82,84 +92,72 @@ export interface InferenceStream {
 export interface InProcessRuntime {
   /**
    * Errors (thrown as ProblemError): `infer.unknown_model`, `infer.invalid_input`,
-   * `infer.unknown_output`, `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`.
+   * `infer.unknown_output`, `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`,
+   * and in a child process `infer.host_died`, `infer.not_ready`.
    */
   infer(model: string, inputs: InProcessInputs, options?: InferOptions): Promise<InferAnswer>
   /** Nothing happens before its first request. */
   stream(model: string, options?: Pick<InferOptions, 'arm' | 'key'>): InferenceStream
   models(): readonly ReleaseStatus[]
   statistics(): readonly ReleaseStatistics[]
-  /** Sessions end when the last request under way is answered. */
-  close(): void
+  /** Requests under way are answered; until then a child process keeps the application running. */
+  close(): Promise<void>
 }
 
-const DEADLINE_MS_MAX = 10_000
-const QUALIFY_MS_MAX = 180_000
 const QUEUE_LENGTH_MAX = 256
 const TEMPORARY = 'linnet-in-process-'
 
 /** Errors (thrown as ProblemError): those of the derivation, the qualification and the load. */
 export async function createRuntime(options: InProcessOptions): Promise<InProcessRuntime> {
+  const { executionProviders = ['cpu'], threads = 1, batching = 'auto', inline = false } = options
+  const { queueLengthMax = QUEUE_LENGTH_MAX, onNotice: say = warn } = options
   const folder = await mkdtemp(join(tmpdir(), TEMPORARY))
-  try {
-    const routes = new Map<string, ModelRoute>()
-    for (const model of options.models) {
-      routes.set(model.model, await bring({ version: '1.0.0', ...model }, options, folder))
-    }
-    const plane = createHostPlane({
-      nowMs: () => performance.now(),
-      deadlineMsMax: DEADLINE_MS_MAX,
-      queueLengthMax: options.queueLengthMax ?? QUEUE_LENGTH_MAX,
-      mark: () => undefined,
-      defer: setImmediate,
-      onBroke: () => undefined,
-    })
-    plane.swap(routes)
-    return runtimeOver(plane)
-  } finally {
+  const files = new Map<string, string>()
+  const profile = localProfile([...executionProviders], threads)
+  const parts = { profile, batching, queueLengthMax, folder, files, say }
+  const engine = inline ? createInlineEngine(parts) : createIsolatedEngine(parts)
+  const close = async (): Promise<void> => {
+    await engine.close()
     await rm(folder, { recursive: true, force: true })
   }
+  try {
+    for (const model of options.models) {
+      const release = await describe(model, options.inputSpec ?? {}, { folder, files, say })
+      await engine.bring(release, resolve(model.path))
+    }
+    return runtimeOver(await engine.start(), close)
+  } catch (cause) {
+    await close()
+    throw cause
+  }
 }
 
-async function bring(
-  file: UnsignedModel,
-  {
-    executionProviders = ['cpu'],
-    threads = 1,
-    inputSpec = {},
-    batching = 'auto',
-  }: InProcessOptions,
-  folder: string,
-): Promise<ModelRoute> {
-  const files = new Map<string, string>()
-  const artifactPath = (sha256: string) => files.get(sha256)
-  const resolved = unwrap(await unsignedRelease(file, { spec: inputSpec, folder, files }))
-  const profile = localProfile([...executionProviders], threads)
-  const { signal } = new AbortController()
-  const timeMsMax = QUALIFY_MS_MAX
-  const proof = unwrap(
-    await qualifyInProcess(resolved, { profile, artifactPath, timeMsMax, signal, batching }),
-  )
-  const release: HostRelease = {
-    ...{ resolved, provider: proof.qualification.chosen, modelPath: resolve(file.path) },
-    goldenPath: artifactPath(resolved.variant.golden.sha256) ?? null,
-    ...proof.settings,
-  }
-  const model: HostModel = {
-    ...{ model: file.model, current: release, candidate: null, previous: null, rollout: null },
-    ...{ trafficShare: 0, shadow: 0 },
-  }
-  const current = await loadRelease(release)
-  const route = createModelRoute({
-    ...{ model, generation: 0, seed: 'in-process', current, candidate: null, previous: null },
-    wallClockMs: Date.now,
-  })
-  // The route holds it from here on.
-  current.letGo()
-  return route
+/** What a device gets signed: tensors and vectors of the file. Errors (thrown): `unsignedRelease`'s. */
+async function describe(
+  { model, path, version = '1.0.0', trials }: InProcessModel,
+  spec: InputSpec,
+  { folder, files, say }: Pick<EngineOptions, 'folder' | 'say'> & { files: Map<string, string> },
+): Promise<ResolvedRelease> {
+  const given = trials?.map((inputs) => ({
+    inputs: tensorsOf(inputs).map(goldenTensor),
+    outputs: [],
+  }))
+  const tell = (text: string): void => say(`${model}: ${text}`)
+  const options = { spec, folder, files, trials: given, say: tell }
+  return unwrap(await unsignedRelease({ model, path, version }, options))
 }
 
-function runtimeOver(plane: HostPlane): InProcessRuntime {
+function warn(text: string): void {
+  process.emitWarning(text, 'LinnetNotice')
+}
+
+function tensorsOf(inputs: InProcessInputs): TensorValue[] {
+  const tensors: TensorValue[] = []
+  for (const name in inputs) tensors.push({ ...inputs[name]!, name })
+  return tensors
+}
+
+function runtimeOver(plane: AskedPlane, close: () => Promise<void>): InProcessRuntime {
   let streams = 0
 
   async function ask(
@@ -168,11 +166,10 @@ function runtimeOver(plane: HostPlane): InProcessRuntime {
     { signal, ...wish }: InferOptions,
     stream?: StreamPart,
   ): Promise<InferAnswer> {
-    const tensors: TensorValue[] = []
-    for (const name in inputs) tensors.push({ name, ...inputs[name]! })
     const isGone = signal === undefined ? undefined : () => signal.aborted
     const arrivedAtMs = plane.nowMs()
-    const request = { model, inputs: tensors, stream, arrivedAtMs, isGone, ...wish }
+    const about = { model, inputs: tensorsOf(inputs), stream, arrivedAtMs }
+    const request = { ...about, isGone, signal, ...wish }
     const answer = await plane.infer(request, ok<InferAnswer>)
     if (answer.ok) return answer.value
     throw new ProblemError(answer.error)
@@ -195,9 +192,6 @@ function runtimeOver(plane: HostPlane): InProcessRuntime {
         },
       }
     },
-    close: () => {
-      plane.swap(new Map())
-      plane.flush()
-    },
+    close,
   }
 }

@@ -37,7 +37,7 @@ export async function run(): Promise<BenchReport> {
 
 async function inProcess(path: string): Promise<Figure[]> {
   const models = [{ model: 'silero', path }]
-  const start = (batching: 'auto' | 'off') => createRuntime({ models, inputSpec: SPEC, batching })
+  const start = (batching: 'auto' | 'off') => createRuntime({ models, inputSpec: SPEC, batching, inline: true })
   const [together, apart] = [await start('auto'), await start('off')]
   const inputs: InProcessInputs = Object.fromEntries(frame().map((each) => [each.name, each]))
   const drive = (runtime: typeof together) => (durationMs: number) =>
@@ -45,8 +45,8 @@ async function inProcess(path: string): Promise<Figure[]> {
   try {
     return await compare(`silero, in process, ${CLIENTS} clients`, drive(together), drive(apart), 2)
   } finally {
-    together.close()
-    apart.close()
+    await together.close()
+    await apart.close()
   }
 }
 

@@ -36,7 +36,7 @@ export async function run(): Promise<BenchReport> {
 
 async function measure({ model, file, pairs, limit }: Case): Promise<Figure> {
   const path = realModel(file)
-  const runtime = await createRuntime({ models: [{ model, path }] })
+  const runtime = await createRuntime({ models: [{ model, path }], inline: true })
   const options = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 4 } as const
   const session = await InferenceSession.create(await readFile(path), options)
   const input = runtime.models()[0]!.inputs[0]!
@@ -56,7 +56,7 @@ async function measure({ model, file, pairs, limit }: Case): Promise<Figure> {
     }
     rounds.push(median(found))
   }
-  runtime.close()
+  await runtime.close()
   await session.release()
   const of = `${model}, in process, inline`
   if ('ratio' in limit) {

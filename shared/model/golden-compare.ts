@@ -8,8 +8,14 @@ import { assert } from '../kernel/assert.ts'
 import type { GoldenTensor } from './golden.ts'
 import type { Tolerance } from './manifest.ts'
 import { describeTensor, elementCount } from './tensor.ts'
-import { elementsOf, numberAt, type TensorValue } from './tensor-value.ts'
-import { stringsOf } from './text-elements.ts'
+import {
+  bytesOf,
+  elementsOf,
+  type NumericElements,
+  numberAt,
+  type TensorValue,
+} from './tensor-value.ts'
+import { bytesOfStrings, stringsOf } from './text-elements.ts'
 
 export interface Comparison {
   readonly passed: boolean
@@ -24,6 +30,15 @@ export function goldenValue({ name, datatype, shape, data }: GoldenTensor): Tens
   const strings = stringsOf(data, elementCount(shape))
   assert(!('found' in strings), 'golden text was checked when it was decoded')
   return { name, datatype, shape, data: strings }
+}
+
+/** The other way. */
+export function goldenTensor({ name, datatype, shape, data }: TensorValue): GoldenTensor {
+  const bytes =
+    datatype === 'BYTES'
+      ? bytesOfStrings(data as readonly string[])
+      : bytesOf(data as NumericElements)
+  return { name, datatype, shape, data: bytes }
 }
 
 /** Compares every golden output; the first that fails gives the reason. */
