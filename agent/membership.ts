@@ -1,6 +1,7 @@
 /**
  * How a device asks to become a member of a fleet: it trusts the root that its token names and proves
- * that it holds its key. The same on Node and in the browser; where key and membership are kept is
+ * that it holds its key. Whether it takes unproven releases is between it and the token, which comes
+ * from the publishers: no answer of the controller changes it. The same on Node and in the browser; where key and membership are kept is
  * left to them. Asking again with the same key gives the same device.
  */
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
@@ -22,6 +23,8 @@ export interface MembershipRequest {
   readonly device?: string | undefined
   /** 32 random hex digits. */
   readonly nonce: string
+  /** What the device was installed or enrolled for before; else as the token says. */
+  readonly staging?: boolean | undefined
 }
 
 export interface Membership {
@@ -36,7 +39,7 @@ export interface Membership {
  */
 export async function askForMembership(
   signer: Signer,
-  { controller, token: text, facts, device, nonce }: MembershipRequest,
+  { controller, token: text, facts: plain, device, nonce, ...more }: MembershipRequest,
 ): Promise<Result<Membership>> {
   const token = parseEnrolmentToken(text)
   if (!token.ok) return token
@@ -44,11 +47,14 @@ export async function askForMembership(
   if (!root.ok) return root
   const { fleet } = token.value
   const name = device ?? `d-${keyId(signer.key).slice(0, 12)}`
+  const staging = more.staging ?? token.value.staging === true
+  const facts = staging ? { ...plain, staging } : plain
   const signed = await signEnrolment({ fleet, device: name, token: text, nonce, facts }, signer)
   if (!signed.ok) return signed
   const answer = await post(`${controller}/api/v1/enrol`, envelopeBytes(signed.value))
   if (!answer.ok) return answer
-  return ok({ identity: { schema: 'linnet.identity.v1', ...answer.value }, root: root.value })
+  const identity: Identity = { schema: 'linnet.identity.v1', ...answer.value }
+  return ok({ identity: staging ? { ...identity, staging } : identity, root: root.value })
 }
 
 const ROOT_VERSIONS_MAX = 64

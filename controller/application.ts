@@ -18,6 +18,7 @@ import type { RolloutSpec } from '../shared/rollout/spec.ts'
 import type { RolloutCommand } from '../shared/rollout/state.ts'
 import type { PublicKey } from '../shared/signing/keys.ts'
 import type { AuditRecord } from './audit.ts'
+import type { TokenOptions } from './enrolment.ts'
 import type { OnlineRole } from './signing/online-keys.ts'
 
 export interface Actor {
@@ -54,7 +55,7 @@ export interface Application {
 
   /** One-time or bounded-use enrolment token; the secret is returned once and stored hashed. */
   createEnrolmentToken(
-    options: { uses: number; expiresInSeconds: number; labels: Record<string, string> },
+    options: TokenOptions,
     actor: Actor,
   ): Promise<Result<{ token: string; expiresAtMs: number }>>
   /** Without their secrets, newest first. */

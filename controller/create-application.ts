@@ -229,6 +229,7 @@ function devices(parts: ApplicationParts): DeviceOperations {
   }
 }
 
-function shownToken({ usesLeft, expiresAtMs, labels, createdBy, createdAtMs }: StoredToken) {
-  return { usesLeft, expiresAtMs, labels, createdBy, createdAtMs }
+function shownToken(token: StoredToken) {
+  const { usesLeft, expiresAtMs, labels, staging, createdBy, createdAtMs } = token
+  return { usesLeft, expiresAtMs, labels, staging, createdBy, createdAtMs }
 }

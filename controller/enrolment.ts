@@ -10,6 +10,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { sha256Hex } from '../shared/kernel/sha256.ts'
+import type { DeviceFacts } from '../shared/model/device.ts'
 import type { Enrolment } from '../shared/model/enrolment.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
 import { checkEnrolment } from '../shared/signing/enrolment.ts'
@@ -22,10 +23,17 @@ import type { Ledger } from './ledger.ts'
 
 const TOKENS_MAX = 10_000
 
+export interface TokenOptions {
+  readonly uses: number
+  readonly expiresInSeconds: number
+  readonly labels: Record<string, string>
+  readonly staging?: boolean
+}
+
 export interface EnrolmentDesk {
   /** Errors: `enrolment.too_many_tokens`. */
   createToken(
-    options: { uses: number; expiresInSeconds: number; labels: Record<string, string> },
+    options: TokenOptions,
     actor: Actor,
     nowMs: number,
   ): Result<{ token: string; expiresAtMs: number }>
@@ -74,8 +82,8 @@ export function createEnrolmentDesk(parts: {
   }
 
   /**
-   * Its own facts are followed. Labels select rollouts, so they change only by a token that still
-   * admits somebody: what an operator gave a device is not the device's to take back.
+   * Its own facts are followed. Labels select rollouts and staging opens them, so they change only by a
+   * token that still admits somebody: what an operator gave a device is not the device's to take back.
    */
   function comeAgain(
     known: StoredDevice,
@@ -85,8 +93,10 @@ export function createEnrolmentDesk(parts: {
     if (known.revokedAtMs !== null) return refuse('enrolment.revoked', 'This device was revoked.')
     if (!profiles.has(facts.profile)) return unknownProfile(facts.profile)
     const found = spendable(ledger.rows.tokens.get(sha256Hex(secretOf(token))), nowMs)
-    const labels = found.ok ? { ...facts.labels, ...found.value.labels } : known.facts.labels
-    const next = { ...facts, labels }
+    const { labels, staging = false } = known.facts
+    const next = found.ok
+      ? admittedFacts(facts, found.value)
+      : { ...admittedFacts(facts, { labels, staging }), labels }
     if (isDeepStrictEqual(next, known.facts)) return ok({ device })
     ledger.put('devices', { ...known, facts: next })
     const entry = { actor: device, action: 'enrol', resource: device, outcome: 'facts_changed' }
@@ -122,13 +132,12 @@ export function createEnrolmentDesk(parts: {
         audit.refused({ ...entry, outcome: token.error.code }, nowMs)
         return token
       }
-      const { facts } = enrolment
       ledger.put('tokens', { ...token.value, usesLeft: token.value.usesLeft - 1 })
       ledger.put('devices', {
         device: enrolment.device,
         deviceKey: fingerprint,
         publicKey: enrolment.publicKey,
-        facts: { ...facts, labels: { ...facts.labels, ...token.value.labels } },
+        facts: admittedFacts(enrolment.facts, token.value),
         enrolledAtMs: nowMs,
         revokedAtMs: null,
         approvedAtMs: parts.needsApproval ? null : nowMs,
@@ -150,7 +159,7 @@ function createTokens({
   readonly randomSecret: () => string
 }): Pick<EnrolmentDesk, 'createToken' | 'tokens' | 'revokeToken'> {
   return {
-    createToken({ uses, expiresInSeconds, labels }, actor, nowMs) {
+    createToken({ uses, expiresInSeconds, labels, staging = false }, actor, nowMs) {
       for (const token of ledger.rows.tokens.values()) {
         if (token.expiresAtMs <= nowMs) ledger.remove('tokens', token)
       }
@@ -162,9 +171,12 @@ function createTokens({
       const token = `lne_${randomSecret()}`
       const hash = sha256Hex(token)
       const expiresAtMs = nowMs + expiresInSeconds * 1_000
-      const row = { hash, usesLeft: uses, expiresAtMs, labels, createdBy: actor.name }
+      const row = { hash, usesLeft: uses, expiresAtMs, labels, staging, createdBy: actor.name }
       ledger.put('tokens', { ...row, createdAtMs: nowMs })
-      const metadata = { uses: String(uses), expiresAtMs: String(expiresAtMs) }
+      const metadata = {
+        ...{ uses: String(uses), expiresAtMs: String(expiresAtMs) },
+        ...(staging && { staging: 'yes' }),
+      }
       const resource = `enrolment-token/${tokenId({ hash })}`
       audit.append(
         { actor: actor.name, action: 'create', resource, outcome: 'done', metadata },
@@ -189,6 +201,15 @@ function createTokens({
       return ok()
     },
   }
+}
+
+/** What the token says of the device wins. Staging both must want: else the device takes nothing there. */
+function admittedFacts(
+  { staging, ...facts }: DeviceFacts,
+  token: Pick<StoredToken, 'labels' | 'staging'>,
+): DeviceFacts {
+  const admitted = { ...facts, labels: { ...facts.labels, ...token.labels } }
+  return staging === true && token.staging ? { ...admitted, staging } : admitted
 }
 
 /** How people name a token: it says nothing of the secret. */

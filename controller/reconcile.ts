@@ -172,6 +172,7 @@ function gather({ fleet, ledger, evidence, presence, profiles, ...parts }: Recon
     devices,
     rollouts,
     releases: new Map(releases.map((row) => [releaseName(row), row.manifest])),
+    unproven: parts.repository.unproven(),
     profiles,
     evidence: new Map(
       running.map((rollout) => {

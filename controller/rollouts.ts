@@ -107,7 +107,7 @@ export function createRolloutDesk(parts: RolloutDeskParts): RolloutDesk {
   }
 }
 
-/** Errors: those of `createRollout`; `rollout.signature_changed`, `.no_evidence`, `variant.none_fits`. */
+/** Errors: those of `createRollout`; `rollout.staging_only`, `.signature_changed`, `.no_evidence`, `variant.none_fits`. */
 function create(parts: RolloutDeskParts, spec: RolloutSpec, actor: Actor): Result<Rollout> {
   const { ledger, reconciler, audit, turns, changes, clock } = parts
   const world = reconciler.world()
@@ -133,6 +133,7 @@ function create(parts: RolloutDeskParts, spec: RolloutSpec, actor: Actor): Resul
   if (!created.ok) return created
   const replaced = new Set([spec.baseline, ...targeted.map(({ version }) => version)])
   const unfit =
+    stagingOnly(spec, world) ??
     signatureChange(spec, replaced, manifests) ??
     nothingToCompare(spec, manifests) ??
     noVariantFits(spec, world)
@@ -144,6 +145,25 @@ function create(parts: RolloutDeskParts, spec: RolloutSpec, actor: Actor): Resul
   audit.append({ actor: actor.name, action: 'create', resource, outcome: 'done', metadata }, nowMs)
   turns.afterCommit(() => changes.note('rollout', rollout.id))
   return ok(rollout)
+}
+
+/** What is not proven reaches staging devices alone, those that join later among them. */
+function stagingOnly(
+  { model, candidate, baseline, targets }: RolloutSpec,
+  { unproven, devices }: World,
+): ReturnType<typeof refuse> | undefined {
+  if (targets.staging === true) return undefined
+  const versions = [candidate, ...(baseline === null ? [] : [baseline])]
+  const staged = versions.find((version) => unproven?.has(releaseName({ model, version })))
+  if (staged === undefined) return undefined
+  const name = releaseName({ model, version: staged })
+  const targeted = devices.filter(({ facts }) => isTargeted(targets, facts))
+  const production = targeted.filter(({ facts }) => !facts.staging).map(({ device }) => device)
+  return refuse('rollout.staging_only', `${name} stands in staging: it is not proven yet.`, {
+    expected: 'targets.staging: true, so that only devices enrolled for staging are taken',
+    found: `${production.length} of ${targeted.length} targeted devices are not: ${production.slice(0, 5).join(', ')}`,
+    next: `linnet rollout create --staging ..., or linnet release promote ${name}`,
+  })
 }
 
 /** The application on the device does not know of the rollout: tensors must stay as they are. */

@@ -30,7 +30,11 @@ import {
 import { parseJson } from '../../shared/signing/canonical-json.ts'
 import { checkAsync } from '../../shared/signing/keys.ts'
 import type { FetchReply, TufPorts } from '../../shared/signing/tuf/effects.ts'
-import { checkReleaseTarget, verifiedTargets } from '../../shared/signing/tuf/release-target.ts'
+import {
+  checkReleaseTarget,
+  STAGING_ROLE,
+  verifiedTargets,
+} from '../../shared/signing/tuf/release-target.ts'
 import type { FoundTarget } from '../../shared/signing/tuf/search.ts'
 import { targetUrlPath } from '../../shared/signing/tuf/store-layout.ts'
 import { checkFile } from '../../shared/signing/tuf/target-file.ts'
@@ -96,6 +100,8 @@ export class TufRepository implements Repository, Trust {
     const [artifact, manifestTarget] = found.value
     const signed = await this.#checkTarget(release, artifact!)
     if (!signed.ok) return signed
+    const mixed = requireSameRole(artifact!, manifestTarget!)
+    if (!mixed.ok) return mixed
     const manifest = await this.#fetchManifest(manifestTarget!)
     if (!manifest.ok) return manifest
     const resolved = checkManifest(release, manifest.value, this.#options.profile)
@@ -209,14 +215,22 @@ export class TufRepository implements Repository, Trust {
       const found = await this.#metadata.find([release.target])
       const isKnown = found.ok || found.error.code === 'tuf.target_unknown'
       if (!isKnown) continue
-      const sha256 = found.ok ? found.value[0]?.file.hashes.get('sha256') : undefined
-      const isRevoked = sha256 !== release.sha256
+      const isRevoked = !found.ok || !this.#stands(release, found.value[0]!)
       await this.#memory.setRevoked(release, isRevoked)
       if (!isRevoked) continue
       const { onRevoked = 'serve' } = (await this.#cache.record(release)) ?? {}
       revoked.push({ target: release.target, sha256: release.sha256, onRevoked })
     }
     return revoked
+  }
+
+  /**
+   * Still signed for this device? Whoever may sign for staging alone could list there what production
+   * no longer does, and so hide from production devices that it was withdrawn.
+   */
+  #stands(release: ReleaseRef, { file, roles }: FoundTarget): boolean {
+    const isForUs = this.#options.staging || !roles.includes(STAGING_ROLE)
+    return isForUs && file.hashes.get('sha256') === release.sha256
   }
 
   async #accept(
@@ -291,6 +305,16 @@ export class TufRepository implements Repository, Trust {
     if (!right.ok) return right
     return parseManifest(reply.bytes)
   }
+}
+
+/** Nobody's manifest speaks for somebody else's artifact. */
+function requireSameRole(artifact: FoundTarget, manifest: FoundTarget): Result<undefined> {
+  const [expected, found] = [artifact, manifest].map(({ roles }) => roles.join(' > '))
+  if (expected === found) return ok()
+  return refuse('trust.target_mismatch', 'Manifest and artifact were signed by different roles.', {
+    expected,
+    found,
+  })
 }
 
 function parseManifest(bytes: Uint8Array): Result<Manifest> {

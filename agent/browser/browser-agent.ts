@@ -156,7 +156,7 @@ function createRepository(
     cache: createWebSmallFiles(device.records, 'releases'),
     ...{ fleet: identity.fleet, device: identity.device, profile: device.profile },
     deviceKey: keyId(device.key.signer.key),
-    ...{ staging: false, nowMs: clock.nowMs },
+    ...{ staging: identity.staging === true, nowMs: clock.nowMs },
     time: {
       nonce: () => toHex(crypto.getRandomValues(new Uint8Array(16))),
       ask: (nonce) => askTime(controller, identity.device, nonce),

@@ -14,14 +14,20 @@ const ROOT_BYTES_MAX = 1_048_576
 /** Errors (thrown): `trust.no_root`, and the controller's. */
 export async function createEnrolmentToken(
   context: Context,
-  body: { uses: number; expiresInSeconds: number; labels: Record<string, string> },
+  body: {
+    uses: number
+    expiresInSeconds: number
+    labels: Record<string, string>
+    staging?: boolean
+  },
 ): Promise<{ token: string; expiresAtMs: number; fleet: string; rootSha256: string }> {
   const { client } = context
   const rootSha256 = sha256Hex(await trustedRoot(context))
   const { fleet } = unwrap(await client.call('session', {}))
   const made = unwrap(await client.call('enrolmentTokenCreate', { body }))
   const id = sha256Hex(made.token).slice(0, 12)
-  const token = formatEnrolmentToken({ fleet, id, secret: made.token, rootSha256 })
+  const { staging = false } = body
+  const token = formatEnrolmentToken({ fleet, id, secret: made.token, rootSha256, staging })
   return { token, expiresAtMs: made.expiresAtMs, fleet, rootSha256 }
 }
 

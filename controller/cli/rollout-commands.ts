@@ -55,6 +55,7 @@ function addCreate(rollout: Command): void {
     .option('--to <version>', 'candidate release')
     .option('--from <version>', 'baseline release; what devices run, if not given')
     .option('--preset <name>', 'canary, shadow-first, blue-green or all-at-once', 'canary')
+    .option('--staging', 'only devices that were enrolled for staging')
     .option('--file <file>', 'a whole specification in YAML or JSON')
     .option('--start', 'start it at once')
     .option('--yes', 'ask nothing')

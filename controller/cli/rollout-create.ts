@@ -26,6 +26,7 @@ export interface CreateOptions extends CommonOptions, WaitOptions {
   readonly from?: string
   readonly preset: string
   readonly file?: string
+  readonly staging?: boolean
   readonly start?: boolean
   readonly yes?: boolean
 }
@@ -61,11 +62,13 @@ function fromFlags(options: CreateOptions, devices: readonly DeviceResource[]): 
   if (!(options.preset in PRESETS)) {
     throw usage('There is no such preset.', Object.keys(PRESETS).join(', '), options.preset)
   }
-  const baseline = options.from ?? commonRelease(model, devices)
+  const { staging = false } = options
+  const targeted = staging ? devices.filter(({ facts }) => facts.staging) : devices
+  const baseline = options.from ?? commonRelease(model, targeted)
   const preset = options.preset as Preset
   // Nothing to compare with: everybody gets the first release at once.
   const waves = baseline === null ? PRESETS['blue-green'] : PRESETS[preset]
-  return { model, candidate: to, baseline, waves }
+  return { model, candidate: to, baseline, waves, ...(staging && { targets: { staging } }) }
 }
 
 /** What most devices are meant to run; null where none runs the model yet. */

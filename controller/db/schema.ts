@@ -53,6 +53,7 @@ export const tokens = sqliteTable('enrolment_tokens', {
   usesLeft: integer('uses_left').notNull(),
   expiresAtMs: integer('expires_at_ms').notNull(),
   labels: text({ mode: 'json' }).$type<Readonly<Record<string, string>>>().notNull(),
+  staging: integer({ mode: 'boolean' }).notNull().default(false),
   createdBy: text('created_by').notNull(),
   createdAtMs: integer('created_at_ms').notNull(),
 })

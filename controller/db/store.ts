@@ -82,6 +82,8 @@ export interface StoredToken {
   readonly expiresAtMs: number
   /** Added to the facts of whoever enrols with it. */
   readonly labels: Readonly<Record<string, string>>
+  /** Whoever enrols with it may be given releases that are not proven. */
+  readonly staging: boolean
   readonly createdBy: string
   readonly createdAtMs: number
 }

@@ -14,6 +14,7 @@ import type { SyncVerifier } from '../../shared/signing/keys.ts'
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
 import { type Root, readRoot, readTargets } from '../../shared/signing/tuf/metadata.ts'
+import { STAGING_ROLE } from '../../shared/signing/tuf/release-target.ts'
 import { rolePath } from '../../shared/signing/tuf/store-layout.ts'
 import type { Walk } from '../../shared/signing/tuf/walk.ts'
 import type { Ledger } from '../ledger.ts'
@@ -37,6 +38,8 @@ export interface Repository {
   /** What a client finds, by path. */
   found(): ReadonlyMap<string, VouchedTarget>
   director(): TrustedDirector | undefined
+  /** Names of the releases that stand in staging only. */
+  unproven(): ReadonlySet<string>
   /** 0 before the first publish. */
   snapshotVersion(): number
   /** As it is served: only what is stored. */
@@ -71,8 +74,7 @@ export function openRepository(parts: {
     )
 
   let root = storedRoot(currentFile('root'))
-  let walk = root && storedWalk(roleFiles(), root, verifier)
-  let found = findAll(walk?.roles ?? [])
+  let view = viewOf(root && storedWalk(roleFiles(), root, verifier))
 
   const online = createOnlineMetadata({
     ledger,
@@ -97,8 +99,9 @@ export function openRepository(parts: {
 
   return {
     root: () => root,
-    roles: () => walk,
-    found: () => found,
+    roles: () => view.walk,
+    found: () => view.found,
+    unproven: () => view.unproven,
     director: () => (root === undefined ? undefined : unwrap(directorOf(root))),
     snapshotVersion: () => versions.get('snapshot'),
     file: (name) => ledger.stored.metadata.get(name)?.bytes,
@@ -128,8 +131,7 @@ export function openRepository(parts: {
         if (waited !== undefined) ledger.remove('metadata', waited)
       }
       if (checked.files.length === 0) return
-      walk = checked.walk
-      found = checked.found as Map<string, VouchedTarget>
+      view = viewOf(checked.walk)
       online.signAll(nowMs)
     },
     refresh: online.refresh,
@@ -141,6 +143,14 @@ function storedRoot(bytes: Uint8Array | undefined): Root | undefined {
   if (bytes === undefined) return undefined
   const { signed } = unwrap(openEnvelope(bytes, jsonLimits(defaultTufLimits.rootBytesMax)))
   return unwrap(readRoot(signed))
+}
+
+/** What clients make of the served roles. */
+function viewOf(walk: Walk | undefined) {
+  const found = findAll(walk?.roles ?? [])
+  const staged = [...found].filter(([, { role }]) => role.chain.includes(STAGING_ROLE))
+  const unproven = new Set(staged.map(([path]) => path.split('/').slice(0, 2).join('@')))
+  return { walk, found, unproven }
 }
 
 function storedWalk(

@@ -205,12 +205,13 @@ export const tokenResourceSchema = z.strictObject({
 })
 export type TokenResource = z.infer<typeof tokenResourceSchema>
 
-/** A token that admits devices, without its secret. */
+/** A token that admits devices, without its secret: how it is listed. */
 export const enrolmentTokenResourceSchema = z.strictObject({
   id: z.string().max(64),
   usesLeft: countSchema,
   expiresAtMs: timeMsSchema,
   labels: z.record(z.string(), z.string()),
+  staging: z.boolean().optional(),
   createdBy: z.string(),
   createdAtMs: timeMsSchema,
 })

@@ -139,6 +139,7 @@ export const ROUTES = {
       uses: z.int().min(1).max(100_000).default(1),
       expiresInSeconds: z.int().min(60).max(31_536_000).default(3_600),
       labels: labelsSchema.default({}),
+      staging: z.boolean().default(false),
     }),
     response: z.strictObject({ token: z.string(), expiresAtMs: timeMsSchema }),
   }),

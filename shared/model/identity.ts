@@ -13,6 +13,8 @@ const membership = {
 export const identitySchema = z.strictObject({
   schema: z.literal('linnet.identity.v1'),
   ...membership,
+  /** Kept for good: the token said so, on its way from the publishers, not the controller. */
+  staging: z.literal(true).optional(),
 })
 export type Identity = z.infer<typeof identitySchema>
 

@@ -74,7 +74,15 @@ export function wantedOf(
     version: string,
     want: DesiredModel,
   ): Result<AssignedSlot> {
-    const variant = variantFor({ model: want.model, version }, device.facts.profile, world)
+    const release = { model: want.model, version }
+    if (world.unproven?.has(releaseName(release)) && !device.facts.staging) {
+      return refuse('release.unproven', `${releaseName(release)} stands in staging only.`, {
+        expected: 'a device that was enrolled for staging',
+        found: device.device,
+        next: `linnet release promote ${releaseName(release)}`,
+      })
+    }
+    const variant = variantFor(release, device.facts.profile, world)
     if (!variant.ok) return variant
     const { name, artifact } = variant.value
     const isCandidate = slot === 'candidate'

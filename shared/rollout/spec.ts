@@ -12,6 +12,8 @@ import { nameSchema, versionSchema } from '../model/names.ts'
 const targetsSchema = z.strictObject({
   profiles: z.array(nameSchema).max(64).optional(),
   labels: labelsSchema.optional(),
+  /** Only devices that were enrolled for staging, or none of them. */
+  staging: z.boolean().optional(),
 })
 export type Targets = z.infer<typeof targetsSchema>
 
@@ -87,6 +89,7 @@ export function shadowOf(
 export function isTargeted(targets: Targets, facts: DeviceFacts): boolean {
   const profileFits = targets.profiles === undefined || targets.profiles.includes(facts.profile)
   const labels = Object.entries(targets.labels ?? {})
+  if (targets.staging !== undefined && targets.staging !== (facts.staging ?? false)) return false
   return profileFits && labels.every(([name, value]) => facts.labels[name] === value)
 }
 

@@ -56,6 +56,8 @@ export interface World {
   readonly rollouts: readonly Rollout[]
   /** By release name, `motor@1.1.0`: those that the targets metadata lists now. */
   readonly releases: ReadonlyMap<string, Manifest>
+  /** Of those, by name, the ones that only devices enrolled for staging take. */
+  readonly unproven?: ReadonlySet<string>
   readonly profiles: ReadonlyMap<string, FirmwareProfile>
   /** By rollout id. */
   readonly evidence: ReadonlyMap<string, WaveEvidence>

@@ -212,7 +212,8 @@ export class LittleController {
 
   #enrol(body: Buffer): { status: number; body: string } {
     const checked = checkSync(checkEnrolment(body), nodeVerifier)
-    if (!checked.ok || checked.value.enrolment.token !== this.token) {
+    const token = checked.ok ? checked.value.enrolment.token.replace(/\.staging$/, '') : ''
+    if (!checked.ok || token !== this.token) {
       const error = checked.ok ? { code: 'enrolment.token_unknown', message: 'No.' } : checked.error
       return { status: 422, body: JSON.stringify({ error }) }
     }

@@ -164,6 +164,16 @@ describe('enrolment', () => {
     expect(identity.device).toBe(`d-${keyId(signer.key).slice(0, 12)}`)
   })
 
+  it('is of staging where its token says so, and keeps that; no controller tells it', async () => {
+    expect(unwrap(await enrolHere()).staging).toBeUndefined()
+    await rm(homePaths(home).identity)
+    expect(unwrap(await enrolHere(`${controller.token}.staging`)).staging).toBe(true)
+    expect((await loadIdentity(homePaths(home)))?.staging).toBe(true)
+    expect(await enrolHere(`${controller.token}.other`)).toMatchObject({
+      error: { code: 'enrolment.token' },
+    })
+  })
+
   it('trusts no root but the one that the token names', async () => {
     const forged = controller.token.replace(/[0-9a-f]{64}$/, 'f'.repeat(64))
     expect(await enrolHere(forged)).toMatchObject({ error: { code: 'enrolment.root' } })

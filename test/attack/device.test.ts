@@ -1,7 +1,7 @@
 /** What a device does under attack: the attackers are in attackers.ts, one row each. */
 import { describe, expect, it } from 'vitest'
 import { type AttackedDevice, honestNetwork, servingDevice } from './attacked-device.ts'
-import { type Attacker, CONTROLLER_ROWS, KEY_ROWS, NETWORK_ROWS } from './attackers.ts'
+import { type Attacker, CONTROLLER_ROWS, KEY_ROWS, NETWORK_ROWS, stage } from './attackers.ts'
 import { Publisher } from './publisher.ts'
 
 /** The honest side goes on: its next assignment is taken and served. */
@@ -45,6 +45,7 @@ function honestOf(model: Publisher['repository']['model']) {
     signers: { ...model.signers },
     targets: [...model.targets],
     delegated: new Map(model.delegated),
+    delegations: [...model.delegations],
   }
 }
 
@@ -54,6 +55,7 @@ function restore(publisher: Publisher, honest: ReturnType<typeof honestOf>): voi
   repository.next((model) => {
     model.signers = { ...honest.signers, root: model.signers.root }
     model.targets = honest.targets
+    model.delegations = honest.delegations
     model.versions.targets += 10
     model.versions.snapshot += 10
     model.versions.timestamp += 10
@@ -72,6 +74,22 @@ describe('who has the controller, its database or its messages', () => {
 
 describe('who has some keys of the publishers', () => {
   underAttack(KEY_ROWS)
+})
+
+describe('who may sign for staging alone', () => {
+  it('cannot hide from a production device that its release was withdrawn', async () => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    const withdrawn = publisher.repository.model.targets.filter(({ path }) =>
+      path.startsWith('motor/1.0.0/'),
+    )
+    stage(publisher, (targets) => [...targets, ...withdrawn])
+    publisher.revoke('1.0.0')
+    await device.look()
+    await device.assign(publisher.assignment(2, [publisher.slot('motor@1.0.0')]))
+    const codes = device.notices.map(({ problem }) => problem.code)
+    expect(codes).toContain('release.revoked')
+  })
 })
 
 describe('who has the network or the broker', () => {

@@ -55,6 +55,7 @@ export class Publisher {
       ...this.make({ version: '1.3.0', releaseCounter: 5, profiles: ['jetson-orin-nano'] }),
     ]
     const unproven = this.make({ version: '2.0.0', releaseCounter: 9 })
+    const promoted = this.make({ version: '1.9.0', releaseCounter: 6 })
     const camera = this.make({ model: 'camera', version: '1.0.0', releaseCounter: 1 })
     this.repository = new TestRepository((model) => {
       const soon = startMs + 2 * dayMs
@@ -65,9 +66,14 @@ export class Publisher {
       model.director = { keys: [keys.director.key], threshold: 1, directorEpoch: 1 }
       model.delegations = [
         delegationTo('camera', { paths: ['camera/*/*'], signers: [keys.camera] }),
+        delegationTo('production', {
+          ...{ paths: ['*/*/*'], threshold: 2 },
+          signers: [keys.publisherA, keys.publisherB],
+        }),
         delegationTo('staging', { paths: ['*/*/*'], signers: [keys.staging] }),
       ]
       model.delegated.set('camera', { version: 1, targets: camera, delegations: [] })
+      model.delegated.set('production', { version: 1, targets: promoted, delegations: [] })
       model.delegated.set('staging', { version: 1, targets: unproven, delegations: [] })
     })
   }

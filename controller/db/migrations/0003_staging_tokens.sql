@@ -1,0 +1,1 @@
+ALTER TABLE `enrolment_tokens` ADD `staging` integer DEFAULT false NOT NULL;
