@@ -124,7 +124,7 @@ async function assemble(options: ControllerOptions) {
   claimFleet(ledger, fleet)
   const startedAtMs = clock.nowMs()
   const audit = createAudit(ledger, stored.auditHash, stored.lastIds.audit)
-  const access = createDeviceAccess({ fleet, ledger, verifier, audit })
+  const access = createDeviceAccess({ fleet, ledger, verifier, audit, startedAtMs })
   const broker = await options.openBroker(access)
   const turns = createTurns({ ledger, store, broker, log, wake: () => ticker.wake() })
   const changes = createChanges(startedAtMs)

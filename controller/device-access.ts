@@ -2,6 +2,11 @@
  * Whether a connection that says it is a device is that device: client id = user name = device id,
  * and a token made by its key, used once (design page trust.md, Identity). Other kinds of clients
  * are somebody else's to admit.
+ *
+ * Invariant: no token is admitted by two lives of the controller. Which tokens were used is in memory
+ * alone, so a new life takes none that was made before it began, by the device's clock: a device
+ * makes a new one for each try. Only a clock that is ahead could have made one that passes; the
+ * newest of those that each such device used is stored (with the next batch).
  */
 import { fromUtf8 } from '../shared/kernel/bytes.ts'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
@@ -16,6 +21,9 @@ import { requireMember } from './membership.ts'
 /** A device reconnects at most so often within the life of a token. */
 const TOKENS_PER_DEVICE_MAX = 256
 const TOKENS_MAX = 200_000
+/** Before the device's id, among the fleet's facts: when its newest token ahead of time was made. */
+const AHEAD = 'token-ahead/'
+const SECOND_MS = 1_000
 
 interface DeviceCredentials {
   readonly clientId: string
@@ -31,8 +39,12 @@ export function createDeviceAccess(parts: {
   readonly ledger: Ledger
   readonly verifier: SyncVerifier
   readonly audit: Pick<Audit, 'refused'>
+  /** When this life of the controller began. */
+  readonly startedAtMs: number
 }): DeviceAccess {
   const { fleet, ledger, verifier, audit } = parts
+  const startedAtMs = Math.floor(parts.startedAtMs / SECOND_MS) * SECOND_MS
+  const usedBefore = tokensAhead(ledger)
   const guard = createReplayGuard({
     entriesMax: TOKENS_MAX,
     entriesPerSubjectMax: TOKENS_PER_DEVICE_MAX,
@@ -69,8 +81,29 @@ export function createDeviceAccess(parts: {
       verifier,
     )
     if (!checked.ok) return checked
-    const { jti, expiresAtMs } = checked.value
+    const { jti, issuedAtMs, expiresAtMs } = checked.value
+    if (issuedAtMs < startedAtMs || issuedAtMs <= (usedBefore.get(device) ?? 0)) {
+      return refuse('token.before_restart', 'The token was made before the controller started.', {
+        expected: `made at ${new Date(startedAtMs).toISOString()} or later`,
+        found: new Date(issuedAtMs).toISOString(),
+        next: 'the device makes a new token; if it persists, set the clock of the device',
+      })
+    }
     const first = guard.admit({ subject: device, id: jti, expiresAtMs }, nowMs)
-    return first.ok ? ok({ kind: 'device', fleet, device }) : first
+    if (!first.ok) return first
+    if (issuedAtMs > nowMs) noteAhead(ledger, device, issuedAtMs)
+    return ok({ kind: 'device', fleet, device })
   }
+}
+
+/** As the life before left it. */
+function tokensAhead({ rows }: Ledger): ReadonlyMap<string, number> {
+  const found = [...rows.fleet.values()].filter(({ key }) => key.startsWith(AHEAD))
+  return new Map(found.map(({ key, value }) => [key.slice(AHEAD.length), Number(value)]))
+}
+
+function noteAhead(ledger: Ledger, device: string, issuedAtMs: number): void {
+  const key = `${AHEAD}${device}`
+  const before = Number(ledger.rows.fleet.get(key)?.value ?? 0)
+  if (issuedAtMs > before) ledger.put('fleet', { key, value: String(issuedAtMs) })
 }

@@ -84,6 +84,8 @@ export interface DeviceJwtExpectation {
 
 export interface DeviceJwt {
   readonly jti: string
+  /** By the clock of the device, whole seconds. */
+  readonly issuedAtMs: number
   readonly expiresAtMs: number
 }
 
@@ -162,7 +164,7 @@ function checkClaims(
       next: 'set the clock of the device',
     })
   }
-  if (expiresAtMs > nowMs) return ok({ jti, expiresAtMs })
+  if (expiresAtMs > nowMs) return ok({ jti, issuedAtMs, expiresAtMs })
   return refuse('token.expired', 'The token has expired.', {
     found: `${nowMs - expiresAtMs} ms ago`,
     next: 'the device makes a new token; if it persists, set the clock of the device',

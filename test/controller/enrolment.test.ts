@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createMemoryStore } from '../../controller/db/memory-store.ts'
 import { createDeviceAccess } from '../../controller/device-access.ts'
-import { createLedger } from '../../controller/ledger.ts'
+import { createLedger, type Ledger } from '../../controller/ledger.ts'
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { nodeVerifier } from '../../shared/node/verifier-node.ts'
@@ -150,8 +150,14 @@ describe('device access', () => {
       ),
     )
 
-  async function access(revokedAtMs: number | null = null) {
-    const ledger = createLedger(await createMemoryStore().load())
+  async function access(
+    revokedAtMs: number | null = null,
+    { ledger, atMs = startMs }: { ledger?: Ledger; atMs?: number } = {},
+  ) {
+    return accessOver(ledger ?? createLedger(await createMemoryStore().load()), revokedAtMs, atMs)
+  }
+
+  function accessOver(ledger: Ledger, revokedAtMs: number | null, startedAtMs: number) {
     ledger.put('devices', {
       device: 'p1',
       deviceKey: keyId(signer.key),
@@ -162,11 +168,11 @@ describe('device access', () => {
       approvedAtMs: 0,
     })
     const decide = createDeviceAccess({
-      ...{ fleet: FLEET, ledger, verifier: nodeVerifier },
+      ...{ fleet: FLEET, ledger, verifier: nodeVerifier, startedAtMs },
       audit: { refused: () => undefined },
     })
-    return (clientId: string, username: string, secret: Uint8Array) =>
-      decide({ clientId, username, password: secret }, startMs)
+    return (clientId: string, username: string, secret: Uint8Array, nowMs = startedAtMs) =>
+      decide({ clientId, username, password: secret }, nowMs)
   }
 
   it('admits a device by a token of its key, once', async () => {
@@ -176,6 +182,44 @@ describe('device access', () => {
       value: { kind: 'device', fleet: FLEET, device: 'p1' },
     })
     expect(decide('p1', 'p1', password())).toMatchObject({ error: { code: 'token.replayed' } })
+  })
+
+  it('admits no token of before a restart, and a new one at once', async () => {
+    const ledger = createLedger(await createMemoryStore().load())
+    const used = password({ nowMs: startMs, jti: 'used-before-the-restart' })
+    expect((await access(null, { ledger }))('p1', 'p1', used)).toMatchObject({ ok: true })
+    const restartMs = startMs + 2_000
+    const decide = await access(null, { ledger, atMs: restartMs })
+    expect(decide('p1', 'p1', used)).toMatchObject({ error: { code: 'token.before_restart' } })
+    const fresh = password({ nowMs: restartMs, jti: 'made-after-the-restart' })
+    expect(decide('p1', 'p1', fresh)).toMatchObject({ ok: true })
+    expect(decide('p1', 'p1', fresh)).toMatchObject({ error: { code: 'token.replayed' } })
+  })
+
+  it('admits no token of a clock that is ahead in two lives of the controller', async () => {
+    const ledger = createLedger(await createMemoryStore().load())
+    const ahead = password({ nowMs: startMs + 50_000, jti: 'of-a-clock-ahead-of-ours' })
+    expect((await access(null, { ledger }))('p1', 'p1', ahead)).toMatchObject({ ok: true })
+    const restartMs = startMs + 2_000
+    const decide = await access(null, { ledger, atMs: restartMs })
+    for (const laterMs of [0, 49_000, 60_000, 100_000]) {
+      expect(decide('p1', 'p1', ahead, restartMs + laterMs)).toMatchObject({
+        error: { code: 'token.before_restart' },
+      })
+    }
+    const fresh = password({ nowMs: startMs + 53_000, jti: 'the-next-one-of-that-clock' })
+    expect(decide('p1', 'p1', fresh)).toMatchObject({ ok: true })
+  })
+
+  it('lets a device whose clock is behind in as soon as it makes a token of this life', async () => {
+    const decide = await access()
+    const behind = (atMs: number) =>
+      password({ nowMs: atMs - 30_000, jti: `of-a-clock-behind-${atMs}` })
+    expect(decide('p1', 'p1', behind(startMs))).toMatchObject({
+      error: { code: 'token.before_restart' },
+    })
+    const laterMs = startMs + 31_000
+    expect(decide('p1', 'p1', behind(laterMs), laterMs)).toMatchObject({ ok: true })
   })
 
   it('refuses strangers, other names, other fleets, and revoked devices', async () => {
