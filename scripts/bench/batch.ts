@@ -37,7 +37,8 @@ export async function run(): Promise<BenchReport> {
 
 async function inProcess(path: string): Promise<Figure[]> {
   const models = [{ model: 'silero', path }]
-  const start = (batching: 'auto' | 'off') => createRuntime({ models, inputSpec: SPEC, batching, inline: true })
+  const start = (batching: 'auto' | 'off') =>
+    createRuntime({ models, inputSpec: SPEC, batching, inline: true })
   const [together, apart] = [await start('auto'), await start('off')]
   const inputs: InProcessInputs = Object.fromEntries(frame().map((each) => [each.name, each]))
   const drive = (runtime: typeof together) => (durationMs: number) =>
