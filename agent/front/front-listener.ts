@@ -19,14 +19,16 @@ export interface FrontListenerOptions {
   readonly gather: Gather
   readonly passOn: PassOn
   readonly requestBytesMax: number
+  /** Whether one host answers all requests of this model. */
+  readonly isPinned: (model: string) => boolean
 }
 
 /** What a question to all hosts may bring along. */
 const QUESTION_BYTES_MAX = 65_536
-const INFER = /\/infer$/
+const INFER = /^\/v2\/models\/([^/]+)\/(?:versions\/[^/]+\/)?infer$/
 
 export function createFrontListener(options: FrontListenerOptions): DirectListener {
-  const { gather, passOn, requestBytesMax: bytesMax } = options
+  const { gather, passOn, isPinned, requestBytesMax: bytesMax } = options
   const bodies = createBodyReader(bytesMax)
   return (request, response) => {
     const { headers, method = 'GET' } = request
@@ -41,7 +43,8 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
       return true
     }
     const path = (request.url ?? '/').replace(/\?.*$/, '')
-    const isInfer = method === 'POST' && INFER.test(path)
+    const model = method === 'POST' ? INFER.exec(path)?.[1] : undefined
+    const isInfer = model !== undefined
     const headBytes = isInfer ? headLength(headers['inference-header-content-length']) : undefined
     const encoding = headers['content-encoding']
     // Where the JSON part ends is not to be seen in a compressed body.
@@ -50,7 +53,8 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
       const body = read.value
       if (isInfer) {
         plainBytes(body, encoding, bytesMax, (plain) => {
-          const session = sessionOf(headBytes === undefined ? plain : plain.subarray(0, headBytes))
+          const json = headBytes === undefined ? plain : plain.subarray(0, headBytes)
+          const session = isPinned(model) ? `m/${model}` : sessionOf(json)
           passOn({ request, response, body, bytesMax, session })
         })
         return

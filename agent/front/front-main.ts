@@ -25,6 +25,7 @@ const send = (message: FromFront): void => {
 
 async function main(): Promise<void> {
   let scaled = { up: 0, down: 0 }
+  let pinned: ReadonlySet<string> = new Set()
   const drained = new Set<string>()
   const agent = createHostAgent()
   const table = createHostTable({
@@ -46,7 +47,10 @@ async function main(): Promise<void> {
 
   const { requestBytesMax, answerMsMax } = options
   const passOn = createPassOn({ table, agent, answerMsMax })
-  const direct = createFrontListener({ gather, passOn, requestBytesMax })
+  const direct = createFrontListener({
+    ...{ gather, passOn, requestBytesMax },
+    isPinned: (model) => pinned.has(model),
+  })
   const { listen: tcp, socketPath } = options
   const listening = await listen(unreached, { tcp, socketPath, direct })
   process.on('message', (message: ToFront) => {
@@ -55,6 +59,7 @@ async function main(): Promise<void> {
       return
     }
     scaled = message.scaled
+    pinned = new Set(message.pinned)
     for (const name of drained) if (!message.hosts.some(isCalled(name))) drained.delete(name)
     table.set(message.hosts)
     send({ kind: 'heard', told: message.told })

@@ -30,6 +30,8 @@ export type ToFront =
       /** Grows with every message. */
       readonly told: number
       readonly hosts: readonly FrontHost[]
+      /** Models that one host must answer alone, for it counts how often they are asked. */
+      readonly pinned: readonly string[]
       /** Steps of the scaling so far, for the metrics. */
       readonly scaled: { readonly up: number; readonly down: number }
     }

@@ -14,10 +14,11 @@ import { ok, type Result } from '../../shared/kernel/result.ts'
 import { createFront, type Front, type FrontNews } from '../front/front-process.ts'
 import type { ServeOutcome } from '../ports.ts'
 import { createHostMember, type HostMember } from './host-member.ts'
-import type { ToHost } from './host-protocol.ts'
+import type { HostPlan, ToHost } from './host-protocol.ts'
 import { createHostScaling, type HostScaling } from './host-scaling.ts'
 import type { HostAddress } from './host-supervisor.ts'
 import type { HostSharing, ModelHosts, ModelHostsOptions } from './model-hosts.ts'
+import { ratePolicyOf } from './rate-limit.ts'
 
 const DRAIN_MS_MAX = 15_000
 /** A host may answer until its deadline, or until it is found to hang. */
@@ -35,6 +36,7 @@ export class HostGroup implements ModelHosts {
   #lives = 0
   #told = 0
   #settledPlanId = 0
+  #pinned: readonly string[] = []
   /** Served, but the front has not heard yet that requests may go there. */
   #unheard: { told: number; planId: number; outcome: ServeOutcome }[] = []
 
@@ -61,6 +63,7 @@ export class HostGroup implements ModelHosts {
   }
 
   send(message: ToHost): void {
+    if (message.kind === 'plan') this.#pin(message.plan)
     for (const { supervisor } of this.#members) supervisor.send(message)
   }
 
@@ -137,7 +140,17 @@ export class HostGroup implements ModelHosts {
     this.#told += 1
     const hosts = [...this.#members].map((member) => member.seen())
     const scaled = this.#scaling.counts()
-    this.#front.send({ kind: 'hosts', told: this.#told, hosts, scaled })
+    this.#front.send({ kind: 'hosts', told: this.#told, hosts, pinned: this.#pinned, scaled })
+  }
+
+  /** A limit to how often a model is asked is the device's: one host has to count all its requests. */
+  #pin({ models }: HostPlan): void {
+    const limited = models.filter(({ current, candidate }) => {
+      const held = [current, candidate].filter((release) => release !== null)
+      return ratePolicyOf(held.map(({ resolved }) => resolved.manifest)) !== undefined
+    })
+    this.#pinned = limited.map(({ model }) => model)
+    this.#tellFront()
   }
 
   #onFrontNews(news: FrontNews): void {

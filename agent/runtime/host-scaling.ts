@@ -55,5 +55,5 @@ function memoryLeft(
     return residentMb === null || emptyMb === null ? 0 : Math.max(0, residentMb - emptyMb)
   })
   const takenMb = grownMb.reduce((sum, mb) => sum + mb, 0)
-  return { hostMb: Math.max(0, ...grownMb), freeMb: Math.max(0, sessionMemoryMb - takenMb) }
+  return { hostMb: Math.max(0, ...grownMb), freeMb: sessionMemoryMb - takenMb }
 }

@@ -16,7 +16,7 @@ export interface LoadSample {
   readonly utilisation: number
   /** Requests beyond those that run: in line, here or in a host. */
   readonly queued: number
-  /** Memory that one host more may take; infinite where nothing limits it. */
+  /** Memory that one host more may take; below 0 the hosts there are take too much. */
   readonly freeMb: number
   /** What a host takes, the largest of those there are. */
   readonly hostMb: number
@@ -41,6 +41,8 @@ export interface ScalingState {
   readonly steppedAtMs: number
   /** Since when all samples were below the lower limit. */
   readonly idleSinceMs: number | null
+  /** Since when the hosts take more memory than they may. */
+  readonly overSinceMs: number | null
   /** Exponentially weighted over `meanMs`, so that one burst is no load. */
   readonly utilisation: number
   readonly sampledAtMs: number
@@ -63,6 +65,7 @@ export function startScaling(atMs: number): ScalingState {
   return {
     steppedAtMs: atMs,
     idleSinceMs: null,
+    overSinceMs: null,
     utilisation: 0,
     sampledAtMs: atMs,
     heldBack: false,
@@ -80,6 +83,11 @@ export function scale(
   // A number outside the limits was set by someone; it is led back in at once.
   if (hosts < limits.hostsMin) return step(state, sample, 'up', 'fewer hosts than the least')
   const isCool = atMs - state.steppedAtMs >= coolDownMs
+  // A swap holds two releases for a moment; what lasts longer is too much.
+  const isOver = state.overSinceMs !== null && atMs - state.overSinceMs >= coolDownMs
+  if (isOver && isCool && hosts > limits.hostsMin) {
+    return step(state, sample, 'down', `${(-sample.freeMb).toFixed(0)} MB over the memory there is`)
+  }
   const isBusy = state.utilisation > UTILISATION_UP
   const isLong = queued > QUEUE_UP
   if (isBusy || isLong) {
@@ -102,7 +110,7 @@ export function scale(
 
 function observe(
   state: ScalingState,
-  { atMs, utilisation }: LoadSample,
+  { atMs, utilisation, freeMb }: LoadSample,
   meanMs: number,
 ): ScalingState {
   const weight = 1 - Math.exp(-Math.max(0, atMs - state.sampledAtMs) / meanMs)
@@ -113,6 +121,7 @@ function observe(
     utilisation: mean,
     sampledAtMs: atMs,
     idleSinceMs: isIdle ? (state.idleSinceMs ?? atMs) : null,
+    overSinceMs: freeMb < 0 ? (state.overSinceMs ?? atMs) : null,
   }
 }
 
@@ -130,6 +139,7 @@ function step(
       utilisation: (state.utilisation * hosts) / Math.max(1, next),
       steppedAtMs: atMs,
       idleSinceMs: null,
+      overSinceMs: null,
       heldBack: false,
     },
     step: { kind, hosts: next, reason: `${hosts} to ${next} hosts: ${why}` },

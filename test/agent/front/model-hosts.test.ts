@@ -254,6 +254,18 @@ describe('Several model hosts', { timeout: 120_000 }, () => {
     expect(await Promise.all(keys.map(versionOf))).toEqual(before)
   })
 
+  it('hold a limit of requests together, as one device', async () => {
+    await start({ sharing: { hostsMin: 3, hostsMax: 3 } })
+    const limited = served(bench.folder, bench.better)
+    const { manifest } = limited.resolved
+    const disclosure = { requestsPerMinuteMax: 1, requestsBurstMax: 5 }
+    const resolved = { ...limited.resolved, manifest: { ...manifest, disclosure } }
+    await bench.runtime.serve(plan(2, [bench.model({ current: { ...limited, resolved } })]))
+    const statuses: number[] = []
+    for (let i = 0; i < 20; i++) statuses.push((await client.infer(1)).status)
+    expect(statuses).toEqual([...Array(5).fill(200), ...Array(15).fill(429)])
+  })
+
   it('pass large binary requests on as they come, and stop one that is too large', async () => {
     await start({ limits: { requestBytesMax: 3 * 1024 * 1024 } })
     const rows = 200_000

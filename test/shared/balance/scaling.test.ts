@@ -115,4 +115,15 @@ describe('The number of hosts', () => {
     })
     expect(freed.told.map(({ kind }) => kind)).toEqual(['held', 'up', 'up'])
   })
+
+  it('shrinks when the hosts take too much memory for longer than a swap does', () => {
+    const over = (from: number, to: number) => (atS: number) => ({
+      freeMb: atS >= from && atS < to ? -40 : 500,
+    })
+    expect(run(120, () => 1.5, { hosts: 3, sample: over(30, 40) }).told).toEqual([])
+    const { told } = run(60, () => 1.5, { hosts: 3, sample: over(20, 99) })
+    expect(told[0]).toMatchObject({ kind: 'down', hosts: 2, atS: 35 })
+    expect(told[0]!.reason).toBe('3 to 2 hosts: 40 MB over the memory there is')
+    expect(run(300, () => 0.5, { hosts: 1, sample: over(0, 999) }).told).toEqual([])
+  })
 })
