@@ -155,6 +155,7 @@ function inMemoryApplication(fleet: Fleet, { commands, listeners, changed }: Wir
     putRoot: absent,
     putArtifact: absent,
     putTargets: absent,
+    putRoles: absent,
     tufMetadata: absent,
     artifact: absent,
     tufTarget: absent,
