@@ -117,7 +117,7 @@ export class Thief {
   async close(): Promise<void> {
     await this.#broker.close()
     this.#server.closeAllConnections()
-    await new Promise((closed) => this.#server.close(closed))
+    await new Promise<void>((closed) => this.#server.close(() => closed()))
   }
 
   /** An assignment as the controller would sign it next, but for what is changed. */
