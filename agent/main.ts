@@ -23,7 +23,7 @@ import { type Agent, startAgent } from './agent.ts'
 import { type AgentArguments, parseArguments, USAGE } from './arguments.ts'
 import { openArtifactKey } from './artifact/artifact-key.ts'
 import { createArtifactStore } from './artifact/artifact-store.ts'
-import { sealStore } from './artifact/seal-store.ts'
+import { dropPlainModels, sealStore } from './artifact/seal-store.ts'
 import { sealedFiles } from './artifact/sealed-files.ts'
 import { TufRepository } from './artifact/tuf-repository.ts'
 import { askAssignment, askTime } from './ask-controller.ts'
@@ -83,6 +83,7 @@ async function unlockArtifacts(options: AgentArguments, log: Log): Promise<Uint8
   const key = await openArtifactKey(resolve(home, 'artifact-key.json'), secret)
   if (key === undefined) return undefined
   const sealed = await sealStore(resolve(home, 'artifacts'), key)
+  await dropPlainModels(resolve(home, 'runtime'))
   if (sealed > 0) log.info('artifacts that lay in plain are encrypted now', { artifacts: sealed })
   return key
 }

@@ -12,6 +12,8 @@ import { sealedFiles } from './sealed-files.ts'
 import { isSealed } from './sealed-format.ts'
 
 const SEALING = '.sealing'
+/** Whole, or as a killed start left it. */
+const OPTIMISED = /\.onnx(\.new)?$/
 const PIECE_BYTES = 262_144
 
 /** @returns how many artifacts were sealed now. */
@@ -36,6 +38,26 @@ export async function sealStore(folder: string, key: Uint8Array): Promise<number
     }
   }
   return sealed
+}
+
+/**
+ * Optimised model files that lie in plain somewhere under `folder`: they are made from artifacts, so
+ * they are dropped and made again.
+ */
+export async function dropPlainModels(folder: string): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  for (const entry of entries) {
+    if (!entry.isFile() || !OPTIMISED.test(entry.name)) continue
+    const path = join(entry.parentPath, entry.name)
+    const file = await open(path, 'r+')
+    try {
+      if (isSealed(await pieceAt(file, 0, 8))) continue
+      await rm(path)
+      await overwrite(file)
+    } finally {
+      await file.close()
+    }
+  }
 }
 
 /** @returns false when the file is not what its name says. */

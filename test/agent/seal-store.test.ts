@@ -1,11 +1,11 @@
 /** A device that is told to encrypt: what lies there in plain becomes sealed, whenever it is killed. */
 import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { readArtifact } from '../../agent/artifact/artifact-cipher.ts'
-import { sealStore } from '../../agent/artifact/seal-store.ts'
+import { artifactCipher, readArtifact } from '../../agent/artifact/artifact-cipher.ts'
+import { dropPlainModels, sealStore } from '../../agent/artifact/seal-store.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { programAt } from '../../shared/node/program.ts'
@@ -79,5 +79,19 @@ describe('a store in plain', () => {
     await sealStore(folder, KEY)
     expect((await readdir(folder)).toSorted()).toEqual(artifacts.map((a) => a.sha256).toSorted())
     for (const artifact of artifacts) expect((await open(artifact)).ok).toBe(true)
+  })
+})
+
+describe('Optimised model files in plain', () => {
+  it('are dropped, since they can be made again; sealed ones and records stay', async () => {
+    const qualified = join(folder, 'qualified')
+    await mkdir(qualified)
+    for (const name of ['a.onnx', 'b.onnx.new', 'c.json']) {
+      await writeFile(join(qualified, name), 'in plain')
+    }
+    await artifactCipher(KEY).seal(join(qualified, 'd.onnx'), bytesOf(1, 10), 'd')
+    await dropPlainModels(folder)
+    expect((await readdir(qualified)).toSorted()).toEqual(['c.json', 'd.onnx'])
+    await dropPlainModels(join(folder, 'none'))
   })
 })
