@@ -2,7 +2,7 @@
  * How an artifact was qualified on a device, in words for CLI and console: measured figures, and what
  * was compared before its settings were chosen. What a device could not measure is "unknown".
  */
-import type { Qualification } from '../model/device.ts'
+import type { Batching, Qualification } from '../model/device.ts'
 import type { Status } from './status.ts'
 import type { Table } from './text-table.ts'
 
@@ -40,7 +40,8 @@ export interface TrialLine {
 }
 
 /** Everything that was tried beyond the proof, and why it was taken or not. */
-export function trialLines({ tuning, optimised, cut }: Qualification): readonly TrialLine[] {
+export function trialLines(record: Qualification): readonly TrialLine[] {
+  const { tuning, optimised, batching, cut } = record
   const lines = (tuning?.tried ?? []).map(({ options, outcome, steadyMsP50, reason }) => ({
     what: options,
     status: TRIAL_STATUS[outcome],
@@ -51,8 +52,27 @@ export function trialLines({ tuning, optimised, cut }: Qualification): readonly 
     const status = optimised.kept ? KEPT : NOT_KEPT
     lines.push({ what: 'optimised file', status, steady: '-', why: optimised.reason })
   }
+  if (batching !== undefined) lines.push(...batchLines(batching))
   if (cut !== undefined) lines.push({ what: 'the rest', status: CUT, steady: '-', why: cut })
   return lines
+}
+
+/** One line for each size that was tried; its time is that of one request in such a run. */
+function batchLines({ chosen, reason, singleMs, tried }: Batching): TrialLine[] {
+  const lines = tried.map(({ rows, msPerRequest }) => {
+    const isChosen = rows === chosen
+    const outcome = msPerRequest === null ? 'refused' : isChosen ? 'chosen' : 'passed'
+    const gain =
+      msPerRequest === null ? '' : `${(singleMs / msPerRequest).toFixed(2)} times as fast`
+    return {
+      what: `batch of ${rows}`,
+      status: TRIAL_STATUS[outcome],
+      steady: msPerRequest === null ? '-' : milliseconds(msPerRequest),
+      why: msPerRequest === null ? reason : `${gain} as one by one`,
+    }
+  })
+  if (lines.length > 0) return lines
+  return [{ what: 'batches', status: TRIAL_STATUS.skipped, steady: '-', why: reason }]
 }
 
 /** @param nameOf the release that an artifact is known by. */

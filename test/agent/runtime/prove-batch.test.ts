@@ -57,7 +57,7 @@ async function prove(compute: Rows, times = {}, manifest: Tensors = FREE) {
 }
 
 describe('The proof that requests may run together', () => {
-  it('takes the largest batch that goes on gaining, with the axes it was proved on', async () => {
+  it('takes the batch that gains most, with the axes it was proved on', async () => {
     const { record, settings } = await prove(double)
     expect(record).toMatchObject({ chosen: 32, reason: '' })
     expect(record.tried.map(({ rows, differenceMax }) => [rows, differenceMax])).toEqual(

@@ -58,6 +58,29 @@ describe('A qualification in words', () => {
     expect(lines[3]?.why).toBe('it has 102154550 bytes, 33634202 are allowed')
   })
 
+  it('tells each batch that was tried, and why requests do not run together', () => {
+    const tried = (rows: number, msPerRequest: number | null) => ({
+      ...{ rows, msPerRequest, differenceMax: msPerRequest === null ? null : 0 },
+    })
+    const linesOf = (batching: Qualification['batching']) =>
+      trialLines({ ...record, tuning: undefined, optimised: undefined, batching }).map(
+        ({ what, status, steady, why }) => [what, status.word, steady, why].join(' | '),
+      )
+    const sizes = [tried(2, 0.1), tried(4, 0.05)]
+    expect(linesOf({ chosen: 4, reason: '', singleMs: 0.14, tried: sizes })).toEqual([
+      'batch of 2 | not faster | 0.10 ms | 1.40 times as fast as one by one',
+      'batch of 4 | chosen | 0.05 ms | 2.80 times as fast as one by one',
+    ])
+    const wrong = 'in a batch of 2: y[0] is off'
+    expect(linesOf({ chosen: 1, reason: wrong, singleMs: 0, tried: [tried(2, null)] })).toEqual([
+      `batch of 2 | refused | - | ${wrong}`,
+    ])
+    const fixed = 'no input has a free dimension'
+    expect(linesOf({ chosen: 1, reason: fixed, singleMs: 0, tried: [] })).toEqual([
+      `batches | not tried | - | ${fixed}`,
+    ])
+  })
+
   it('is a row for each release, and nothing for a device without records', () => {
     const nameOf = (sha256: string) => `motor ${sha256.slice(0, 2)}`
     expect(figureTable([record], nameOf).rows).toEqual([
