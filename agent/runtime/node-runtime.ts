@@ -30,6 +30,7 @@ import { createModelHosts, type HostSharing } from './model-hosts.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
 import { createProofKeeper, type ProofKeeper } from './proof-keeper.ts'
 import { createRecordStore } from './record-store.ts'
+import { capThreads, usableCores } from './usable-cores.ts'
 
 export interface NodeRuntimeOptions {
   readonly device: string
@@ -182,16 +183,19 @@ function createProofs(
   emit: (event: RuntimeEvent) => void,
 ): { readonly proofs: ProofKeeper; readonly settings: (sha256: string) => RunSettings } {
   const { profile, signer, directory, artifactPath, artifactKey, batching } = options
+  const hosts = options.sharing?.hostsMax ?? 1
+  // Settings that were found for other cores, or for fewer hosts, do not hold.
+  const { threadsMax } = capThreads(profile, usableCores(), hosts)
   const records = createRecordStore({
     directory: join(directory, 'qualified'),
     surroundings: {
       ...{ runtimeVersion: runtimeVersion(), machine: machineName(), drivers: driverName() },
-      profile,
+      profile: { ...profile, limits: { ...profile.limits, threadsMax } },
     },
     signer,
   })
   const proofs = createProofKeeper({
-    ...{ records, profile, artifactPath, artifactKey, isStrict: signer !== undefined },
+    ...{ records, profile, artifactPath, artifactKey, hosts, isStrict: signer !== undefined },
     ...{ timeMsMax: limits.qualifyMsMax, tuningMs: limits.tuningMs },
     ...(batching && { batching }),
     onProvedAgain: (qualification, problem) =>

@@ -52,6 +52,23 @@ describe('Qualification', { timeout: 120_000 }, () => {
     expect(runtimeVersion).toMatch(/^\d+\.\d+\.\d+/)
   })
 
+  it('tries no more threads than there are cores for each host, and says so', async () => {
+    const profile = { ...PROFILE, limits: { ...PROFILE.limits, threadsMax: 64 } }
+    const proof = await qualifyInProcess(good, {
+      ...options(),
+      profile,
+      tuningMs: 5_000,
+      hosts: 64,
+    })
+    const tried = proof.ok ? (proof.value.qualification.tuning?.tried ?? []) : []
+    expect(tried.filter(({ options: text }) => !text.startsWith('threads=1'))).toMatchObject([
+      {
+        ...{ options: 'threads=64', outcome: 'skipped', steadyMsP50: null },
+        reason: expect.stringMatching(/^the profile allows 64 threads; \d+ usable cores for 64 /),
+      },
+    ])
+  })
+
   it('says how far the outputs were from the golden ones', async () => {
     const refused = await qualifyInProcess(releases.wrong, options())
     expect(refused).toMatchObject({
