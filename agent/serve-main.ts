@@ -23,12 +23,15 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'linnet-serve-'))
   const files = new Map<string, string>()
   say('Unsigned models, for development: nothing here was verified. Loopback only.')
-  const { listen, grpc, socketPath, profile, batching, sharing } = options
+  const { listen, grpc, socketPath, profile, idleUnloadMs, batching, sharing } = options
   const runtime = createNodeRuntime({
     ...{ device: 'local', boot: 'serve', profile, directory: folder, listen, grpc, socketPath },
     artifactPath: (sha256) => files.get(sha256),
     anyMayFollow: true,
     ...{ batching, sharing },
+    ...(idleUnloadMs === null ? {} : { idleUnloadMs }),
+    onResidence: ({ model, version, change, reason }) =>
+      say(`${model}@${version}: ${change}: ${reason}`),
     repository: { change: (command) => repository.change(command) },
   })
   const repository = createServeRepository({ options, runtime, folder, files, say })

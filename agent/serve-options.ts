@@ -20,6 +20,9 @@ DIR holds NAME/VERSION/model.onnx; versions are whole numbers.
                                explicit: only what --load-model names or the repository API loads
   --load-model NAME            with explicit: load it at the start; may be repeated
   --versions latest|all        of each model the newest version, or every one (latest)
+  --memory-max MB              for all models together (half of this machine's); the least recently
+                               used goes when another needs room, and comes back when it is asked
+  --idle-unload-s S            models not asked for so long leave the memory (never)
   --execution-providers LIST   in order of preference (cpu)
   --threads N                  most threads for one run (1)
   --batch auto|off             auto: requests that wait run together where qualification proves that
@@ -51,6 +54,7 @@ export interface ServeOptions {
   readonly control: 'none' | 'explicit'
   readonly loadFirst: readonly string[]
   readonly versions: 'latest' | 'all'
+  readonly idleUnloadMs: number | null
 }
 
 /** Code `usage`, with what is wrong. */
@@ -75,6 +79,8 @@ function readFlags(args: readonly string[]) {
       'model-control': { type: 'string', default: 'none' },
       'load-model': { type: 'string', multiple: true },
       versions: { type: 'string', default: 'latest' },
+      'memory-max': { type: 'string' },
+      'idle-unload-s': { type: 'string' },
       'execution-providers': { type: 'string', default: 'cpu' },
       threads: { type: 'string', default: '1' },
       batch: { type: 'string', default: 'auto' },
@@ -115,16 +121,29 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
   const sharing = readSharing(values, HELP)
   if (!sharing.ok) return sharing
   if (sharing.value !== null && grpc !== null) return usage('--grpc needs --hosts 1')
+  const memoryMb = positive(values['memory-max'])
+  const idleS = positive(values['idle-unload-s'])
+  if (memoryMb === undefined || idleS === undefined) {
+    return usage('--memory-max and --idle-unload-s take numbers over 0')
+  }
   return ok({
     paths: positionals,
+    idleUnloadMs: idleS === null ? null : idleS * 1000,
     sharing: sharing.value,
     batching: batching.data,
     ...{ listen, grpc, loadFirst },
     ...{ control: control.data, versions: versions.data },
     socketPath: values.socket ?? null,
-    profile: localProfile(providers.data, Number(values.threads)),
+    profile: localProfile(providers.data, Number(values.threads), memoryMb),
     spec: spec.data,
   })
+}
+
+/** Null where nothing was given, undefined for what is no number over 0. */
+function positive(text: string | undefined): number | null | undefined {
+  if (text === undefined) return null
+  const number = Number(text)
+  return number > 0 && Number.isFinite(number) ? number : undefined
 }
 
 function usage(message: string): Result<never> {

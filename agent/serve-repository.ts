@@ -47,6 +47,7 @@ export interface ServeRepository extends Pick<ModelRepository, 'change'> {
 }
 
 const NOTHING: readonly BrokenRelease[] = []
+const NOTHING_SERVED = 'no model could be served'
 
 export function createServeRepository(parts: ServeRepositoryParts): ServeRepository {
   const { options, runtime } = parts
@@ -94,26 +95,19 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
     return ok()
   }
 
+  /** The host could not load it. */
+  function giveUp(sha256: string, problem: Problem): void {
+    for (const [model, { current }] of served) {
+      if (shaOf(current) !== sha256) continue
+      served.delete(model)
+      index.move(model, 'UNAVAILABLE', describeProblem(problem))
+    }
+  }
+
   function change({ action, model }: Pick<RepositoryCommand, 'action' | 'model'>) {
     const done = turn.then(() => (action === 'load' ? load(model) : unload(model)))
     turn = done.catch(() => undefined)
     return done
-  }
-
-  /** Everything in the folder, or nothing yet. */
-  async function startWith(all: readonly ModelFile[]): Promise<void> {
-    const models = [...new Set(all.map(({ model }) => model))]
-    const filesOf = (model: string) => all.filter((file) => file.model === model)
-    for (const model of models) {
-      index.tell(model, filesOf(model).map(entryIn('UNAVAILABLE', 'not loaded')))
-    }
-    if (options.control === 'explicit') return
-    if (models.length === 0) unwrap(noModels())
-    for (const model of models) {
-      const brought = await bring(model, filesOf(model), index, parts)
-      if (brought.ok) served.set(model, brought.value)
-    }
-    if (served.size === 0) throw new Error('no model could be served')
   }
 
   return {
@@ -121,8 +115,9 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
       return options.control === 'explicit' ? change(command) : refuseNow()
     },
     async start() {
-      await startWith(unwrap(await findModels(options.paths, options.versions)))
-      await putInForce()
+      await startWith(served, index, parts)
+      for (const { sha256, problem } of await putInForce()) giveUp(sha256, problem)
+      if (options.control === 'none' && served.size === 0) throw new Error(NOTHING_SERVED)
       for (const model of options.loadFirst) {
         const loaded = await change({ action: 'load', model })
         if (!loaded.ok) parts.say(`${model}: ${describeProblem(loaded.error)}`)
@@ -130,6 +125,28 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
       return [...served.keys()]
     },
   }
+}
+
+/** Everything in the folder into `served`, or nothing yet. Errors (thrown): those of the folder. */
+async function startWith(
+  served: Map<string, ServedModel>,
+  index: Index,
+  parts: ServeRepositoryParts,
+): Promise<void> {
+  const { paths, versions, control } = parts.options
+  const all = unwrap(await findModels(paths, versions))
+  const models = [...new Set(all.map(({ model }) => model))]
+  const filesOf = (model: string) => all.filter((file) => file.model === model)
+  for (const model of models) {
+    index.tell(model, filesOf(model).map(entryIn('UNAVAILABLE', 'not loaded')))
+  }
+  if (control === 'explicit') return
+  if (models.length === 0) unwrap(noModels())
+  for (const model of models) {
+    const brought = await bring(model, filesOf(model), index, parts)
+    if (brought.ok) served.set(model, brought.value)
+  }
+  if (served.size === 0) throw new Error(NOTHING_SERVED)
 }
 
 function refuseNow(): Result<never> {

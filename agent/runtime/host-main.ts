@@ -7,17 +7,20 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toProblem } from '../../shared/kernel/result.ts'
 import { listenGrpc } from '../serve/grpc-listener.ts'
 import { createInferListener } from '../serve/infer-listener.ts'
-import { createInferenceApi } from '../serve/inference-api.ts'
+import { createInferenceApi, type InferenceApiOptions } from '../serve/inference-api.ts'
 import { type Listening, listen } from '../serve/listen.ts'
-import type { ModelRepository } from '../serve/model-repository.ts'
+import { createHostMetrics } from './host-metrics.ts'
 import { createHostPlane, type HostPlane } from './host-plane.ts'
 import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
-import { loadRelease } from './load-release.ts'
+import { loadWarmSession } from './load-release.ts'
 import { createPlanLoader } from './plan-loader.ts'
 import { createRepositoryRelay } from './repository-relay.ts'
+import { Residency } from './residency.ts'
 import { openRunMark } from './run-mark.ts'
+import { settleEngine } from './settle-engine.ts'
 
 const BEAT_MS = 250
+const IDLE_CHECK_MS = 500
 /** Requests under way get this long when the host is told to close. */
 const CLOSE_MS_MAX = 5_000
 
@@ -41,14 +44,25 @@ async function main(): Promise<void> {
     for (const interval of plane.flush()) send({ kind: 'counted', interval })
   }
   let artifactKey: Uint8Array | undefined
-  const loader = createPlanLoader({
-    seed: `${options.device}/${options.boot}/${options.incarnation}`,
-    sessionSeed: options.device,
+  const residency = new Residency({
+    bytesMax: options.sessionBytesMax,
+    idleMs: options.idleUnloadMs,
+    nowMs: () => performance.now(),
+    residentBytes: () => process.memoryUsage.rss(),
     load: (release) =>
-      loadRelease(release, artifactKey, (problem) => {
+      loadWarmSession(release, artifactKey, (problem) => {
         const { sha256 } = release.resolved.release
         send({ kind: 'optimisedRefused', sha256, problem })
       }),
+    onLoading: (sha256) => send({ kind: 'loading', sha256 }),
+    onChange: (change) => send({ kind: 'residence', change }),
+  })
+  await settleEngine()
+  const loader = createPlanLoader({
+    seed: `${options.device}/${options.boot}/${options.incarnation}`,
+    sessionSeed: options.device,
+    load: (release) => residency.admit(release),
+    warm: (live) => live.residence?.wake(Infinity),
     onExpected: plane.expect,
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),
     swap: (routes) => {
@@ -58,9 +72,11 @@ async function main(): Promise<void> {
     wallClockMs: Date.now,
   })
   const repository = createRepositoryRelay(`${process.pid}`, send)
-  const listening = await openApi(plane, repository)
+  const metrics = createHostMetrics(() => residency.rows(), options.sessionBytesMax)
+  const listening = await openApi(plane, { repository, metrics })
   setInterval(() => send({ kind: 'beat' }), BEAT_MS)
   setInterval(sendCounts, options.flushMs)
+  setInterval(() => void residency.sleepIdle(), IDLE_CHECK_MS)
   process.on('message', (message: ToHost) => {
     if (message.kind === 'close') {
       void closeHost(listening, sendCounts)
@@ -69,6 +85,7 @@ async function main(): Promise<void> {
     if (message.kind === 'repository') return repository.told(message.entries)
     if (message.kind === 'changed') return repository.changed(message.id, message.result)
     artifactKey = message.artifactKey
+    residency.expect(message.plan)
     const { planId } = message.plan
     void loader.apply(message.plan).then((outcome) => {
       if (outcome !== undefined) send({ kind: 'served', planId, outcome })
@@ -76,9 +93,12 @@ async function main(): Promise<void> {
   })
 }
 
-async function openApi(plane: HostPlane, repository: ModelRepository): Promise<Listening> {
+async function openApi(
+  plane: HostPlane,
+  { repository, metrics }: Required<Pick<InferenceApiOptions, 'repository' | 'metrics'>>,
+): Promise<Listening> {
   const { listen: tcp, socketPath, requestBytesMax } = options
-  const limits = { requestBytesMax, loopbackOnly: true, repository }
+  const limits = { requestBytesMax, loopbackOnly: true, repository, metrics }
   const direct = createInferListener(plane, limits)
   const listening = await listen(createInferenceApi(plane, limits), { tcp, socketPath, direct })
   const { grpc } = options

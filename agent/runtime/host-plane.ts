@@ -8,6 +8,7 @@
  * request is answered exactly once.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
+import type { RequestSample } from '../../shared/sketch/window-record.ts'
 import type { DataPlane, InferRequest, ReleaseStatus } from '../data-plane.ts'
 import type { ClosedInterval } from '../ports.ts'
 import { admitRequest, refuseModel } from './admit-request.ts'
@@ -45,6 +46,8 @@ export interface HostPlane extends DataPlane {
   flush(): readonly ClosedInterval[]
 }
 
+/** A request for a model that is not in memory yet: the device's trouble, not the release's. */
+const ASLEEP: RequestSample = { error: 'overloaded', latencyMs: {} }
 /** Predictions that wait for their truth. */
 const LABELS_MAX = 8_192
 
@@ -88,12 +91,21 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       const { route, draw } = admitted.value
       const stream = request.stream && streams.enter(model, request.stream, draw)
       if (stream?.ok === false) return stream
+      const { residence } = draw.live
       route.enter()
+      residence?.enter()
       try {
+        const deadlineMs = Math.min(request.deadlineMs ?? deadlineMsMax, deadlineMsMax)
+        const woken = await residence?.wake(request.arrivedAtMs + deadlineMs)
+        if (woken?.ok === false) {
+          countRequest(counting, request, route, draw, { sample: ASLEEP, leads: false })
+          return woken
+        }
         const outcome = await runRequest(runner, request, draw, encode)
         countRequest(counting, request, route, draw, outcome)
         return outcome.result
       } finally {
+        residence?.leave()
         route.leave()
         stream?.value()
       }

@@ -7,6 +7,7 @@ import type { ClosedInterval, ServedModel, ServedRelease, ServeOutcome } from '.
 import type { RepositoryCommand, RepositoryEntry } from '../serve/model-repository.ts'
 import type { BatchSettings } from './batch-settings.ts'
 import type { OptimisedFile } from './host-plan.ts'
+import type { ResidenceChange } from './residency.ts'
 import type { ProcessorSettings } from './tune-settings.ts'
 
 export interface HostOptions {
@@ -23,6 +24,10 @@ export interface HostOptions {
   /** The file in which the host notes which release it is running (see run-mark.ts). */
   readonly markPath: string
   readonly flushMs: number
+  /** Memory that all sessions of this host may take. */
+  readonly sessionBytesMax: number
+  /** Sessions idle for so long leave the memory until they are asked; null: never. */
+  readonly idleUnloadMs: number | null
   readonly queueLengthMax: number
   readonly deadlineMsMax: number
   readonly requestBytesMax: number
@@ -76,6 +81,8 @@ export type FromHost =
   | { readonly kind: 'served'; readonly planId: number; readonly outcome: ServeOutcome }
   /** What was counted since the last one: at most `flushMs` of it is lost when the host dies. */
   | { readonly kind: 'counted'; readonly interval: ClosedInterval }
+  /** A session left the memory, or came back. */
+  | { readonly kind: 'residence'; readonly change: ResidenceChange }
   /** Somebody asked the repository API to load or to unload a model. */
   | { readonly kind: 'change'; readonly id: string; readonly command: RepositoryCommand }
   /** The release serves, but not from its optimised file, which is not what the record says. */

@@ -2,7 +2,7 @@
  * A release whose session is loaded and warm, the same for every engine. Invariant: the session is
  * released only when no request holds it. Reading and checking its files is left to the loaders.
  */
-import { ProblemError } from '../../shared/kernel/result.ts'
+import { ProblemError, type Result } from '../../shared/kernel/result.ts'
 import { decodeGolden } from '../../shared/model/golden.ts'
 import { goldenValue } from '../../shared/model/golden-compare.ts'
 import type { Feature, Manifest, Variant } from '../../shared/model/manifest.ts'
@@ -28,6 +28,17 @@ export interface LiveRelease {
   /** Requests hold it from the draw to the answer; routes hold it while it stands in a slot. */
   hold(): void
   letGo(): void
+  /** Absent where sessions stay in memory for as long as they are held. */
+  readonly residence?: Residence
+}
+
+/** A session that may leave the memory while nobody uses it (residency.ts). */
+export interface Residence {
+  /** Between the two the session stays. */
+  enter(): void
+  leave(): void
+  /** Undefined when it is in memory. Errors: `infer.not_ready`. */
+  wake(deadlineAtMs: number): Promise<Result<undefined>> | undefined
 }
 
 const WARM_UP_RUNS = 2

@@ -20,8 +20,18 @@ import { optimisedSettings } from './tune-settings.ts'
 export async function loadRelease(
   release: HostRelease,
   artifactKey?: Uint8Array,
-  onOptimisedRefused: (problem: Problem) => void = () => undefined,
+  onOptimisedRefused?: (problem: Problem) => void,
 ): Promise<LiveRelease> {
+  const session = await loadWarmSession(release, artifactKey, onOptimisedRefused)
+  return liveRelease(release, session, setImmediate)
+}
+
+/** As above, for who decides itself how long the session lives. */
+export async function loadWarmSession(
+  release: HostRelease,
+  artifactKey?: Uint8Array,
+  onOptimisedRefused: (problem: Problem) => void = () => undefined,
+): Promise<ModelSession> {
   const { variant } = release.resolved
   const session =
     (await loadOptimised(release, artifactKey, onOptimisedRefused)) ??
@@ -31,7 +41,7 @@ export async function loadRelease(
     const golden = unwrap(await readArtifact(release.goldenPath, variant.golden, artifactKey))
     await warmUp(session, golden, () => nextTurn())
   }
-  return liveRelease(release, session, setImmediate)
+  return session
 }
 
 async function loadSource(release: HostRelease, key?: Uint8Array): Promise<ModelSession> {

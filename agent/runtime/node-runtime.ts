@@ -30,6 +30,7 @@ import { createModelHosts, type HostSharing } from './model-hosts.ts'
 import { createPlanKeeper } from './plan-keeper.ts'
 import { createProofKeeper, type ProofKeeper } from './proof-keeper.ts'
 import { createRecordStore } from './record-store.ts'
+import type { ResidenceChange } from './residency.ts'
 import { capThreads, usableCores } from './usable-cores.ts'
 
 export interface NodeRuntimeOptions {
@@ -55,6 +56,10 @@ export interface NodeRuntimeOptions {
   readonly batching?: BatchChoice
   /** A release may follow one with other tensors; for development. */
   readonly anyMayFollow?: boolean
+  /** Sessions idle for so long leave the memory until they are asked; absent: never. */
+  readonly idleUnloadMs?: number
+  /** Told what left the memory and came back, and why. */
+  readonly onResidence?: (change: ResidenceChange) => void
   /** Answers the repository API; absent: it is closed. */
   readonly repository?: Repository
 }
@@ -87,6 +92,7 @@ const LIMITS: RuntimeLimits = {
   flushMs: 500,
 }
 const INTERVAL_CHECK_MS = 250
+const MIB = 2 ** 20
 
 export interface NodeRuntime extends Runtime {
   /** Where the local API listens, once it does. Errors: `serve.cannot_listen`. */
@@ -123,6 +129,10 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs, hangMs, loadMsMax } = limits
   const request = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
   const markPath = join(directory, 'running')
+  const memory = {
+    sessionBytesMax: options.profile.limits.sessionMemoryMb * MIB,
+    idleUnloadMs: options.idleUnloadMs ?? null,
+  }
   let entries: readonly RepositoryEntry[] = []
   const repository = options.repository ?? CLOSED_REPOSITORY
   const answerChange = async ({ id, command }: Extract<HostNews, { kind: 'change' }>) => {
@@ -132,7 +142,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     hosts.send({ kind: 'changed', id, result })
   }
   const hosts = createModelHosts({
-    host: { device, boot, listen, socketPath, grpc, markPath, ...request },
+    host: { device, boot, listen, socketPath, grpc, markPath, ...request, ...memory },
     ...{ hangMs, loadMsMax, sharing: options.sharing ?? null },
     sessionMemoryMb: options.profile.limits.sessionMemoryMb,
     onListening: (send) => {
@@ -146,6 +156,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     onNews: (news) => {
       if (news.kind === 'counted') intervals.add(news.interval)
       else if (news.kind === 'change') void answerChange(news)
+      else if (news.kind === 'residence') options.onResidence?.(news.change)
       else if (news.kind === 'optimisedRefused') proofs.rebuild(news.sha256, news.problem)
       else keeper.condemn(news.sha256, news.problem)
     },

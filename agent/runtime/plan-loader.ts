@@ -5,8 +5,7 @@
  * loaded is reported and only its own slot stays empty; a model keeps its former route when its new
  * `current` is broken.
  */
-import type { Problem } from '../../shared/kernel/result.ts'
-import { toProblem } from '../../shared/kernel/result.ts'
+import { ok, type Problem, type Result, toProblem, unwrap } from '../../shared/kernel/result.ts'
 import type { ServeOutcome } from '../ports.ts'
 import type { HostModel, HostPlan, HostRelease } from './host-protocol.ts'
 import type { LiveRelease } from './live-release.ts'
@@ -21,6 +20,8 @@ export interface PlanLoaderOptions {
   readonly seed: string
   readonly sessionSeed?: string
   readonly load: (release: HostRelease) => Promise<LiveRelease>
+  /** Brings a session back that left the memory, before its release takes a slot. */
+  readonly warm?: (live: LiveRelease) => Promise<Result<undefined>> | undefined
   /** Told before and after each load, which may block for long. */
   readonly onLoading: (sha256: string | null) => void
   /** Told which models a plan brings, before they are loaded. */
@@ -38,12 +39,20 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
   let newest = -1
   let turn: Promise<unknown> = Promise.resolve()
 
+  /** What answers already need not be in memory: the next request brings it. */
+  const serves = (live: LiveRelease): boolean =>
+    [...routes.values()].some((r) => r.current === live || r.others.includes(live))
+
   async function obtain(release: HostRelease, broken: Broken[]): Promise<LiveRelease | null> {
     const { sha256 } = release.resolved.release
     const found = loaded.get(keyOf(release))
-    if (found !== undefined) return found
+    if (found !== undefined && serves(found)) return found
     options.onLoading(sha256)
     try {
+      if (found !== undefined) {
+        unwrap((await options.warm?.(found)) ?? ok())
+        return found
+      }
       const live = await options.load(release)
       loaded.set(keyOf(release), live)
       return live

@@ -139,10 +139,14 @@ async function artifactAt(
   return { file, sha256, length: bytes.length }
 }
 
-/** This machine, with nothing held back but a half of its memory. */
+/**
+ * This machine, with nothing held back but a half of its memory.
+ * @param sessionMemoryMb for all models together, where somebody said so
+ */
 export function localProfile(
   executionProviders: ExecutionProvider[],
   threads: number,
+  sessionMemoryMb: number | null = null,
 ): FirmwareProfile {
   const cores = availableParallelism()
   const memoryMb = Math.floor(totalmem() / MB)
@@ -151,7 +155,8 @@ export function localProfile(
     cpu: { architecture: process.arch, cores },
     executionProviders,
     limits: {
-      ...{ artifactBytesMax: 2 ** 31 - 1, sessionMemoryMb: Math.floor(memoryMb / 2) },
+      artifactBytesMax: 2 ** 31 - 1,
+      sessionMemoryMb: sessionMemoryMb ?? Math.floor(memoryMb / 2),
       ...{ threadsMax: Math.max(1, Math.min(cores, threads || 1)), diskMb: 1 },
     },
   }

@@ -4,11 +4,13 @@
  * out in one write. Everything else, and whatever looks unusual, is left to the fetch-like API.
  *
  * Invariants: every request is answered exactly once, also when its body fails; no more than
- * `requestBytesMax` of a body is kept, whatever its sender declares.
+ * `requestBytesMax` of a body is kept, whatever its sender declares, and of all bodies and unread
+ * answers together no more than the ledger allows: then the slowest connection is cut.
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type Problem, refuse, toProblem } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
+import { type ByteLedger, createByteLedger } from './byte-ledger.ts'
 import { wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
@@ -22,6 +24,9 @@ export type DirectListener = (request: IncomingMessage, response: ServerResponse
 /** Names as the schemas have them: whatever needs decoding goes the other way. */
 const INFER_PATH = /^\/v2\/models\/([\w.-]+)(?:\/versions\/([\w.-]+))?\/infer$/
 const TARGETS_MAX = 256
+const LARGE_BYTES = 65_536
+/** Of all connections together; a request that is read whole leaves it for the line. */
+const HELD_BYTES_MAX = 256 * 1024 * 1024
 
 interface Target {
   readonly model: string
@@ -33,6 +38,7 @@ export function createInferListener(
   { requestBytesMax, loopbackOnly }: InferenceApiOptions,
 ): DirectListener {
   const target = createTargets()
+  const ledger = createByteLedger(HELD_BYTES_MAX)
   return (request, response) => {
     if (request.method !== 'POST') return false
     const path = target(request.url ?? '')
@@ -49,7 +55,7 @@ export function createInferListener(
       turnAway(request, response, refused)
       return true
     }
-    readWhole(request, requestBytesMax, (body, problem) => {
+    readWhole(request, requestBytesMax, ledger, (body, problem) => {
       if (problem !== undefined) return turnAway(request, response, problem)
       const exchange = {
         ...{ model: path.model, version: path.version, body, arrivedAtMs },
@@ -60,7 +66,10 @@ export function createInferListener(
       }
       void answerInfer(plane, exchange)
         .catch((cause: unknown) => refusalAnswer(broken(cause)))
-        .then((answer) => write(response, answer))
+        .then((answer) => {
+          holdUntilRead(response, answer, ledger)
+          write(response, answer)
+        })
         .catch(() => response.destroy())
     })
     return true
@@ -91,27 +100,45 @@ function createTargets(): (url: string) => Target | undefined {
 function readWhole(
   request: IncomingMessage,
   bytesMax: number,
+  ledger: ByteLedger,
   done: (body: Uint8Array, problem?: Problem) => void,
 ): void {
   const chunks: Buffer[] = []
   let total = 0
+  const holder = ledger.enter(() => request.destroy())
   const keep = (chunk: Buffer): void => {
     total += chunk.length
-    if (total <= bytesMax) chunks.push(chunk)
-    else {
+    if (total <= bytesMax) {
+      chunks.push(chunk)
+      holder.add(chunk.length)
+    } else {
       request.off('data', keep)
       request.off('end', end)
+      holder.leave()
       done(EMPTY, tooLarge(bytesMax, `more than ${bytesMax}`).error)
     }
   }
-  const end = (): void => done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, total))
+  const end = (): void => {
+    holder.leave()
+    done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, total))
+  }
   request.on('data', keep)
   request.on('end', end)
+  request.once('close', holder.leave)
   // A sender that breaks off is gone; its connection is closed by the server.
   request.on('error', () => undefined)
 }
 
 const EMPTY = new Uint8Array()
+
+/** Small answers lie in the system's own buffers; a large one waits here until its client reads. */
+function holdUntilRead(response: ServerResponse, { body }: WireAnswer, ledger: ByteLedger): void {
+  if (body.length < LARGE_BYTES || response.destroyed) return
+  const holder = ledger.enter(() => response.destroy())
+  response.once('finish', holder.leave)
+  response.once('close', holder.leave)
+  holder.add(body.length)
+}
 
 /** A body that nobody will read cannot be followed by another request on the same connection. */
 function turnAway(request: IncomingMessage, response: ServerResponse, problem: Problem): void {

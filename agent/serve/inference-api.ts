@@ -14,7 +14,7 @@ import { deflating, wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
 import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
-import { metricsText } from './metrics.ts'
+import { type Metric, metricsText } from './metrics.ts'
 import { modelConfig } from './model-config.ts'
 import { CLOSED_REPOSITORY, type ModelRepository } from './model-repository.ts'
 import { readBody } from './read-body.ts'
@@ -28,6 +28,8 @@ export interface InferenceApiOptions {
   readonly loopbackOnly: boolean
   /** Absent: nothing beside what the plane serves, and closed to commands. */
   readonly repository?: ModelRepository
+  /** What the host tells of itself beside its requests, at each scrape. */
+  readonly metrics?: () => readonly Metric[]
 }
 
 const FEEDBACK_BYTES_MAX = 65_536
@@ -63,7 +65,7 @@ function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env>
   api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
   addRepositoryRoutes(api, plane, repository)
   api.get('/v2/models/stats', (context) => context.json(modelStatistics(statisticsRows(plane))))
-  api.get('/metrics', (context) => context.text(metricsText(plane)))
+  api.get('/metrics', (context) => context.text(metricsText(plane, options.metrics?.())))
   for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
     api.get(path, (context) => {
       const found = find(plane, context)

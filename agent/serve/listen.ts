@@ -29,6 +29,10 @@ type Fetch = (request: Request, isGone: () => boolean) => Response | Promise<Res
 const CONNECTIONS_MAX = 512
 const HEADER_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 60_000
+/** How often slow senders are looked for. */
+const CHECK_MS = 5_000
+/** A connection on which nothing moves, neither way; longer than any answer takes to compute. */
+const SILENCE_MS_MAX = 30_000
 /** Longer than usual clients keep idle connections, so that they close first. */
 const KEEP_ALIVE_MS = 65_000
 
@@ -68,13 +72,18 @@ function open(
     fetch(request, () => outgoing.destroyed),
   )
   const server = createServer(
-    { headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
+    {
+      ...{ headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
+      connectionsCheckingInterval: CHECK_MS,
+    },
     (request, response) => {
       if (!direct(request, response)) void listener(request, response)
     },
   )
   server.keepAliveTimeout = KEEP_ALIVE_MS
   server.maxConnections = CONNECTIONS_MAX
+  // The socket is destroyed, for nobody listens to 'timeout'.
+  server.timeout = SILENCE_MS_MAX
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(name, cause)))
     server.listen(where, () => resolve(server))

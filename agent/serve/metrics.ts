@@ -35,7 +35,21 @@ const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row
   ['nv_inference_compute_output_duration_us', 'Sum of encoding time', sumUs('output')],
 ]
 
-export function metricsText(plane: Pick<DataPlane, 'releases' | 'statistics' | 'queued'>): string {
+export interface Metric {
+  readonly name: string
+  readonly kind: 'gauge' | 'counter'
+  readonly help: string
+  readonly rows: readonly {
+    readonly labels: Readonly<Record<string, string>>
+    readonly value: number
+  }[]
+}
+
+/** @param more what the host tells of itself. */
+export function metricsText(
+  plane: Pick<DataPlane, 'releases' | 'statistics' | 'queued'>,
+  more: readonly Metric[] = [],
+): string {
   const rows = statisticsRows(plane)
   const lines = COUNTERS.flatMap(([name, help, value]) => [
     `# HELP ${name} ${help}`,
@@ -56,6 +70,13 @@ export function metricsText(plane: Pick<DataPlane, 'releases' | 'statistics' | '
     '# TYPE nv_inference_pending_request_count gauge',
     `nv_inference_pending_request_count ${plane.queued()}`,
   )
+  for (const { name, kind, help, rows: values } of more) {
+    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`)
+    for (const { labels: named, value } of values) {
+      const text = Object.entries(named).map(([key, of]) => `${key}="${of}"`)
+      lines.push(`${name}${text.length === 0 ? '' : `{${text.join(',')}}`} ${value}`)
+    }
+  }
   return `${lines.join('\n')}\n`
 }
 

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
 import { findModels } from '../../../agent/serve/model-folder.ts'
 import { programAt } from '../../../shared/node/program.ts'
@@ -168,6 +169,48 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     expect(await states()).toContain('tiny/3 UNAVAILABLE')
     expect((await ask(`${url}/models/tiny`)).status).toBe(404)
     expect(await stop()).toBe(0)
+  })
+
+  it('takes an idle model out of memory and brings it back when it is asked', async () => {
+    const { url, said, stop } = await start(write('idle.onnx'), '--idle-unload-s', '0.5')
+    const metric = async (name: string): Promise<number> => {
+      const text = await (await fetch(url.replace(/v2.*/, 'metrics'))).text()
+      const line = text.split('\n').find((each) => each.startsWith(name))
+      return Number(line?.split(' ').at(-1))
+    }
+    while ((await metric('linnet_model_loaded')) === 1) await sleep(100)
+    expect(said()).toContain('idle@1.0.0: released: idle for 1 s')
+    expect(await metric('linnet_model_memory_bytes')).toBe(0)
+    expect((await fetch(`${url}/ready`)).status).toBe(200)
+    expect((await ask(url)).high).toBeCloseTo(softmax(1)[1], 5)
+    expect(await metric('linnet_model_loads')).toBe(2)
+    expect(await metric('linnet_model_releases{model="idle",version="1.0.0",reason="idle"}')).toBe(
+      1,
+    )
+    expect(await metric('nv_cpu_memory_total_bytes')).toBeGreaterThan(2 ** 20)
+    expect(await metric('nv_cpu_utilization')).toBeLessThanOrEqual(1)
+    await stop()
+  })
+
+  it('refuses a model that does not fit, with the figures, and serves the others', async () => {
+    const { graph, ...rest } = tinyClassifier()
+    const data = new Float32Array(2 ** 20).fill(1)
+    const heavy = { name: 'heavy', datatype: 'FP32' as const, shape: [data.length], data }
+    const initializers = [...graph.initializers, heavy]
+    write('limits/large/1/model.onnx', encodeModel({ ...rest, graph: { ...graph, initializers } }))
+    write('limits/small/1/model.onnx')
+    const { url, said, stop } = await start(join(folder, 'limits'), '--memory-max', '1.5')
+    expect(url).toMatch(/models\/small$/)
+    const index = await fetch(url.replace(/models.*/, 'repository/index'), { method: 'POST' })
+    expect(await index.json()).toEqual([
+      expect.objectContaining({ name: 'small', state: 'READY' }),
+      {
+        ...{ name: 'large', version: '1', state: 'UNAVAILABLE' },
+        reason: expect.stringMatching(/expected at most 1\.5 MiB; found \d/),
+      },
+    ])
+    expect(said()).toContain('more memory than this host may use')
+    await stop()
   })
 
   it('listens on loopback only', async () => {

@@ -11,6 +11,7 @@ import { createInferenceApi } from '../../../agent/serve/inference-api.ts'
 import { type Listening, listen } from '../../../agent/serve/listen.ts'
 import type { ModelRepository, RepositoryCommand } from '../../../agent/serve/model-repository.ts'
 import { ok, refuse } from '../../../shared/kernel/result.ts'
+import type { TensorSpec } from '../../../shared/model/tensor.ts'
 import { type BuiltPlane, buildLive, buildPlane, SCORES } from '../runtime/plane-builder.ts'
 
 let plane: BuiltPlane
@@ -160,7 +161,7 @@ describe('Classification', () => {
   })
 
   it('of a model without a batch axis is one list', async () => {
-    const fixed = { name: 'scores', datatype: 'FP32', shape: [1, 2] } as const
+    const fixed: TensorSpec = { name: 'scores', datatype: 'FP32', shape: [1, 2] }
     plane.put(buildLive(() => SCORES(0.5, 0.5), { outputs: [fixed] }))
     const answer = await classes({ name: 'scores', parameters: { classification: 1 } })
     expect(JSON.parse(answer.body.toString()).outputs[0]).toMatchObject({
