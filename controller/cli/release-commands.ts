@@ -59,6 +59,10 @@ function addCreate(release: Command): void {
     .option('--reference <file>', 'CSV of the features that it was validated on')
     .option('--golden <path>', 'golden vectors: JSON, or a folder of ONNX test data')
     .option('--input-spec <json>', 'how to make inputs, where golden vectors are derived')
+    .option(
+      '--batch-axis <list>',
+      'dimensions to put requests together along: x=0,state=1,sr=equal',
+    )
     .option('--decimals <n>', 'answers tell scores rounded to so many decimals', Number)
     .option('--top-k <n>', 'answers tell only so many of the largest class scores', Number)
     .option('--requests-per-minute <n>', 'a device answers at most so many', Number)

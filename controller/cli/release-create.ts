@@ -21,6 +21,7 @@ import { checkCompatible } from '../../shared/onnx/compatibility.ts'
 import type { SignatureTensor } from '../../shared/onnx/graph-reader.ts'
 import { readModelSignature } from '../../shared/onnx/model-signature.ts'
 import { bytes as byteWords, count } from '../../shared/view/words.ts'
+import { withBatchAxes } from './batch-axes.ts'
 import type { Context } from './context.ts'
 import { publisherFolder, readSignedTargets } from './publisher-folder.ts'
 import { type GivenGolden, goldenOf, readGolden, type VariantModel } from './release-golden.ts'
@@ -159,8 +160,7 @@ async function writeRelease(
     model: spec.model,
     version: spec.version,
     createdAtMs: Date.now(),
-    inputs,
-    outputs,
+    ...withBatchAxes({ inputs, outputs }, spec.batchAxis),
     finiteInputs: spec.finiteInputs ?? floats.map(({ name }) => name),
     variants: described,
     features,

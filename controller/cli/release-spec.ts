@@ -15,6 +15,8 @@ import {
 } from '../../shared/model/manifest.ts'
 import { nameSchema, versionSchema } from '../../shared/model/names.ts'
 
+import { batchAxesSchema, readBatchAxes } from './batch-axes.ts'
+
 const precisionSchema = z.enum(['fp32', 'fp16', 'int8'])
 type Precision = z.infer<typeof precisionSchema>
 
@@ -43,6 +45,8 @@ const releaseSpecSchema = z.strictObject({
   /** CSV with one column for each feature. */
   reference: fileSchema.optional(),
   finiteInputs: z.array(z.string()).optional(),
+  /** Along which dimension requests are put together, by tensor; `equal`: all of a run share it. */
+  batchAxis: batchAxesSchema.optional(),
   features: z.array(featureSchema).max(64).default([]),
   classes: manifestSchema.shape.classes.default(null),
   /** What answers and counts tell, and how often, against inversion and membership inference. */
@@ -67,6 +71,7 @@ export interface ReleaseFlags {
   readonly reference?: string
   readonly golden?: string
   readonly inputSpec?: string
+  readonly batchAxis?: string
   readonly spec?: string
   readonly description?: string
   readonly decimals?: number
@@ -87,6 +92,7 @@ export async function readReleaseSpec(flags: ReleaseFlags): Promise<ReleaseSpec>
     ...present('version', flags.version),
     ...present('description', flags.description),
     ...present('inputSpec', inputSpec),
+    ...present('batchAxis', flags.batchAxis && readBatchAxes(flags.batchAxis)),
     ...present('disclosure', disclosureOf(flags, base)),
   }
   const parsed = releaseSpecSchema.safeParse({ ...merged, ...variantsOf(flags, base) })
