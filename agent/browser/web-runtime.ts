@@ -98,7 +98,7 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
     host: { device, boot, deadlineMsMax, queueLengthMax, requestBytesMax, flushMs },
     ...{ script, readArtifact, hangMs, loadMsMax, gpu: options.engine.gpu },
     drainMs: deadlineMsMax,
-    onReady: keeper.tell,
+    onReady: () => keeper.tell((plan) => host.sendPlan(plan)),
     onLost: (ids) => requests.fail(ids, HOST_GONE),
     onExit: keeper.onExit,
     onMessage: (message) => {
