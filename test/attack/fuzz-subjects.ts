@@ -142,7 +142,7 @@ const directorKeys = new Map(
 )
 
 function token(): FuzzSubject {
-  const claims = { fleet: 'plant', device: 'd1', nowMs }
+  const claims = { fleet: 'plant', device: 'd1', use: 'mqtt' as const, nowMs }
   const jti = 'a'.repeat(20)
   const text = mintDeviceJwt({ ...claims, lifetimeMs: 60_000, jti }, keys.device) as string
   return checkedBy('device tokens', utf8(text), (bytes) =>
