@@ -1,21 +1,37 @@
 /**
  * What a device asks its controller over HTTP, beside metadata and artifacts: its newest assignment
- * and the time. Nothing here is trusted: the answers are signed, and checked by who asked.
+ * and the time. The answers are not trusted here: they are signed, and checked by who asked.
  */
 import { fromUtf8 } from '../shared/kernel/bytes.ts'
 import { fetchBounded } from '../shared/node/http-download.ts'
 import { ASSIGNMENT_BYTES_MAX } from '../shared/signing/assignment.ts'
+import { mintDeviceJwt } from '../shared/signing/device-jwt.ts'
+import type { Signer } from '../shared/signing/keys.ts'
 
 const LIMITS = { deadlineMs: 30_000, bytesPerSecondMin: 64 }
 const TIME_BYTES_MAX = 4_096
+const TOKEN_LIFETIME_MS = 60_000
+
+/** Who asks, and how it proves that. */
+export interface Asking {
+  readonly fleet: string
+  readonly device: string
+  readonly signer: Signer
+  readonly nowMs: () => number
+  /** At least 16 characters of [A-Za-z0-9_-]; never twice. */
+  readonly randomId: () => string
+}
 
 /** The newest assignment as the controller has it; undefined when there is none, or no answer. */
 export async function askAssignment(
   controller: string,
-  device: string,
+  { fleet, device, signer, nowMs, randomId }: Asking,
 ): Promise<string | undefined> {
+  const claims = { fleet, device, use: 'http' as const, nowMs: nowMs(), jti: randomId() }
+  const token = await mintDeviceJwt({ ...claims, lifetimeMs: TOKEN_LIFETIME_MS }, signer)
   const url = `${controller}/api/v1/devices/${device}/assignment`
-  const reply = await fetchBounded(url, { ...LIMITS, bytesMax: ASSIGNMENT_BYTES_MAX })
+  const headers = { authorization: `Bearer ${token}` }
+  const reply = await fetchBounded(url, { ...LIMITS, headers, bytesMax: ASSIGNMENT_BYTES_MAX })
   return reply.kind === 'fetched' ? fromUtf8(reply.bytes) : undefined
 }
 

@@ -185,7 +185,10 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     {
       ...{ clock, log, signer, repository, artifacts, runtime, transport, random: Math.random },
       trust: repository,
-      askAssignment: () => askAssignment(options.controller, device),
+      askAssignment: () =>
+        askAssignment(options.controller, {
+          ...{ fleet, device, signer, randomId, nowMs: clock.nowMs },
+        }),
       states: createFileStateStore(resolve(home, 'state.json'), log),
       spoolStore: createFileSpoolStore(resolve(home, 'spool.log')),
     },

@@ -70,6 +70,8 @@ export interface Application {
   ): Promise<Result<{ fleet: string; device: string; mqttUrl: string; wsUrl: string }>>
   listDevices(): Promise<DeviceResource[]>
   getDevice(device: string): Promise<Result<DeviceResource>>
+  /** Whether the token, good over HTTP only, was made by the device's key. Errors: of `DeviceProof`. */
+  proveDevice(device: string, token: string): Result<undefined>
   /** For devices that cannot trust the retained message: the newest signed assignment. */
   assignmentOf(device: string): Promise<Result<string>>
   /** The time, signed by the director for this question, for devices whose clock is not set. */

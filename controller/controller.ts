@@ -19,7 +19,7 @@ import { createConsumers } from './consumers.ts'
 import { createContributions } from './contributions.ts'
 import { createApplication } from './create-application.ts'
 import type { Store } from './db/store.ts'
-import { createDeviceAccess, type DeviceAccess } from './device-access.ts'
+import { createDeviceAccess, createDeviceProof, type DeviceAccess } from './device-access.ts'
 import { createEnrolmentDesk } from './enrolment.ts'
 import { createEvidence } from './evidence.ts'
 import { createIngest } from './ingest.ts'
@@ -183,6 +183,7 @@ async function assemble(options: ControllerOptions) {
   const application = createApplication({
     ...{ ...base, store, broker, blobs, ingest, enrolment, membership, reconciler, keys },
     ...{ version, urls, startedAtMs, signAuditHead },
+    deviceProof: createDeviceProof({ fleet, ledger, verifier, startedAtMs }),
   })
   const parts = {
     ...{ ...base, log, broker, cells, consumers, ingest, reconciler, application },

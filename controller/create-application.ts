@@ -10,6 +10,7 @@ import type { WalkedRole } from '../shared/signing/tuf/walk.ts'
 import type { Application } from './application.ts'
 import type { Broker } from './broker/broker.ts'
 import type { Store, StoredDevice, StoredRelease, StoredToken } from './db/store.ts'
+import type { DeviceProof } from './device-access.ts'
 import { type EnrolmentDesk, tokenId } from './enrolment.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ingest } from './ingest.ts'
@@ -39,6 +40,7 @@ export interface ApplicationParts extends PublishingParts {
   readonly evidence: Evidence
   readonly presence: PresenceTracker
   readonly reconciler: Reconciler
+  readonly deviceProof: DeviceProof
   readonly urls: { readonly mqttUrl: string; readonly wsUrl: string }
 }
 
@@ -151,6 +153,7 @@ type DeviceOperations = Pick<
   | 'approveDevice'
   | 'listDevices'
   | 'getDevice'
+  | 'proveDevice'
   | 'assignmentOf'
   | 'timeFor'
 >
@@ -211,6 +214,7 @@ function devices(parts: ApplicationParts): DeviceOperations {
       if (row === undefined) return unknown(device)
       return ok(shown(row, await store.noticesOf(device, NOTICES_MAX)))
     },
+    proveDevice: (device, token) => parts.deviceProof(device, token, clock.nowMs()),
     async assignmentOf(device) {
       const row = ledger.rows.devices.get(device)
       if (row === undefined) return unknown(device)

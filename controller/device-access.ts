@@ -11,10 +11,11 @@
 import { fromUtf8 } from '../shared/kernel/bytes.ts'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import type { Identity } from '../shared/protocol/access.ts'
-import { verifyDeviceJwt } from '../shared/signing/device-jwt.ts'
+import { type JwtUse, verifyDeviceJwt } from '../shared/signing/device-jwt.ts'
 import { checkSync, type SyncVerifier } from '../shared/signing/keys.ts'
 import { createReplayGuard } from '../shared/signing/replay-guard.ts'
 import type { Audit } from './audit.ts'
+import type { StoredDevice } from './db/store.ts'
 import type { Ledger } from './ledger.ts'
 import { requireMember } from './membership.ts'
 
@@ -22,7 +23,7 @@ import { requireMember } from './membership.ts'
 const TOKENS_PER_DEVICE_MAX = 256
 const TOKENS_MAX = 200_000
 /** Before the device's id, among the fleet's facts: when its newest token ahead of time was made. */
-const AHEAD = 'token-ahead/'
+const AHEAD: Readonly<Record<JwtUse, string>> = { mqtt: 'token-ahead/', http: 'token-ahead-http/' }
 const SECOND_MS = 1_000
 
 interface DeviceCredentials {
@@ -34,21 +35,19 @@ interface DeviceCredentials {
 /** Errors: `access.unknown_device`, `access.revoked`, `access.pending`, `access.client_id`, `token.*`. */
 export type DeviceAccess = (credentials: DeviceCredentials, nowMs: number) => Result<Identity>
 
-export function createDeviceAccess(parts: {
+interface AccessParts {
   readonly fleet: string
   readonly ledger: Ledger
   readonly verifier: SyncVerifier
-  readonly audit: Pick<Audit, 'refused'>
   /** When this life of the controller began. */
   readonly startedAtMs: number
-}): DeviceAccess {
-  const { fleet, ledger, verifier, audit } = parts
-  const startedAtMs = Math.floor(parts.startedAtMs / SECOND_MS) * SECOND_MS
-  const usedBefore = tokensAhead(ledger)
-  const guard = createReplayGuard({
-    entriesMax: TOKENS_MAX,
-    entriesPerSubjectMax: TOKENS_PER_DEVICE_MAX,
-  })
+}
+
+export function createDeviceAccess(
+  parts: AccessParts & { readonly audit: Pick<Audit, 'refused'> },
+): DeviceAccess {
+  const { fleet, ledger, audit } = parts
+  const spend = createTokenCheck(parts, 'mqtt')
 
   return (credentials, nowMs) => {
     const decided = decide(credentials, nowMs)
@@ -65,21 +64,51 @@ export function createDeviceAccess(parts: {
     nowMs: number,
   ): Result<Identity> {
     const row = username === undefined ? undefined : ledger.rows.devices.get(username)
-    if (row === undefined) return refuse('access.unknown_device', 'No such device is enrolled.')
+    if (row === undefined) return unknownDevice()
     const member = requireMember(row)
     if (!member.ok) return member
-    const { device, publicKey } = row
+    const { device } = row
     if (clientId !== device) {
       return refuse('access.client_id', 'A device connects under its own id.', {
         expected: device,
         found: clientId.slice(0, 64),
       })
     }
-    const token = (password && fromUtf8(password)) ?? ''
-    const checked = checkSync(
-      verifyDeviceJwt({ token, key: publicKey, fleet, device, nowMs }),
-      verifier,
-    )
+    const spent = spend(row, (password && fromUtf8(password)) ?? '', nowMs)
+    return spent.ok ? ok({ kind: 'device', fleet, device }) : spent
+  }
+}
+
+/** Errors: `access.unknown_device`, `access.revoked`, `access.pending`, `token.*`. */
+export type DeviceProof = (device: string, token: string, nowMs: number) => Result<undefined>
+
+/** The same over HTTP, with tokens that are good there and nowhere else. */
+export function createDeviceProof(parts: AccessParts): DeviceProof {
+  const spend = createTokenCheck(parts, 'http')
+  return (device, token, nowMs) => {
+    const row = parts.ledger.rows.devices.get(device)
+    if (row === undefined) return unknownDevice()
+    const member = requireMember(row)
+    return member.ok ? spend(row, token, nowMs) : member
+  }
+}
+
+function unknownDevice(): Result<never> {
+  return refuse('access.unknown_device', 'No such device is enrolled.')
+}
+
+/** Each token once, also over a restart: one that the life before took is not taken again. */
+function createTokenCheck(parts: AccessParts, use: JwtUse) {
+  const { fleet, ledger, verifier } = parts
+  const startedAtMs = Math.floor(parts.startedAtMs / SECOND_MS) * SECOND_MS
+  const usedBefore = tokensAhead(ledger, AHEAD[use])
+  const guard = createReplayGuard({
+    entriesMax: TOKENS_MAX,
+    entriesPerSubjectMax: TOKENS_PER_DEVICE_MAX,
+  })
+  return ({ device, publicKey: key }: StoredDevice, token: string, nowMs: number) => {
+    const checking = verifyDeviceJwt({ token, key, fleet, device, use, nowMs })
+    const checked = checkSync(checking, verifier)
     if (!checked.ok) return checked
     const { jti, issuedAtMs, expiresAtMs } = checked.value
     if (issuedAtMs < startedAtMs || issuedAtMs <= (usedBefore.get(device) ?? 0)) {
@@ -90,20 +119,18 @@ export function createDeviceAccess(parts: {
       })
     }
     const first = guard.admit({ subject: device, id: jti, expiresAtMs }, nowMs)
-    if (!first.ok) return first
-    if (issuedAtMs > nowMs) noteAhead(ledger, device, issuedAtMs)
-    return ok({ kind: 'device', fleet, device })
+    if (first.ok && issuedAtMs > nowMs) noteAhead(ledger, `${AHEAD[use]}${device}`, issuedAtMs)
+    return first
   }
 }
 
 /** As the life before left it. */
-function tokensAhead({ rows }: Ledger): ReadonlyMap<string, number> {
-  const found = [...rows.fleet.values()].filter(({ key }) => key.startsWith(AHEAD))
-  return new Map(found.map(({ key, value }) => [key.slice(AHEAD.length), Number(value)]))
+function tokensAhead({ rows }: Ledger, prefix: string): ReadonlyMap<string, number> {
+  const found = [...rows.fleet.values()].filter(({ key }) => key.startsWith(prefix))
+  return new Map(found.map(({ key, value }) => [key.slice(prefix.length), Number(value)]))
 }
 
-function noteAhead(ledger: Ledger, device: string, issuedAtMs: number): void {
-  const key = `${AHEAD}${device}`
+function noteAhead(ledger: Ledger, key: string, issuedAtMs: number): void {
   const before = Number(ledger.rows.fleet.get(key)?.value ?? 0)
   if (issuedAtMs > before) ledger.put('fleet', { key, value: String(issuedAtMs) })
 }

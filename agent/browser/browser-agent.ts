@@ -134,7 +134,8 @@ export async function startBrowserAgent(
     {
       ...{ clock, log, signer, repository, artifacts, runtime, transport: watched },
       ...{ random: Math.random, trust: repository },
-      askAssignment: () => askAssignment(controller, identity.device),
+      askAssignment: () =>
+        askAssignment(controller, { ...membership, signer, randomId, nowMs: clock.nowMs }),
       states: createWebStateStore(records, log),
       spoolStore: createWebSpoolStore(records),
     },

@@ -126,7 +126,8 @@ class MqttTransport implements Transport {
 
   async #connectOptions(): Promise<IClientOptions> {
     const { fleet, device, signer, clock, random, randomId } = this.#options
-    const claims = { fleet, device, nowMs: clock.nowMs(), lifetimeMs: JWT_LIFETIME_MS }
+    const use = 'mqtt' as const
+    const claims = { fleet, device, use, nowMs: clock.nowMs(), lifetimeMs: JWT_LIFETIME_MS }
     const password = await mintDeviceJwt({ ...claims, jti: randomId() }, signer)
     const payload = asBuffer(await this.#lastWill())
     return {

@@ -50,6 +50,7 @@ export function createHttpApp(options: HttpOptions): HttpApp {
   bindRoutes(hono, createHandlers({ application, access, loginCodes, events, version }), {
     access,
     idempotency: createIdempotency(nowMs),
+    proveDevice: (device, token) => application.proveDevice(device, token),
     checkAnswers: options.checkAnswers ?? false,
     onFailure: options.onFailure,
     onRefused: (actor, action, { code: outcome }) =>

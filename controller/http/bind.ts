@@ -30,6 +30,8 @@ import {
 export interface Binding {
   readonly access: AccessStore
   readonly idempotency: Idempotency
+  /** Whether the token was made by the key of the device. */
+  proveDevice(device: string, token: string): Result<undefined>
   /** In tests: answers are checked against their schemas too. */
   readonly checkAnswers: boolean
   onFailure(problem: Problem, cause: unknown): void
@@ -58,7 +60,7 @@ async function answer(
 ): Promise<Response> {
   const request = context.req.raw
   try {
-    const actor = admit(request, endpoint, binding.access)
+    const actor = admit(request, endpoint, binding, context.req.param('device'))
     if (!actor.ok) {
       binding.onRefused(refusedName(request, binding.access), id, actor.error)
       return problemAnswer(actor.error)
@@ -96,10 +98,14 @@ function refusedName(request: Request, access: AccessStore): string {
   return caller.ok ? (caller.value?.name ?? 'anonymous') : 'unknown'
 }
 
-/** Errors: `auth.required`, `auth.unknown`, `auth.role`, `http.origin`. */
-function admit(request: Request, endpoint: Endpoint, access: AccessStore): Result<Actor> {
+/** Errors: `auth.required`, `auth.unknown`, `auth.role`, `http.origin`; for devices `token.*`. */
+function admit(request: Request, endpoint: Endpoint, binding: Binding, device = ''): Result<Actor> {
   if (endpoint.access === 'public') return ok(ANONYMOUS)
-  const caller = authenticate(request, access)
+  const caller = authenticate(request, binding.access)
+  if (endpoint.access === 'device') {
+    const person = caller.ok ? caller.value : undefined
+    return admitDevice(request, person, device, binding)
+  }
   if (!caller.ok) return caller
   if (caller.value === undefined) {
     return refuse('auth.required', 'This needs a token or a session.', {
@@ -113,6 +119,33 @@ function admit(request: Request, endpoint: Endpoint, access: AccessStore): Resul
     expected: `role ${endpoint.access.join(' or ')}`,
     found: caller.value.role,
   })
+}
+
+/** The device in the path and nobody else, whatever his role. */
+function admitDevice(
+  request: Request,
+  person: Actor | undefined,
+  device: string,
+  binding: Binding,
+): Result<Actor> {
+  if (person !== undefined) {
+    return refuse('auth.role', `A ${person.role} may not do this.`, {
+      expected: 'the device itself, by a token that its key made',
+      found: person.role,
+      next: 'linnet device show',
+    })
+  }
+  const header = request.headers.get('authorization') ?? ''
+  const token = /^Bearer +(\S{1,2048})$/i.exec(header)?.[1]
+  if (token === undefined) {
+    return refuse('auth.required', 'A device proves here that it is itself.', {
+      expected: 'Authorization: Bearer <token made by the key of the device, for HTTP>',
+      found: 'no credentials',
+      next: 'linnet device show',
+    })
+  }
+  const proved = binding.proveDevice(device, token)
+  return proved.ok ? ok({ name: device, role: 'viewer' }) : proved
 }
 
 interface Parts {

@@ -3,7 +3,7 @@
  * that the console can use the table without it; the schemas of the same ids are in routes.ts.
  *
  * `access` is the access matrix. `public` means without credentials, and each such row says why
- * that is no loss. The finer rule, which role may give which rollout command, is
+ * that is no loss; `device` is the device in the path alone, by a token that its key made. The finer rule, which role may give which rollout command, is
  * rollout/commands.ts.
  */
 import type { Role } from '../model/role.ts'
@@ -14,7 +14,7 @@ export interface Endpoint {
   readonly method: Method
   /** `{name}` is one path segment. */
   readonly path: string
-  readonly access: 'public' | readonly Role[]
+  readonly access: 'public' | 'device' | readonly Role[]
   /** What the request carries; `bytes` as is, up to `bodyBytesMax`. */
   readonly body: 'none' | 'json' | 'bytes'
   readonly bodyBytesMax?: number
@@ -117,9 +117,9 @@ export const ENDPOINTS = {
   ),
   deviceList: read(`${API}/devices`, 'All devices.'),
   deviceShow: read(`${API}/devices/{device}`, 'One device, desired beside reported.'),
-  /** Signed by the director for exactly this device; names and digests, no secrets. */
+  /** What it is to run is the device's business and the fleet's. */
   deviceAssignment: {
-    ...read(`${API}/devices/{device}/assignment`, 'The newest signed assignment.', 'public'),
+    ...read(`${API}/devices/{device}/assignment`, 'The newest signed assignment.', 'device'),
     answer: 'bytes',
   },
   /** Signed by the director for the nonce of the question: worthless to anybody else. */
@@ -183,6 +183,7 @@ export const ENDPOINT_IDS = Object.keys(ENDPOINTS) as EndpointId[]
 /** May a caller with this role (undefined: without credentials) use the endpoint? */
 export function mayCall(endpoint: Endpoint, role: Role | undefined): boolean {
   if (endpoint.access === 'public') return true
+  if (endpoint.access === 'device') return false
   return role !== undefined && endpoint.access.includes(role)
 }
 

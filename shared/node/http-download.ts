@@ -13,6 +13,8 @@ export interface DownloadLimits {
   readonly deadlineMs: number
   /** Over each window of `THROUGHPUT_WINDOW_MS`. */
   readonly bytesPerSecondMin: number
+  /** Who asks, where the server wants to know. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 const THROUGHPUT_WINDOW_MS = 10_000
@@ -36,7 +38,9 @@ export async function download(
 ): Promise<DownloadOutcome> {
   const watch = watchThroughput(limits)
   try {
-    const response = await fetch(url, { ...UNCACHED, signal: watch.signal, redirect: 'follow' })
+    const { headers = {} } = limits
+    const how = { ...UNCACHED, redirect: 'follow' as const, headers: { ...headers } }
+    const response = await fetch(url, { ...how, signal: watch.signal })
     if (ABSENT_STATUSES.includes(response.status)) {
       await response.body?.cancel()
       return { kind: 'absent' }

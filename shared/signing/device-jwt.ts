@@ -1,6 +1,7 @@
 /**
- * The device's MQTT password: a JWT (RFC 7519) made by the device key, for one fleet's broker,
- * short lived, usable once. Keys and algorithm come from what the controller has stored for the
+ * How a device proves to its controller that it is itself: a JWT (RFC 7519) made by the device key,
+ * for one fleet and either its broker (the MQTT password) or its HTTP interface, never both; short
+ * lived, usable once. Keys and algorithm come from what the controller has stored for the
  * device, never from the token. Remembering used `jti`s is left to `createReplayGuard`.
  */
 import { fromUtf8, utf8 } from '../kernel/bytes.ts'
@@ -23,14 +24,18 @@ const DEVICE_JWT_CHARS_MAX = 2_048
 const CLOCK_SKEW_MS_MAX = 60_000
 const LIMITS = { bytesMax: DEVICE_JWT_CHARS_MAX, depthMax: 2, valuesMax: 32 }
 
-/** The audience of a fleet's broker. */
-function brokerAudience(fleet: string): string {
-  return `linnet:${fleet}:mqtt`
+/** Where a token is good. */
+export type JwtUse = 'mqtt' | 'http'
+
+function audienceOf(fleet: string, use: JwtUse): string {
+  return `linnet:${fleet}:${use}`
 }
 
 export interface DeviceJwtClaims {
   readonly fleet: string
   readonly device: string
+  /** Absent: `mqtt`. */
+  readonly use?: JwtUse
   readonly nowMs: number
   /** At most `DEVICE_JWT_LIFETIME_MS_MAX`. */
   readonly lifetimeMs: number
@@ -47,7 +52,7 @@ export function mintDeviceJwt(claims: DeviceJwtClaims, signer: Signer): string |
   const payload = {
     iss: claims.device,
     sub: claims.device,
-    aud: brokerAudience(claims.fleet),
+    aud: audienceOf(claims.fleet, claims.use ?? 'mqtt'),
     iat: issuedAt,
     exp: issuedAt + Math.floor(claims.lifetimeMs / 1000),
     jti: claims.jti,
@@ -79,6 +84,8 @@ export interface DeviceJwtExpectation {
   readonly key: PublicKey
   readonly fleet: string
   readonly device: string
+  /** Absent: `mqtt`. */
+  readonly use?: JwtUse
   readonly nowMs: number
 }
 
@@ -131,7 +138,7 @@ function decode(part: string): JsonObject | undefined {
 
 function checkClaims(
   claims: JsonObject | undefined,
-  { fleet, device, nowMs }: DeviceJwtExpectation,
+  { fleet, device, use = 'mqtt', nowMs }: DeviceJwtExpectation,
 ): Result<DeviceJwt> {
   if (claims === undefined) return refuse('token.malformed', 'The claims are not an object.')
   const iat = member(claims, 'iat')
@@ -141,9 +148,9 @@ function checkClaims(
     return refuse('token.malformed', 'The token lacks iat, exp or jti.')
   }
   const audience = member(claims, 'aud')
-  if (audience !== brokerAudience(fleet)) {
+  if (audience !== audienceOf(fleet, use)) {
     return refuse('token.audience', 'The token is for another audience.', {
-      expected: brokerAudience(fleet),
+      expected: audienceOf(fleet, use),
       found: String(audience).slice(0, 128),
     })
   }

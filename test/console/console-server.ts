@@ -148,6 +148,7 @@ function inMemoryApplication(fleet: Fleet, { commands, listeners, changed }: Wir
     createRollout: absent,
     createEnrolmentToken: absent,
     enrol: absent,
+    proveDevice: () => refuse('token.signature', 'There are no devices here.'),
     assignmentOf: absent,
     timeFor: absent,
     onlineKeys: async () => [],

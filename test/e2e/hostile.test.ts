@@ -49,7 +49,13 @@ const online = (device: string) =>
   until('online', async () => (await fleet.device(device)).presence?.status === 'online')
 
 async function assignmentOf(device: string): Promise<Uint8Array> {
-  const answer = await fetch(`${fleet.url}/api/v1/devices/${device}/assignment`)
+  const signer = await loadSigner(join(home(device), 'device-key.json'))
+  const jti = randomBytes(16).toString('hex')
+  const claims = { fleet: 'main', device, use: 'http' as const, nowMs: Date.now(), jti }
+  const token = mintDeviceJwt({ ...claims, lifetimeMs: 60_000 }, signer)
+  const answer = await fetch(`${fleet.url}/api/v1/devices/${device}/assignment`, {
+    headers: { authorization: `Bearer ${token}` },
+  })
   expect(answer.status).toBe(200)
   return new Uint8Array(await answer.arrayBuffer())
 }

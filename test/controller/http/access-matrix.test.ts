@@ -62,7 +62,8 @@ describe.each(ENDPOINT_IDS)('%s', (id) => {
   const { access }: Endpoint = ENDPOINTS[id]
   test.each(ROLES)('as %s', async (role) => {
     const status = await statusFor(role, id)
-    if (access === 'public' || access.includes(role)) {
+    if (access === 'device') expect(status).toBe(403)
+    else if (access === 'public' || access.includes(role)) {
       // A pause by an approver is refused by the finer table, asked below.
       if (id === 'rolloutCommand' && role === 'approver') expect(status).toBe(403)
       else expect([401, 403]).not.toContain(status)
@@ -76,6 +77,16 @@ describe.each(ENDPOINT_IDS)('%s', (id) => {
     if (access === 'public') expect([401, 403]).not.toContain(status)
     else expect(status).toBe(401)
   })
+})
+
+test("what is a device's alone is given to it, and to no other device", async () => {
+  const ask = (device: string, token: string) =>
+    fixture.as(null, endpointPath('deviceAssignment', { device }), {
+      headers: { authorization: `Bearer ${token}` },
+    })
+  expect((await ask('press-1', 'proof-of-press-1')).status).toBe(200)
+  const other = await ask('press-1', 'proof-of-press-2')
+  expect([other.status, (await other.json()).error.code]).toEqual([401, 'token.signature'])
 })
 
 describe.each(Object.keys(COMMANDS) as RolloutCommand[])('rollout command %s', (command) => {

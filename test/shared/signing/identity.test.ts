@@ -105,6 +105,13 @@ describe('a device token', () => {
     expect(jwtVerdict(mintDeviceJwt(claims, p256), { key: p256.key })).toBe(claims.jti)
   })
 
+  it('is good for the broker or for HTTP, never for both', () => {
+    const http = mintDeviceJwt({ ...claims, use: 'http' }, signer)
+    expect(jwtVerdict(http, { use: 'http' })).toBe(claims.jti)
+    expect(jwtVerdict(http)).toBe('token.audience')
+    expect(jwtVerdict(token, { use: 'http' })).toBe('token.audience')
+  })
+
   it.each<[string, string, Partial<DeviceJwtExpectation>]>([
     ['token.signature', 'another key', { key: signerNumber(9).key }],
     ['token.audience', 'another fleet', { fleet: 'lab' }],
