@@ -4,6 +4,7 @@ import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { labelsSchema } from '../shared/model/device.ts'
 import { idSchema } from '../shared/model/names.ts'
 import { HOST_FLAGS, readSharing } from './host-options.ts'
+import { loopback } from './loopback.ts'
 import type { HostSharing } from './runtime/model-hosts.ts'
 
 export const USAGE = `linnet agent --controller URL --profile NAME [options]
@@ -15,6 +16,8 @@ export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --device ID           the id this device would like; else made from its key
   --listen HOST:PORT    local inference API (127.0.0.1:8000; port 0 takes any)
   --socket PATH         local inference API on a Unix socket as well
+  --grpc HOST:PORT      local inference API over gRPC as well, loopback only
+  --idle-unload-s S     models not asked for so long leave the memory until they are asked (never)
   --hosts N | MIN..MAX  model hosts that share the requests; with MIN..MAX as many as the load asks
                         for and the profile's memory allows (1)
   --balance POLICY      round-robin, weighted, least-connections or latency-aware
@@ -45,6 +48,8 @@ export interface AgentArguments {
   readonly device: string | undefined
   readonly listen: { readonly host: string; readonly port: number }
   readonly socket: string | null
+  readonly grpc: AgentArguments['listen'] | null
+  readonly idleUnloadMs: number | null
   /** Null: one host. */
   readonly sharing: HostSharing | null
   readonly labels: Readonly<Record<string, string>>
@@ -79,7 +84,11 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
   if (!labels.success) return usage('--label must be name=value, with a lower-case name')
   const sharing = readSharing(parsed, HELP)
   if (!sharing.ok) return sharing
+  const local = localOf(parsed)
+  if (!local.ok) return local
+  if (local.value.grpc !== null && sharing.value !== null) return usage('--grpc needs --hosts 1')
   return ok({
+    ...local.value,
     sharing: sharing.value,
     ...{ profile, device, token, home, socket: socket ?? null, labels: labels.data },
     tokenFile: parsed['token-file'],
@@ -90,6 +99,20 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
     tuningSeconds: Number(parsed['tuning-seconds']),
     jsonLogs: parsed['json-logs'],
   })
+}
+
+/** gRPC has no protection of its own against other machines. */
+function localOf(
+  parsed: Exclude<ReturnType<typeof read>, string>,
+): Result<Pick<AgentArguments, 'grpc' | 'idleUnloadMs'>> {
+  const { grpc: address } = parsed
+  const grpc = address === undefined ? null : loopback(address)
+  if (grpc === undefined) return usage('--grpc takes a loopback address: 127.0.0.1:8001')
+  const idleS = Number(parsed['idle-unload-s'] ?? Number.NaN)
+  if (parsed['idle-unload-s'] !== undefined && !(idleS > 0 && Number.isFinite(idleS))) {
+    return usage('--idle-unload-s must be a number over 0')
+  }
+  return ok({ grpc, idleUnloadMs: Number.isNaN(idleS) ? null : idleS * 1_000 })
 }
 
 /** A file that opens artifacts says by itself that they are encrypted. */
@@ -114,6 +137,8 @@ function read(args: readonly string[]) {
         device: { type: 'string' },
         listen: { type: 'string', default: '127.0.0.1:8000' },
         socket: { type: 'string' },
+        grpc: { type: 'string' },
+        'idle-unload-s': { type: 'string' },
         ...HOST_FLAGS,
         label: { type: 'string', multiple: true },
         'encrypt-artifacts': { type: 'boolean', default: false },

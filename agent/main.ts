@@ -29,6 +29,7 @@ import { TufRepository } from './artifact/tuf-repository.ts'
 import { askAssignment, askTime } from './ask-controller.ts'
 import { deviceSigner, enrol, type HomePaths, homePaths, loadIdentity } from './enrol.ts'
 import { loadProfile } from './firmware-profile.ts'
+import { createLocalControl } from './local-control.ts'
 import { createLog } from './log.ts'
 import { askForMembership } from './membership.ts'
 import type { Clock, Log } from './ports.ts'
@@ -169,8 +170,12 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     retrieval: RETRIEVAL,
     ...(artifactKey && { files: sealedFiles(artifactKey) }),
   })
+  const control = createLocalControl(resolve(home, 'local-api.token'))
   const runtime = createNodeRuntime({
     ...{ device, boot, profile, listen: options.listen, socketPath: options.socket },
+    ...{ grpc: options.grpc, repository: control },
+    ...(options.idleUnloadMs === null ? {} : { idleUnloadMs: options.idleUnloadMs }),
+    onResidence: ({ change, ...facts }) => log.info(`a model was ${change}`, facts),
     directory: resolve(home, 'runtime'),
     artifactPath: artifacts.path,
     ...{ artifactKey, signer, sharing: options.sharing },
@@ -183,7 +188,8 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
   })
   agent = await startAgent(
     {
-      ...{ clock, log, signer, repository, artifacts, runtime, transport, random: Math.random },
+      ...{ clock, log, signer, repository, artifacts, transport, random: Math.random },
+      runtime: control.over(runtime),
       trust: repository,
       askAssignment: () =>
         askAssignment(options.controller, {
@@ -197,7 +203,8 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
   const address = unwrap(await runtime.address())
   // Ready means: what this device had before, it serves again.
   await agent.idle()
-  const url = address.port === null ? 'no HTTP' : `http://${options.listen.host}:${address.port}`
+  const http = address.port === null ? 'no HTTP' : `http://${options.listen.host}:${address.port}`
+  const url = address.grpcPort === null ? http : `${http}, gRPC on port ${address.grpcPort}`
   return { agent, url }
 }
 

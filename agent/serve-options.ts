@@ -5,6 +5,7 @@ import { ok, type Result, refuse } from '../shared/kernel/result.ts'
 import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
 import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
 import { HOST_FLAGS, readSharing } from './host-options.ts'
+import { loopback } from './loopback.ts'
 import type { BatchChoice } from './runtime/batch-settings.ts'
 import type { HostSharing } from './runtime/model-hosts.ts'
 import { localProfile } from './runtime/unsigned-release.ts'
@@ -148,11 +149,4 @@ function positive(text: string | undefined): number | null | undefined {
 
 function usage(message: string): Result<never> {
   return refuse('usage', message, { next: HELP })
-}
-
-/** @returns undefined for what is no address of this machine. */
-function loopback(address: string): ServeOptions['listen'] | undefined {
-  const parts = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):(\d{1,5})$/.exec(address)
-  if (parts === null) return undefined
-  return { host: parts[1]!.replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
 }

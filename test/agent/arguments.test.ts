@@ -20,6 +20,8 @@ describe('the command line of the agent', () => {
       device: undefined,
       listen: { host: '127.0.0.1', port: 8000 },
       socket: null,
+      grpc: null,
+      idleUnloadMs: null,
       sharing: null,
       labels: {},
       staging: false,
@@ -56,7 +58,18 @@ describe('the command line of the agent', () => {
     expect(unwrap(parseArguments([...NEEDED, ...more])).sharing).toEqual(sharing)
   })
 
+  it('takes gRPC on loopback only, and a time for idle models', () => {
+    const more = ['--grpc', '127.0.0.1:8001', '--idle-unload-s', '90']
+    expect(unwrap(parseArguments([...NEEDED, ...more]))).toMatchObject({
+      grpc: { host: '127.0.0.1', port: 8001 },
+      idleUnloadMs: 90_000,
+    })
+  })
+
   it.each([
+    ['gRPC for everybody', [...NEEDED, '--grpc', '0.0.0.0:8001']],
+    ['gRPC over many hosts', [...NEEDED, '--grpc', '127.0.0.1:8001', '--hosts', '2']],
+    ['no time', [...NEEDED, '--idle-unload-s', '0']],
     ['no controller', ['--profile', 'x']],
     ['a controller that is no URL', ['--controller', 'plant', '--profile', 'x']],
     ['no profile', ['--controller', 'http://plant']],
