@@ -80,6 +80,18 @@ export const bench = {
       value: { ...facts, shape: scores?.shape, last: scores?.data.at(-1) },
     }
   },
+  /** A stream with these first elements; @returns the version of each answer, or its refusal. */
+  async stream(firsts: readonly number[]) {
+    const stream = client.stream('tiny')
+    const answered: string[] = []
+    for (const [i, x0] of firsts.entries()) {
+      const data = Float32Array.of(x0, 0)
+      const tensor = { name: 'x', datatype: 'FP32' as const, shape: [1, 2], data }
+      const answer = await stream.infer([tensor], { isLast: i === firsts.length - 1 })
+      answered.push(answer.ok ? answer.value.version : answer.error.code)
+    }
+    return answered
+  },
   feedback: (id: string, label: string) => client.feedback('tiny', id, label),
   /** Asks without a pause until told; @returns how often each version answered, and refusals. */
   async askOn(): Promise<void> {

@@ -2,7 +2,8 @@ import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { ResolvedRelease, ServedModel, ServePlan } from '../../../agent/ports.ts'
 import type { FirmwareProfile } from '../../../shared/model/profile.ts'
-import { type RuntimeBench, runtimeContract } from '../../contract/runtime.contract.ts'
+import { type RequestBench, requestContract } from '../../contract/request.contract.ts'
+import { runtimeContract } from '../../contract/runtime.contract.ts'
 import { createBenchReleases } from '../runtime/bench-releases.ts'
 import { PROFILE, softmax, tinyClassifier, writeRelease } from '../runtime/release-builder.ts'
 import { CHROMIUM, withoutChromium } from './chromium.ts'
@@ -17,7 +18,7 @@ let benches: PageBenches
 const infer = (page: Page, x0 = 1, rows = 1, options = {}) =>
   page.evaluate(([x, r, o]) => globalThis.bench.infer(x, r, o), [x0, rows, options] as const)
 
-async function createBench(): Promise<RuntimeBench> {
+async function createBench(): Promise<RequestBench> {
   const releases = createBenchReleases()
   benches.folder = releases.folder
   const page = await benches.open(SETTINGS)
@@ -39,6 +40,8 @@ async function createBench(): Promise<RuntimeBench> {
       await page.waitForTimeout(150)
       await runtime.pull()
     },
+    ask: (body) =>
+      page.evaluate((json) => globalThis.bench.ask('/v2/models/tiny/infer', json), body),
     killHost: () => page.evaluate(() => globalThis.bench.restartHost()),
     async pass(ms) {
       await page.waitForTimeout(ms)
@@ -73,6 +76,7 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
   afterAll(() => benches?.close())
 
   runtimeContract('the runtime in a worker', createBench)
+  requestContract('the runtime in a worker', createBench)
 
   describe('a page', () => {
     let page: Page
@@ -113,6 +117,13 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
       expect(answers).toEqual([true, false])
       const metadata = await page.evaluate(() => globalThis.bench.ask('/v2/models/tiny', null))
       expect(JSON.parse(metadata.text)).toMatchObject({ name: 'tiny', versions: expect.anything() })
+    })
+
+    it('keeps the release of a stream, and tells each answer of it in typed arrays', async () => {
+      await open()
+      await serve(planOf(1, releases.good))
+      const versions = await page.evaluate(() => globalThis.bench.stream([0, 1, 2]))
+      expect(versions).toEqual(['1.0.0', '1.0.0', '1.0.0'])
     })
 
     it('ends a worker that hangs, refuses what it had, and serves again', async () => {

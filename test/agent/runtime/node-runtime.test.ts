@@ -2,12 +2,13 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { RuntimeEvent, ServedModel } from '../../../agent/ports.ts'
+import type { ResolvedRelease, RuntimeEvent, ServedModel } from '../../../agent/ports.ts'
 import {
   createNodeRuntime,
   type NodeRuntime,
   type RuntimeLimits,
 } from '../../../agent/runtime/node-runtime.ts'
+import { requestContract } from '../../contract/request.contract.ts'
 import { runtimeContract } from '../../contract/runtime.contract.ts'
 import { createBenchReleases } from './bench-releases.ts'
 import { PROFILE, served, softmax } from './release-builder.ts'
@@ -79,12 +80,16 @@ const slots = (releases: Releases, more: Partial<ServedModel> = {}): ServedModel
   ...more,
 })
 
-runtimeContract('The Node runtime', async () => {
+async function createContractBench() {
   const bench = await createBench()
   return {
     ...bench,
-    served: (release) => served(bench.folder, release),
-    settle: (promise) => promise,
+    ask: async (body: string) => {
+      const answer = await fetch(bench.url, { method: 'POST', body })
+      return { status: answer.status, text: await answer.text() }
+    },
+    served: (release: ResolvedRelease) => served(bench.folder, release),
+    settle: <T>(promise: Promise<T>) => promise,
     traffic: async () => {
       for (let i = 0; i < 30; i++) await ask(bench.url, i / 10)
       await new Promise((resolve) => setTimeout(resolve, 200))
@@ -93,9 +98,12 @@ runtimeContract('The Node runtime', async () => {
       process.kill(hostPid(), 'SIGKILL')
       await new Promise((resolve) => setTimeout(resolve, 100))
     },
-    pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    pass: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
   }
-})
+}
+
+runtimeContract('The Node runtime', createContractBench)
+requestContract('The Node runtime', createContractBench)
 
 describe('The model host', { timeout: 120_000 }, () => {
   let bench: Awaited<ReturnType<typeof createBench>>
