@@ -23,7 +23,12 @@ export interface MotorFleet extends Stage {
 
 export async function buildMotorFleet(
   agents: Readonly<Record<string, string>>,
-  options: { readonly seed: string; readonly requestsPerSecond: number },
+  options: {
+    readonly seed: string
+    readonly requestsPerSecond: number
+    /** More flags of an agent. */
+    readonly flags?: Readonly<Record<string, readonly string[]>>
+  },
 ): Promise<MotorFleet> {
   const stage = await buildStage(agents)
   const startController = () => stage.startController('--window-seconds', `${WINDOW_SECONDS}`)
@@ -35,7 +40,9 @@ export async function buildMotorFleet(
     await stage.tell('key', 'new')
     await Promise.all([
       publishMotor('1.0.0'),
-      ...stage.devices.map(({ device }) => stage.startAgent(device)),
+      ...stage.devices.map(({ device }) =>
+        stage.startAgent(device, ...(options.flags?.[device] ?? [])),
+      ),
     ])
     const policy = { ...POLICY, minRequests: 1, minRequestsPerProfile: 1 }
     const waves = [{ percent: 100, trafficPercent: 100 }]

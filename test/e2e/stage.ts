@@ -50,7 +50,7 @@ export interface Stage {
   /** The process that runs now; throws where none was started. */
   program(name: string): Program
   startController(...args: readonly string[]): Promise<Program>
-  startAgent(device: string): Promise<Program>
+  startAgent(device: string, ...flags: readonly string[]): Promise<Program>
   /** Runs the command whatever comes of it. */
   linnet(...args: readonly string[]): Promise<Ended>
   /** Runs the command with `--json`; throws when it fails. */
@@ -103,14 +103,14 @@ export async function buildStage(agents: Readonly<Record<string, string>>): Prom
       await program.line(/login\?code=/)
       return program
     },
-    async startAgent(device) {
+    async startAgent(device, ...more) {
       const at = devices.find((known) => known.device === device)
       if (at === undefined) throw new Error(`${device} is not on this stage`)
       enrolment ??= tell('device', 'token', '--uses', `${names.length}`)
       const { token } = await enrolment
       const flags = ['--controller', url, '--token', token, '--home', at.home]
       flags.push('--device', device, '--profile', at.profile, '--listen', at.api.slice(7))
-      const program = startProgram(device, 'agent', flags, env)
+      const program = startProgram(device, 'agent', [...flags, ...more], env)
       programs.set(device, program)
       await program.line(/linnet agent ready/)
       return program
