@@ -4,6 +4,12 @@
  */
 import { fileURLToPath } from 'node:url'
 
+/**
+ * Node reserves 10 GB of addresses for each WebAssembly memory, and its own HTTP parser for `fetch` is
+ * one: under a limit on addresses (`ulimit -v`) every program would die at its first Request.
+ */
+const LEAN = ['--disable-wasm-trap-handler']
+
 export interface Program {
   readonly file: string
   /** Options for node itself, before `file`. */
@@ -17,5 +23,5 @@ export interface Program {
 export function programAt(from: string, path: string): Program {
   const source = from.endsWith('.ts') || from.endsWith('.tsx')
   const file = fileURLToPath(new URL(`${path}.${source ? 'ts' : 'js'}`, from))
-  return { file, execArgv: source ? ['--import', 'tsx'] : [] }
+  return { file, execArgv: source ? [...LEAN, '--import', 'tsx'] : LEAN }
 }
