@@ -108,10 +108,11 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
   }
 }
 
-/** The same bytes on another provider are another session. */
+/** The same bytes on another provider, or under another name, are another session. */
 function keyOf({ resolved, provider, threads, layout, batching }: HostRelease): string {
   const rowsMax = batching?.rowsMax ?? 1
-  return `${resolved.release.sha256}/${provider}/${threads}/${layout ?? ''}/${rowsMax}`
+  const { model, version, sha256 } = resolved.release
+  return `${model}@${version}/${sha256}/${provider}/${threads}/${layout ?? ''}/${rowsMax}`
 }
 
 /** Gives up the loader's hold on sessions that stand in no slot of the plan. */
