@@ -94,6 +94,7 @@ export class HostGroup implements ModelHosts {
     const member = createHostMember({
       ...this.#options,
       ...{ index, weight: this.#sharing.weights[index] ?? 1, folder: this.#folder },
+      hostsMin: this.#sharing.hostsMin,
       nextLife: () => {
         this.#lives += 1
         return this.#lives

@@ -27,6 +27,8 @@ export interface HostMember {
 export interface HostMemberOptions extends ModelHostsOptions {
   readonly index: number
   readonly weight: number
+  /** Hosts that there are at least: that many share the memory from the start. */
+  readonly hostsMin: number
   /** Where its socket lies. */
   readonly folder: string
   /** Numbers all lives of all hosts. */
@@ -36,7 +38,7 @@ export interface HostMemberOptions extends ModelHostsOptions {
 }
 
 export function createHostMember(options: HostMemberOptions): HostMember {
-  const { index, weight, folder, host, hangMs, loadMsMax, onChange } = options
+  const { index, weight, hostsMin, folder, host, hangMs, loadMsMax, onChange } = options
   const socketPath = join(folder, `host-${index}.sock`)
   let life = 0
   let isListening = false
@@ -60,6 +62,8 @@ export function createHostMember(options: HostMemberOptions): HostMember {
       ...{ ...host, socketPath, listen: null, grpc: null, markPath: `${host.markPath}-${index}` },
       // Draws of two hosts must differ, so each has a boot of its own.
       boot: index === 0 ? host.boot : `${host.boot}/${index}`,
+      // Those beyond are started only while there is memory, and end when it is too little.
+      sessionBytesMax: Math.floor(host.sessionBytesMax / hostsMin),
     },
     ...{ hangMs, loadMsMax, onNews, onCannotListen: options.onTrouble },
     onListening: () => {
