@@ -75,7 +75,7 @@ function runDerive({ model, golden, spec, inputs, timeMsMax }: DeriveTask, from:
       const problem = problemIn(stderr)
       if (problem !== undefined) resolve({ kind: 'answered', answer: err(problem) })
       else {
-        const how = cause.signal ?? `exit code ${cause.code}`
+        const how = [cause.signal ?? `exit code ${cause.code}`, lastError(stderr)].join('')
         resolve({ kind: 'died', how, trying: tryingIn(lines.at(-1) ?? '') })
       }
     })
@@ -115,6 +115,12 @@ function problemIn(stderr: string): Problem | undefined {
   } catch {
     return undefined
   }
+}
+
+/** What the process said before it died, where it could. */
+function lastError(stderr: string): string {
+  const line = stderr.split('\n').findLast((text) => /error|fatal/i.test(text))
+  return line === undefined ? '' : `: ${line.trim().slice(0, 200)}`
 }
 
 function died(found: string): Result<never> {
