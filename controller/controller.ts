@@ -63,6 +63,8 @@ export interface ControllerOptions {
   /** `approve`: a token alone admits nobody, an operator has to as well. */
   readonly enrolment?: 'token' | 'approve'
   readonly randomSecret?: () => string
+  /** Of the n-th rollout; different each time, since a restored database counts again. */
+  readonly rolloutId?: (number: number) => string
 }
 
 export interface Controller {
@@ -183,6 +185,7 @@ async function assemble(options: ControllerOptions) {
   const application = createApplication({
     ...{ ...base, store, broker, blobs, ingest, enrolment, membership, reconciler, keys },
     ...{ version, urls, startedAtMs, signAuditHead },
+    rolloutId: options.rolloutId ?? ((number) => `r${number}-${randomSuffix()}`),
     deviceProof: createDeviceProof({ fleet, ledger, verifier, startedAtMs }),
   })
   const parts = {
@@ -193,6 +196,13 @@ async function assemble(options: ControllerOptions) {
   broker.onMessage((message) => ingest.receive(message))
   return { ...parts, ticker }
 }
+
+/** Five characters to read out, of 32 kinds: no two rollouts of a restored database are mixed up. */
+function randomSuffix(): string {
+  return [...randomBytes(5)].map((byte) => SUFFIX_CHARACTERS[byte % 32]).join('')
+}
+
+const SUFFIX_CHARACTERS = 'abcdefghijkmnpqrstuvwxyz23456789'
 
 /** One database is one fleet: the first controller that opens it says which. */
 function claimFleet(ledger: Ledger, fleet: string): void {

@@ -41,6 +41,7 @@ export interface ApplicationParts extends PublishingParts {
   readonly presence: PresenceTracker
   readonly reconciler: Reconciler
   readonly deviceProof: DeviceProof
+  readonly rolloutId: (number: number) => string
   readonly urls: { readonly mqttUrl: string; readonly wsUrl: string }
 }
 

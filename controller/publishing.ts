@@ -70,13 +70,14 @@ export function createPublishing(parts: PublishingParts): Publishing {
         if (stored.ok && keys.next() === undefined) await keys.keep()
         return stored
       }),
-    async putArtifact(sha256, body) {
+    async putArtifact(sha256, body, actor) {
       const stored = await blobs.put(sha256, body)
-      if (!stored.ok) return stored
-      const { length } = stored.value
-      ledger.put('artifacts', { sha256, length, storedAtMs: clock.nowMs() })
-      await turns.committed()
-      return ok()
+      if (stored.ok) {
+        const { length } = stored.value
+        ledger.put('artifacts', { sha256, length, storedAtMs: clock.nowMs() })
+      }
+      const done = await audited(actor, 'upload', `artifact/${sha256}`, stored)
+      return done.ok ? ok() : done
     },
     putTargets: (bytes, actor) =>
       oneAtATime(async () => {

@@ -36,6 +36,7 @@ export interface RolloutDeskParts {
   readonly changes: Changes
   readonly audit: Audit
   readonly clock: Clock
+  readonly rolloutId: (number: number) => string
 }
 
 type RolloutDesk = Pick<
@@ -56,12 +57,12 @@ export function createRolloutDesk(parts: RolloutDeskParts): RolloutDesk {
       return ok(shown(created.value, actor))
     },
     async commandRollout(id, command, options, actor) {
-      const rollout = ledger.rows.rollouts.get(id)
+      const rollout = findRollout(ledger, id)
       if (rollout === undefined) return unknownRollout(id)
       const done = give(parts, rollout, command, options, actor)
       if (!done.ok) return done
       await turns.committed()
-      return ok(shown(ledger.rows.rollouts.get(id) ?? done.value, actor))
+      return ok(shown(ledger.rows.rollouts.get(rollout.id) ?? done.value, actor))
     },
     async listRollouts(actor, model) {
       const world = reconciler.world()
@@ -71,7 +72,7 @@ export function createRolloutDesk(parts: RolloutDeskParts): RolloutDesk {
         .map((rollout) => rolloutResource(rollout, world, evidence, actor.role, 'listed'))
     },
     async getRollout(id, actor) {
-      const rollout = ledger.rows.rollouts.get(id)
+      const rollout = findRollout(ledger, id)
       return rollout === undefined ? unknownRollout(id) : ok(shown(rollout, actor))
     },
     async decisions(rollout): Promise<DecisionResource[]> {
@@ -123,7 +124,7 @@ function create(parts: RolloutDeskParts, spec: RolloutSpec, actor: Actor): Resul
     }))
   const manifests = [...world.releases.values()].filter((manifest) => manifest.model === model)
   const created = createRollout(spec, {
-    id: `r${ledger.rows.rollouts.size + 1}`,
+    id: parts.rolloutId(ledger.rows.rollouts.size + 1),
     actor: actor.name,
     nowMs,
     published: manifests.map(({ version }) => version),
@@ -209,6 +210,14 @@ function noVariantFits(
   const [first] = problems
   if (first === undefined || problems.length < choices.length) return undefined
   return { ok: false, error: first }
+}
+
+/** By its whole id, or by its number alone where only one has it: `r7` for `r7-x4kq`. */
+function findRollout({ rows }: Ledger, id: string): Rollout | undefined {
+  const exact = rows.rollouts.get(id)
+  if (exact !== undefined || !/^r\d+$/.test(id)) return exact
+  const found = [...rows.rollouts.values()].filter((rollout) => rollout.id.startsWith(`${id}-`))
+  return found.length === 1 ? found[0] : undefined
 }
 
 function publishedBy(ledger: Ledger, { spec }: Rollout): string | undefined {

@@ -147,6 +147,7 @@ function readArguments(argv: string[]): Result<DeriveArguments> {
     return refuse('golden.input_spec', 'The input specification cannot be read.', {
       expected: '{ "input": { "shape": [1, 512], "min": 0, "max": 9 } }',
       found: spec.error.message.replaceAll(/\s+/g, ' ').slice(0, 300),
+      next: `--input-spec '{"input":{"shape":[1,512],"min":0,"max":9}}'`,
     })
   }
   return ok({ model, out, inputs, seed, vectors, from, unsigned, spec: spec.data })

@@ -10,7 +10,7 @@ import { createPrng } from '../../shared/kernel/prng.ts'
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { GoldenVector } from '../../shared/model/golden.ts'
 import { compareWithGolden, goldenTensor, goldenValue } from '../../shared/model/golden-compare.ts'
-import type { InputSpec } from '../../shared/model/input-spec.ts'
+import { type InputSpec, inputSpecExample } from '../../shared/model/input-spec.ts'
 import { numberAt, type TensorValue } from '../../shared/model/tensor-value.ts'
 import type { ModelSession } from './model-session.ts'
 import { drawInputs, RECIPES } from './trial-inputs.ts'
@@ -54,6 +54,7 @@ export async function deriveGolden(
     return refuse('golden.input_spec', 'The input specification names an unknown input.', {
       expected: session.inputs.map(({ name }) => name).join(', '),
       found: unknown,
+      next: inputSpecExample(session.inputs),
     })
   }
   const root = createPrng(`golden:${seed}`)
@@ -75,7 +76,9 @@ export async function deriveGolden(
     else first ??= derived.error
   }
   if (withNan !== undefined) return ok(withNan)
-  return { ok: false, error: first ?? runFailed('every input that was made up ended the process') }
+  const error = first ?? runFailed('every input that was made up ended the process')
+  const next = `say which shapes and values its inputs take: ${inputSpecExample(session.inputs)}`
+  return { ok: false, error: { ...error, next } }
 }
 
 /** Runs the model on these inputs. Errors: `golden.run_failed`. */

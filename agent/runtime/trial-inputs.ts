@@ -5,7 +5,11 @@
  */
 import type { Prng } from '../../shared/kernel/prng.ts'
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
-import type { InputMaking, InputSpec } from '../../shared/model/input-spec.ts'
+import {
+  type InputMaking,
+  type InputSpec,
+  inputSpecExample,
+} from '../../shared/model/input-spec.ts'
 import { elementCount, type TensorSpec } from '../../shared/model/tensor.ts'
 import {
   ELEMENT_ARRAYS,
@@ -97,6 +101,7 @@ function shapeOf(
   return refuse('golden.input_spec', `The shape for input ${input.name} does not fit the model.`, {
     expected: JSON.stringify(input.shape),
     found: JSON.stringify(shape).slice(0, 100),
+    next: inputSpecExample([input]),
   })
 }
 

@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError } from 'commander'
 import { toProblem } from '../../shared/kernel/result.ts'
+import { CONTROLLER_VERSION } from '../version.ts'
 import { EXIT, exitCodeOf } from './exit-codes.ts'
 import { isProgram, runProgram } from './programs.ts'
 import { problemText } from './terminal.ts'
@@ -78,6 +79,9 @@ const GROUPS: readonly Group[] = [
 async function buildProgram(asked: string | undefined): Promise<Command> {
   const program = new Command('linnet')
     .description('Rolls ONNX models out over a fleet of devices, and back when they are bad.')
+    .version(CONTROLLER_VERSION, '--version')
+    // `release create` has a --version of its own.
+    .enablePositionalOptions()
     .addHelpText('after', HELP)
     .showHelpAfterError('(linnet <command> --help tells more)')
     .configureOutput({ writeErr: (text) => void process.stderr.write(text) })

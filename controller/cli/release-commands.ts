@@ -77,11 +77,15 @@ function addCreate(release: Command): void {
     .addHelpText(
       'after',
       `
-Without --golden eight seeded vectors are derived by running the model.
+Without --golden eight seeded vectors are derived by running the model. Where it fails on the inputs
+that are made up, or gives NaN, --input-spec says how to make them: for each input its shape, a range
+of values ("min", "max"), or one "value" for all elements.
 
 Examples:
   linnet release create --model m.onnx --name motor --version 1.1.0 --reference rows.csv
   linnet release create --model m.onnx --variant int8=q.onnx:intel-n100 --name m --version 1.1.0
+  linnet release create --model bert.onnx --name bert --version 1.0.0 \\
+    --input-spec '{"input_ids":{"shape":[1,128],"min":0,"max":30521}}'
   linnet release create --spec release.json
 `,
     )

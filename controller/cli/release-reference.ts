@@ -28,7 +28,8 @@ export async function readReference(
   inputs: readonly TensorSpec[],
 ): Promise<Reference> {
   const text = await readFile(path, 'utf8').catch(() => {
-    throw refused('missing', 'The reference data are not there.', 'a CSV file', path)
+    const expected = 'a CSV file: one line of feature names, then one line for each request'
+    throw refused('missing', 'The reference data are not there.', expected, path)
   })
   const [head = '', ...lines] = text.replace(/^\uFEFF/, '').split(/\r?\n/)
   const columns = head.split(',').map((cell) => cell.trim())
@@ -94,5 +95,7 @@ function numberOf(cell: string | undefined, line: number): number | null {
 }
 
 function refused(code: string, message: string, expected: string, found: string): ProblemError {
-  return new ProblemError({ code: `reference.${code}`, message, expected, found })
+  const next =
+    'linnet release create --reference FILE.csv, or without it: then nothing watches drift'
+  return new ProblemError({ code: `reference.${code}`, message, expected, found, next })
 }

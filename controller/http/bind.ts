@@ -91,6 +91,7 @@ const MALFORMED_KEY: Problem = {
   code: 'http.malformed',
   message: 'The idempotency key is not usable.',
   expected: '8 to 128 visible characters',
+  next: 'a new random idempotency-key for each POST, or none',
 }
 
 function refusedName(request: Request, access: AccessStore): string {
@@ -163,9 +164,9 @@ async function readParts(
   endpoint: Endpoint,
 ): Promise<Result<Parts>> {
   const route = ROUTES[id]
-  const params = check(route.params, context.req.param(), 'path')
+  const params = check(id, route.params, context.req.param(), 'path')
   if (!params.ok) return params
-  const query = check(route.query, context.req.query(), 'query')
+  const query = check(id, route.query, context.req.query(), 'query')
   if (!query.ok) return query
   const stream = boundedBody(context.req.raw, endpoint.bodyBytesMax ?? 0)
   const parts = { params: params.value, query: query.value, stream }
@@ -179,8 +180,14 @@ async function readParts(
   }
   const text = fromUtf8(await readWhole(stream))
   const json = text === undefined ? undefined : parseText(text)
-  if (json === undefined) return refuse('http.malformed', 'The body is not JSON.')
-  const body = check(route.body, json.value, 'body')
+  if (json === undefined) {
+    return refuse('http.malformed', 'The body is not JSON.', {
+      expected: 'a JSON text in UTF-8',
+      found: text === undefined ? 'bytes that are not UTF-8' : `${text.length} characters`,
+      next: `see ${id} at /openapi.json`,
+    })
+  }
+  const body = check(id, route.body, json.value, 'body')
   return body.ok ? ok({ ...parts, body: body.value, text: text ?? '' }) : body
 }
 
@@ -192,12 +199,13 @@ function parseText(text: string): { value: unknown } | undefined {
   }
 }
 
-function check(schema: z.ZodType, value: unknown, where: string): Result<unknown> {
+function check(id: EndpointId, schema: z.ZodType, value: unknown, where: string): Result<unknown> {
   const parsed = schema.safeParse(value)
   if (parsed.success) return ok(parsed.data)
   return refuse('http.malformed', `The ${where} of the request is not as described.`, {
     expected: 'what /openapi.json says',
     found: z.prettifyError(parsed.error),
+    next: `see ${id} at /openapi.json`,
   })
 }
 

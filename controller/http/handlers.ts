@@ -83,7 +83,10 @@ function accessHandlers({ application, access, loginCodes }: HandlerParts) {
       }
       await application.record({ ...entry, actor: actor.name, outcome: 'done' })
       const secure = new URL(raw.url).protocol === 'https:'
-      const headers = { location: '/', 'set-cookie': sessionCookie(secret, secure) }
+      const headers = {
+        ...{ location: '/', 'set-cookie': sessionCookie(secret, secure) },
+        'cache-control': 'no-store',
+      }
       return ok(new Response(null, { status: 303, headers }))
     },
     session: async ({ actor }) => {
@@ -226,7 +229,7 @@ function rolloutHandlers({ application }: HandlerParts) {
     rolloutDecisions: async ({ params, actor }) => {
       const rollout = await application.getRollout(params.id, actor)
       if (!rollout.ok) return rollout
-      return ok({ decisions: await application.decisions(params.id) })
+      return ok({ decisions: await application.decisions(rollout.value.id) })
     },
   } satisfies Partial<Handlers>
 }

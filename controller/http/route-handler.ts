@@ -39,6 +39,7 @@ export async function* boundedBody(request: Request, bytesMax: number): AsyncIte
       message: 'The body is too large.',
       expected: `at most ${bytesMax} bytes`,
       found,
+      next: 'send less; the limits of each request are at /openapi.json',
     })
   const declared = Number(request.headers.get('content-length') ?? 0)
   if (declared > bytesMax) throw tooLarge(`${declared} bytes`)

@@ -56,9 +56,14 @@ function refusal(spec: RolloutSpec, context: CreateContext): ReturnType<typeof r
     })
   }
   if (spec.candidate === spec.baseline) {
+    const other = published.findLast((version) => version !== spec.baseline)
     return refuse('rollout.same_release', 'Candidate and baseline are the same release.', {
+      expected: 'two releases of the model',
       found: spec.candidate,
-      next: `linnet release list ${spec.model}`,
+      next:
+        other === undefined
+          ? `linnet release create --name ${spec.model} --version VERSION --model FILE.onnx`
+          : `linnet rollout create --model ${spec.model} --from ${spec.baseline} --to ${other}`,
     })
   }
   if (context.targeted.length === 0) {

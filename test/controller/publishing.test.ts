@@ -172,6 +172,21 @@ describe('publishing', () => {
     expect(codeOf(wrong)).toBe('artifact.digest')
   })
 
+  it('records each artifact that came, and each that was not what its name says', async () => {
+    const fleet = await buildFleet()
+    const { application } = fleet.controller
+    const bytes = new Uint8Array([1, 2, 3, 4, 5, 6])
+    unwrap(await application.putArtifact(sha256Hex(bytes), chunks(bytes), ada))
+    await application.putArtifact('0'.repeat(64), chunks(bytes), ada)
+    const { entries } = await application.audit(undefined, 10)
+    expect(
+      entries.map(({ actor, action, resource, outcome }) => [actor, action, resource, outcome]),
+    ).toEqual([
+      ['ada', 'upload', `artifact/${sha256Hex(bytes)}`, 'done'],
+      ['ada', 'upload', `artifact/${'0'.repeat(64)}`, 'artifact.digest'],
+    ])
+  })
+
   it('refuses a manifest that disagrees with the targets beside it', async () => {
     const fleet = await buildFleet()
     unwrap(await fleet.controller.application.putRoot(buildRoot(), ada))
@@ -198,6 +213,34 @@ describe('publishing', () => {
 })
 
 describe('creating a rollout', () => {
+  it('names it by its number and by chance: a restored database counts again', async () => {
+    let chance = 0
+    const rolloutId = (number: number) => `r${number}-abc${chance++}`
+    const fleet = await buildFleet({ rolloutId })
+    await fleet.publish([buildRelease('1.0.0'), buildRelease('1.1.0')], 1)
+    await fleet.enrol('p1')
+    const { application } = fleet.controller
+    expect(unwrap(await application.createRollout(buildSpec(), ada)).id).toBe('r1-abc0')
+    expect(unwrap(await application.getRollout('r1', ada)).id).toBe('r1-abc0')
+    const options = { full: false, note: '' }
+    expect(unwrap(await application.commandRollout('r1', 'abort', options, ada)).id).toBe('r1-abc0')
+    expect(codeOf(await application.getRollout('r', ada))).toBe('rollout.not_found')
+    expect(unwrap(await application.createRollout(buildSpec(), ada)).id).toBe('r2-abc1')
+  })
+
+  it('between one release and itself is refused with two that there are', async () => {
+    const fleet = await buildFleet()
+    await fleet.publish([buildRelease('1.0.0'), buildRelease('1.1.0')], 1)
+    await fleet.enrol('p1')
+    const spec = buildSpec({ candidate: '1.0.0' })
+    expect(await fleet.controller.application.createRollout(spec, ada)).toMatchObject({
+      error: {
+        ...{ code: 'rollout.same_release', expected: 'two releases of the model' },
+        next: 'linnet rollout create --model motor --from 1.0.0 --to 1.1.0',
+      },
+    })
+  })
+
   it('refuses a candidate with other tensors, and says which differ', async () => {
     const fleet = await buildFleet()
     const inputs = [{ name: 'vibration', datatype: 'FP16' as const, shape: ['batch', 6] }]

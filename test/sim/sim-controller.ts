@@ -60,6 +60,7 @@ export class SimController {
     this.#life = life
     world.trace.line('controller', 'start')
     const controller = await createController({
+      rolloutId: (number) => `r${number}`,
       ...{ fleet, blobs, keys: createMemoryKeys(signers), verifier, tickMs },
       version: 'simulated',
       store: this.#mortalStore(store, life),

@@ -158,7 +158,10 @@ describe('The qualifier as a program', { timeout: 120_000 }, () => {
     const failed = await derive(
       ...['--model', model, '--out', out, '--input-spec', '{"y":{"value":1}}'],
     ).catch((cause) => cause)
-    expect(JSON.parse(failed.stderr)).toMatchObject({ code: 'golden.input_spec', found: 'y' })
+    expect(JSON.parse(failed.stderr)).toMatchObject({
+      ...{ code: 'golden.input_spec', found: 'y' },
+      next: expect.stringMatching(/^--input-spec '\{"x":\{"shape":\[1,\d+\],"min":0,"max":1\}\}'$/),
+    })
   })
 })
 

@@ -4,6 +4,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CONTROLLER_VERSION } from '../../../controller/version.ts'
 import { deviceResourceSchema, rolloutResourceSchema } from '../../../shared/api/resources.ts'
 import { buildCli, type CliFixture } from '../../fixtures/cli-builder.ts'
 import { rolloutResource } from '../../fixtures/resource-builders.ts'
@@ -13,6 +14,11 @@ beforeAll(async () => {
   cli = await buildCli()
 })
 afterAll(() => cli.remove())
+
+test('says its version', async () => {
+  const { code, stdout } = await cli.linnet(['--version'])
+  expect([code, stdout.trim()]).toEqual([0, CONTROLLER_VERSION])
+})
 
 describe('exit codes', () => {
   test('0: done, the data are whole JSON on stdout and nothing else is', async () => {

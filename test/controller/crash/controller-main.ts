@@ -34,6 +34,7 @@ broker.publish = async ({ topic, payload }) => {
   process.send?.({ stored: unwrap(decodeMessage('ack', frame.payload)).stored })
 }
 const controller = await createController({
+  rolloutId: (number) => `r${number}`,
   fleet: 'plant',
   version: '0.1.0',
   store,
