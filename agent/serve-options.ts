@@ -26,6 +26,7 @@ DIR holds NAME/VERSION/model.onnx; versions are whole numbers.
   --idle-unload-s S            models not asked for so long leave the memory (never)
   --execution-providers LIST   in order of preference (cpu)
   --threads N                  most threads for one run (1)
+  --tuning-seconds N           most time to look for faster settings of each model (2; 0: none)
   --batch auto|off             auto: requests that wait run together where qualification proves that
                                it changes no answer and gains time; off: never (auto)
   --hosts N | MIN..MAX         model hosts that share the requests; with MIN..MAX as many as the load
@@ -56,6 +57,7 @@ export interface ServeOptions {
   readonly loadFirst: readonly string[]
   readonly versions: 'latest' | 'all'
   readonly idleUnloadMs: number | null
+  readonly tuningMs: number
 }
 
 /** Code `usage`, with what is wrong. */
@@ -84,6 +86,7 @@ function readFlags(args: readonly string[]) {
       'idle-unload-s': { type: 'string' },
       'execution-providers': { type: 'string', default: 'cpu' },
       threads: { type: 'string', default: '1' },
+      'tuning-seconds': { type: 'string', default: '2' },
       batch: { type: 'string', default: 'auto' },
       'input-spec': { type: 'string', default: '{}' },
     },
@@ -127,8 +130,11 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
   if (memoryMb === undefined || idleS === undefined) {
     return usage('--memory-max and --idle-unload-s take numbers over 0')
   }
+  const tuningSeconds = values['tuning-seconds']
+  if (!/^\d{1,4}$/.test(tuningSeconds)) return usage('--tuning-seconds must be a whole number')
   return ok({
     paths: positionals,
+    tuningMs: Number(tuningSeconds) * 1_000,
     idleUnloadMs: idleS === null ? null : idleS * 1000,
     sharing: sharing.value,
     batching: batching.data,

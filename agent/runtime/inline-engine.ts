@@ -10,6 +10,7 @@ import type { HostModel, HostRelease } from './host-protocol.ts'
 import { loadRelease } from './load-release.ts'
 import { createModelRoute, type ModelRoute } from './model-route.ts'
 import { qualifyInProcess } from './qualify-in-process.ts'
+import { APPLICATION_TUNING_MS } from './tune-settings.ts'
 
 const DEADLINE_MS_MAX = 10_000
 const QUALIFY_MS_MAX = 180_000
@@ -48,7 +49,9 @@ async function routeTo(
   const { signal } = new AbortController()
   const timeMsMax = QUALIFY_MS_MAX
   const proof = unwrap(
-    await qualifyInProcess(resolved, { profile, artifactPath, timeMsMax, signal, batching }),
+    await qualifyInProcess(resolved, {
+      ...{ profile, artifactPath, timeMsMax, signal, batching, tuningMs: APPLICATION_TUNING_MS },
+    }),
   )
   const release: HostRelease = {
     ...{ resolved, provider: proof.qualification.chosen, modelPath },

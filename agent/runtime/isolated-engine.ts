@@ -10,6 +10,7 @@ import type { ServedModel } from '../ports.ts'
 import type { ApplicationEngine, EngineOptions } from './application-engine.ts'
 import { createNodeRuntime } from './node-runtime.ts'
 import { createRemotePlane, type RemotePlane } from './remote-plane.ts'
+import { APPLICATION_TUNING_MS } from './tune-settings.ts'
 
 /** A host answers one run at a time; more connections only wait there instead of here. */
 const CONNECTIONS_MAX = 64
@@ -22,7 +23,8 @@ export function createIsolatedEngine(options: EngineOptions): ApplicationEngine 
   const listen = hasSockets ? null : { host: HOST, port: 0 }
   const runtime = createNodeRuntime({
     ...{ device: 'local', boot: 'in-process', profile, directory: folder, listen, socketPath },
-    ...{ batching, anyMayFollow: true, limits: { queueLengthMax } },
+    ...{ batching, anyMayFollow: true },
+    limits: { queueLengthMax, tuningMs: APPLICATION_TUNING_MS },
     artifactPath: (sha256) => files.get(sha256),
   })
   runtime.onEvent((event) => {

@@ -47,6 +47,9 @@ export interface Tuning {
 
 export const DEFAULT_SETTINGS: ProcessorSettings = { threads: 1 }
 
+/** Budget where somebody waits for an application to start. */
+export const APPLICATION_TUNING_MS = 2_000
+
 /** What is chosen must be so many times as fast as what it replaces. */
 const GAIN_MIN = 1.1
 const PAIRS_MIN = 5
