@@ -40,7 +40,7 @@ export function artifactCipher(key: Uint8Array | undefined): ArtifactCipher {
 
 /**
  * An artifact for whoever loads it: the buffer that comes back is the one that was hashed.
- * Errors: `artifact.missing`, `artifact.digest`.
+ * Errors: `artifact.missing`, `artifact.digest`, `runtime.no_memory`.
  */
 export async function readArtifact(
   path: string,
@@ -51,6 +51,7 @@ export async function readArtifact(
     .open(path, artifactContext(sha256), length)
     .catch((cause: unknown) => {
       const { code, message } = toProblem(cause, 'artifact.missing')
+      if (isNoMemory(cause)) return noMemory(message)
       return code === 'file.too_large' ? 'damaged' : missing(message)
     })
   if (opened === undefined) return missing(path)
@@ -62,6 +63,19 @@ export async function readArtifact(
 
 function missing(found: string): Result<never> {
   return refuse('artifact.missing', 'An artifact cannot be read.', { found: found.slice(0, 300) })
+}
+
+/** The file may be well: fetching it again would help nobody. */
+function noMemory(found: string): Result<never> {
+  return refuse('runtime.no_memory', 'The system gives no memory to read an artifact.', {
+    found: found.slice(0, 300),
+  })
+}
+
+function isNoMemory(cause: unknown): boolean {
+  if (cause instanceof RangeError) return true
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  return code === 'ENOMEM' || code === 'ERR_MEMORY_ALLOCATION_FAILED'
 }
 
 function changed(expected: string, found: string): Result<never> {
