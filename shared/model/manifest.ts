@@ -99,10 +99,6 @@ export const disclosureSchema = z.strictObject({
    * `epsilon` is what all of them together may tell of one request (shared/sketch/count-noise.ts).
    */
   countNoise: z.strictObject({ epsilon: z.number().min(0.001).max(1_000) }).optional(),
-  /** Most requests a minute that one device answers for this model. */
-  requestsPerMinuteMax: z.int().min(1).max(1_000_000).optional(),
-  /** Most of them at once; absent: a tenth of those of a minute. */
-  requestsBurstMax: z.int().min(1).max(1_000_000).optional(),
 })
 
 export const manifestSchema = z.strictObject({
