@@ -40,10 +40,10 @@ const GAIN_MIN = 1.1
 /** The smallest size that comes so near to the fastest is taken: it keeps requests together less. */
 const NEAR = 1.05
 const BUDGET_MS = 2_000
-/** For one size: so many rounds, or for so long. */
-const ROUNDS_MAX = 40
+/** So many rounds of measurements, or for so long. */
+const ROUNDS_MAX = 60
 const ROUNDS_MIN = 3
-const SIZE_MS_MAX = 200
+const MEASURE_MS_MAX = 600
 
 /** The same for a file that passed; what was known before is told first, for this may be the end. */
 export async function tryBatching(
@@ -83,40 +83,47 @@ export async function proveBatching(session: ModelSession, trial: BatchTrial): P
   const prepared = await prepare(session, trial, endMs).catch(failed)
   if (!prepared.ok) return none(prepared.error, [])
   const bench = prepared.value
-  const tried: Tried[] = []
-  let singleMs = 0
-  const right: { readonly size: number; readonly ms: number; readonly gain: number }[] = []
+  const right: Proved[] = []
   for (const size of SIZES) {
-    if (size * bench.rows > ROWS_MAX || performance.now() > endMs) break
-    const found = await trySize(bench, size, endMs).catch(failed)
-    if (!found.ok) {
-      tried.push({ rows: size * bench.rows, msPerRequest: null, differenceMax: null })
-      return none(found.error, tried, singleMs)
-    }
-    tried.push({ rows: size * bench.rows, ...found.value.tried })
-    singleMs = found.value.singleMs
-    const ms = found.value.tried.msPerRequest
-    right.push({ size, ms, gain: singleMs / ms })
+    // Half of the time is for the measurements.
+    if (size * bench.rows > ROWS_MAX || performance.now() > endMs - BUDGET_MS / 2) break
+    const found = await proveSize(bench, size).catch(failed)
+    const rows = size * bench.rows
+    if (!found.ok) return none(found.error, [{ rows, ...WRONG }])
+    right.push({ size, differenceMax: found.value })
   }
-  return chosen(bench, right, tried, singleMs)
+  const measured = await measure(bench, right, endMs).catch(failed)
+  return measured.ok ? chosen(bench, measured.value) : none(measured.error, [])
 }
 
-function chosen(
-  { rows, inputAxes, outputAxes }: Bench,
-  right: readonly { readonly size: number; readonly ms: number; readonly gain: number }[],
-  tried: readonly Tried[],
-  singleMs: number,
-): BatchProof {
-  const leastMs = Math.min(...right.map(({ ms }) => ms))
-  const best = right.find(({ ms }) => ms <= leastMs * NEAR)
-  if (best === undefined || best.gain < GAIN_MIN) {
-    const found = best === undefined ? 'nothing in time' : `${best.gain.toFixed(2)} times as fast`
+/** A size that gives each request its own answer. */
+interface Proved {
+  readonly size: number
+  readonly differenceMax: number
+}
+
+interface Measured {
+  readonly singleMs: number
+  readonly sizes: readonly (Proved & { readonly ms: number })[]
+}
+
+const WRONG = { msPerRequest: null, differenceMax: null }
+
+function chosen({ rows, inputAxes, outputAxes }: Bench, { singleMs, sizes }: Measured): BatchProof {
+  const tried = sizes.map(({ size, ms, differenceMax }) => ({
+    ...{ rows: size * rows, msPerRequest: ms, differenceMax },
+  }))
+  const leastMs = Math.min(...sizes.map(({ ms }) => ms))
+  const best = sizes.find(({ ms }) => ms <= leastMs * NEAR)
+  const gain = best === undefined ? 0 : singleMs / best.ms
+  if (best === undefined || gain < GAIN_MIN) {
+    const found = best === undefined ? 'nothing in time' : `${gain.toFixed(2)} times as fast`
     const error = problem('batch.gain', `at least ${GAIN_MIN} times as fast`, found)
     return none(error, tried, singleMs)
   }
   const rowsMax = best.size * rows
   return {
-    record: { chosen: rowsMax, reason: '', singleMs, tried: [...tried] },
+    record: { chosen: rowsMax, reason: '', singleMs, tried },
     settings: { rowsMax, layout: { inputs: inputAxes, outputs: outputAxes } },
   }
 }
@@ -148,34 +155,31 @@ async function prepare(
   return ok({ session, tolerance, inputAxes, outputAxes: axes.value, requests, answers, rows })
 }
 
-/** Errors: `batch.wrong`, and whatever a run throws. */
-async function trySize(
-  bench: Bench,
-  size: number,
-  endMs: number,
-): Promise<Result<{ tried: { msPerRequest: number; differenceMax: number }; singleMs: number }>> {
+/** @returns the largest difference. Errors: `batch.wrong`, and whatever a run throws. */
+async function proveSize(bench: Bench, size: number): Promise<Result<number>> {
   const { requests, answers, inputAxes } = bench
-  const members = Array.from({ length: size }, (_, i) => i % requests.length)
+  const members = membersOf(bench, size)
   const compared = await compareRun(
     bench,
-    members.map((i) => requests[i]!),
-    members.map((i) => answers[i]!),
+    members,
+    members.map((_, i) => answers[i % answers.length]),
     `in a batch of ${size}`,
   )
   if (!compared.ok) return compared
   for (const { name, inputs } of badCompanions(requests[0]!, inputAxes)) {
-    const others = members.slice(1)
     const quiet = await compareRun(
       bench,
-      [inputs, ...others.map((i) => requests[i]!)],
-      [undefined, ...others.map((i) => answers[i]!)],
+      members.with(0, inputs),
+      members.map((_, i) => (i === 0 ? undefined : answers[i % answers.length])),
       `beside a request ${name}`,
     )
     if (!quiet.ok) return quiet
   }
-  const { singleMs, batchMs } = await measure(bench, members, endMs)
-  const tried = { msPerRequest: batchMs / size, differenceMax: compared.value }
-  return ok({ tried, singleMs })
+  return compared
+}
+
+function membersOf({ requests }: Bench, size: number): readonly (readonly TensorValue[])[] {
+  return Array.from({ length: size }, (_, i) => requests[i % requests.length]!)
 }
 
 /**
@@ -216,26 +220,31 @@ async function runTogether(
   )
 }
 
-/** Medians; single runs and batches take turns, so that a busy machine bothers both. */
+/** Medians; single runs and batches of all sizes take turns: a busy machine bothers all of them. */
 async function measure(
   bench: Bench,
-  members: readonly number[],
+  right: readonly Proved[],
   endMs: number,
-): Promise<{ singleMs: number; batchMs: number }> {
-  const { session, requests } = bench
-  const together = members.map((i) => requests[i]!)
-  const [singles, batches]: [number[], number[]] = [[], []]
-  const untilMs = Math.min(endMs, performance.now() + SIZE_MS_MAX)
+): Promise<Result<Measured>> {
+  const singles: number[] = []
+  const times = right.map((proved) => ({ proved, ms: [] as number[] }))
+  const untilMs = Math.min(endMs, performance.now() + MEASURE_MS_MAX)
   for (let round = 0; round < ROUNDS_MAX; round++) {
+    const inputs = bench.requests[round % bench.requests.length]!
+    // After a large batch the first single run finds the caches cold; a stream of them does not.
+    await bench.session.run(inputs)
     const startMs = performance.now()
-    await session.run(requests[round % requests.length]!)
-    const middleMs = performance.now()
-    await runTogether(bench, together)
-    singles.push(middleMs - startMs)
-    batches.push(performance.now() - middleMs)
+    await bench.session.run(inputs)
+    singles.push(performance.now() - startMs)
+    for (const { proved, ms } of times) {
+      const beforeMs = performance.now()
+      await runTogether(bench, membersOf(bench, proved.size))
+      ms.push((performance.now() - beforeMs) / proved.size)
+    }
     if (round + 1 >= ROUNDS_MIN && performance.now() > untilMs) break
   }
-  return { singleMs: median(singles), batchMs: median(batches) }
+  const sizes = times.map(({ proved, ms }) => ({ ...proved, ms: median(ms) }))
+  return ok({ singleMs: median(singles), sizes })
 }
 
 function median(values: readonly number[]): number {

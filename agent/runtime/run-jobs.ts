@@ -3,10 +3,11 @@
  * proved that this changes no answer and gains time. Every failure is a value.
  */
 import { ok, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
-import type { TensorValue } from '../../shared/model/tensor-value.ts'
+import type { NumericElements, TensorValue } from '../../shared/model/tensor-value.ts'
 import type { LiveRelease } from './live-release.ts'
 import type { QueueWork, RunQueue } from './run-queue.ts'
 import { fitsTogether, rowsOf, splitOutputs, stackInputs } from './stack-batch.ts'
+import { createStackMemory, type StackMemory } from './stack-memory.ts'
 
 export interface RunJob {
   readonly live: LiveRelease
@@ -22,6 +23,14 @@ export type JobQueue = RunQueue<RunJob, Computed>
 export function createJobWork(
   mark: (live: LiveRelease | null) => void,
 ): QueueWork<RunJob, Computed> {
+  const memories = new WeakMap<LiveRelease, StackMemory>()
+
+  function memoryOf(live: LiveRelease): StackMemory {
+    const found = memories.get(live) ?? createStackMemory()
+    memories.set(live, found)
+    return found
+  }
+
   return {
     async runOne({ live, inputs, outputs }) {
       mark(live)
@@ -37,7 +46,7 @@ export function createJobWork(
       const { live } = jobs[0]!
       mark(live)
       try {
-        return await runStacked(live, jobs)
+        return await runStacked(live, jobs, memoryOf(live))
       } catch {
         // One of them may be to blame: each is run again by itself and has its own failure.
         return undefined
@@ -66,16 +75,22 @@ export function createJobWork(
 async function runStacked(
   { session, batching }: LiveRelease,
   jobs: readonly RunJob[],
+  memory: StackMemory,
 ): Promise<readonly Computed[] | undefined> {
   if (batching === null) return undefined
   const { inputs: inputAxes, outputs: outputAxes } = batching.layout
   const inputs = stackInputs(
     jobs.map((job) => job.inputs),
     inputAxes,
+    memory,
   )
   const outputs = await session.run(inputs, wantedByAny(jobs))
   const rows = jobs.map((job) => rowsOf(job.inputs, inputAxes) ?? 0)
   const split = splitOutputs(outputs, rows, outputAxes)
+  // Only now: an output may be the input itself.
+  for (const { name, data } of inputs) {
+    if (inputAxes[name] !== null) memory.giveBack(name, data as NumericElements)
+  }
   return split?.map((own, i) => ok(pick(own, jobs[i]?.outputs)))
 }
 

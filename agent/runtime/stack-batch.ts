@@ -11,6 +11,7 @@ import type {
   TensorElements,
   TensorValue,
 } from '../../shared/model/tensor-value.ts'
+import { newElements, type StackMemory } from './stack-memory.ts'
 
 /** The batch axis of each tensor by name; null: all requests of a run share it. */
 export type BatchAxes = Readonly<Record<string, number | null>>
@@ -57,10 +58,14 @@ function sameElements(a: TensorElements, b: TensorElements): boolean {
   return true
 }
 
-/** @param requests at least one; each fits together with the first. */
+/**
+ * @param requests at least one; each fits together with the first.
+ * @param memory where it is put; the caller gives it back when the run is over.
+ */
 export function stackInputs(
   requests: readonly (readonly TensorValue[])[],
   axes: BatchAxes,
+  memory: Pick<StackMemory, 'take'> = NEW_MEMORY,
 ): readonly TensorValue[] {
   const [first = []] = requests
   return first.map((tensor, i) => {
@@ -71,18 +76,23 @@ export function stackInputs(
         ? inputs[i]!
         : inputs.find(({ name }) => name === tensor.name)!,
     )
-    return stackTensor(tensor, parts, axis)
+    return stackTensor(tensor, parts, axis, memory)
   })
+}
+
+const NEW_MEMORY: Pick<StackMemory, 'take'> = {
+  take: (_name, like, length) => newElements(like, length),
 }
 
 function stackTensor(
   { name, datatype, shape }: TensorValue,
   parts: readonly TensorValue[],
   axis: number,
+  memory: Pick<StackMemory, 'take'>,
 ): TensorValue {
   const rows = parts.reduce((sum, part) => sum + part.shape[axis]!, 0)
   const length = parts.reduce((sum, part) => sum + part.data.length, 0)
-  const data = likeOf(parts[0]!.data as NumericElements, length)
+  const data = memory.take(name, parts[0]!.data as NumericElements, length)
   const outer = product(shape, 0, axis)
   let at = 0
   for (let o = 0; o < outer; o++) {
@@ -138,17 +148,12 @@ function rowsFrom(
     return { name, datatype, shape: shape.with(axis, size), data: all.slice(from, from + length) }
   }
   const stride = shape[axis]! * inner
-  const data = likeOf(all, outer * length)
+  const data = newElements(all, outer * length)
   for (let o = 0; o < outer; o++) {
     const start = o * stride + from
     data.set(all.subarray(start, start + length) as never, o * length)
   }
   return { name, datatype, shape: shape.with(axis, size), data }
-}
-
-function likeOf(elements: NumericElements, length: number): NumericElements {
-  const ElementArray = elements.constructor as new (length: number) => NumericElements
-  return new ElementArray(length)
 }
 
 function product(shape: readonly number[], from: number, to: number): number {

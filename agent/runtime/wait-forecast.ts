@@ -18,8 +18,9 @@ export interface Forecast {
 }
 
 const RECENT = 128
-/** The median is looked up again after so many more. */
-const FRESH = 8
+/** The median is looked up again after so many more; the first few are each news. */
+const FRESH = 32
+const FIRST = 8
 
 export function createForecast(): Forecast {
   let recent = createLatencyHistogram()
@@ -31,7 +32,7 @@ export function createForecast(): Forecast {
     record(tookMs) {
       if (!recordLatency(recent, tookMs)) return
       count += 1
-      if (count > FRESH && count % FRESH !== 0) return
+      if (count > FIRST && count % FRESH !== 0) return
       const foundMs = latencyQuantileMs(recent, 0.5) ?? 0
       const share = earlierMs === 0 ? 1 : count / RECENT
       medianMs = share * foundMs + (1 - share) * earlierMs

@@ -20,6 +20,9 @@ export interface LoadFigures {
   readonly answered: number
   /** Answers with a status other than 200, and connections that broke. */
   readonly failed: number
+  /** Each answered request, ascending. */
+  readonly timesMs: readonly number[]
+  readonly tookMs: number
 }
 
 export async function load(options: LoadOptions): Promise<LoadFigures> {
@@ -28,15 +31,15 @@ export async function load(options: LoadOptions): Promise<LoadFigures> {
   const endMs = startMs + options.durationMs
   const clients = Array.from({ length: options.connections }, () => client(options, endMs, times))
   const failed = (await Promise.all(clients)).reduce((sum, count) => sum + count, 0)
-  const seconds = (performance.now() - startMs) / 1000
+  const tookMs = performance.now() - startMs
   times.sort((a, b) => a - b)
   const at = (share: number): number => times[Math.floor(share * (times.length - 1))] ?? 0
   return {
-    requestsPerS: times.length / seconds,
+    requestsPerS: times.length / (tookMs / 1000),
     msP50: at(0.5),
     msP99: at(0.99),
     answered: times.length,
-    failed,
+    ...{ failed, timesMs: times, tookMs },
   }
 }
 
