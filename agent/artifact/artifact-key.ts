@@ -37,6 +37,7 @@ type KeyRecord = z.infer<typeof recordSchema>
 
 const RECORD_BYTES_MAX = 16_384
 const SECRET_BYTES_MIN = 32
+const PASSPHRASE_CHARS_MIN = 8
 const SECRET_BYTES_MAX = 4_096
 const KEY_BYTES = 32
 const ALGORITHM = 'aes-256-gcm'
@@ -46,7 +47,8 @@ const GCM = { authTagLength: 16 } as const
  * The artifact key; undefined where artifacts lie as they are.
  * @param recordPath of the wrapped key, which also says that this device encrypts
  * @throws ProblemError `artifact.encrypted` (and no secret was given), `artifact.key_wrong`,
- *   `artifact.key_missing`, `artifact.key_permissions`, `artifact.key_malformed`
+ *   `artifact.key_missing`, `artifact.key_permissions`, `artifact.key_malformed`,
+ *   `artifact.passphrase_short`
  */
 export async function openArtifactKey(
   recordPath: string,
@@ -64,6 +66,13 @@ export async function openArtifactKey(
     })
   }
   if (record !== undefined) return unwrapKey(record, secret)
+  if (secret.kind === 'passphrase' && secret.passphrase.length < PASSPHRASE_CHARS_MIN) {
+    throw new ProblemError({
+      code: 'artifact.passphrase_short',
+      message: 'The passphrase is too short.',
+      expected: `at least ${PASSPHRASE_CHARS_MIN} characters`,
+    })
+  }
   const key = randomBytes(KEY_BYTES)
   const fresh = await wrapKey(key, secret)
   await writeFileAtomic(recordPath, `${JSON.stringify(fresh, null, 2)}\n`, { mode: 0o600 })

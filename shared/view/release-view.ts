@@ -95,6 +95,7 @@ function disclosureFacts(manifest: Manifest): (readonly [string, string])[] {
 }
 
 function noiseText({ epsilon, tables, countDeviation }: NoiseFacts): string {
+  if (tables === 0) return `epsilon ${epsilon}, and no counts of inputs or classes to put it on`
   const spread = countDeviation.toFixed(1)
   const shared = `shared by ${count(tables, 'table')} of inputs and classes`
   return `epsilon ${epsilon} for each request, ${shared}: ±${spread} on a count; what verdicts rest on is exact`

@@ -95,6 +95,11 @@ describe('a passphrase', () => {
     expect(await codeOf(open(keyFile()))).toBe('artifact.key_wrong')
   })
 
+  it('is long enough when it is first given', async () => {
+    expect(await codeOf(open(passphrase('seven c')))).toBe('artifact.passphrase_short')
+    expect(await codeOf(stat(record()))).toMatch('ENOENT')
+  })
+
   it('stands nowhere on the disk, nor does the key', async () => {
     const key = (await open(passphrase('correct horse'))) as Uint8Array
     const text = await readFile(record(), 'utf8')

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { releaseDetail } from '../../../shared/view/release-view.ts'
 import { NOW_MS, releaseResource } from '../../fixtures/resource-builders.ts'
 
-const factsOf = (disclosure: object | undefined) => {
+const factsOf = (disclosure: object | undefined, more: object = {}) => {
   const release = releaseResource()
-  const manifest = { ...release.manifest, ...(disclosure && { disclosure }) }
+  const manifest = { ...release.manifest, ...(disclosure && { disclosure }), ...more }
   return new Map(releaseDetail({ ...release, manifest }, NOW_MS).facts)
 }
 
@@ -22,13 +22,17 @@ describe('The details of a release', () => {
     )
   })
 
+  it('say where a release counts nothing that noise could be put on', () => {
+    const nothing = { reference: [], classes: null }
+    expect(factsOf({ countNoise: { epsilon: 2 } }, nothing).get('count noise')).toBe(
+      'epsilon 2, and no counts of inputs or classes to put it on',
+    )
+  })
+
   it('state epsilon, what it is shared by, and how much noise that is', () => {
-    const { reference, classes } = releaseResource().manifest
-    const tables = reference.length + (classes === null ? 0 : 3)
-    expect(factsOf({ countNoise: { epsilon: 2 } }).get('count noise')).toMatch(
-      new RegExp(
-        `^epsilon 2 for each request, shared by ${tables} tables? of .*: ±\\d+\\.\\d on a count`,
-      ),
+    const classes = { tensor: 'scores', names: ['low', 'high'] }
+    expect(factsOf({ countNoise: { epsilon: 2 } }, { classes }).get('count noise')).toMatch(
+      /^epsilon 2 for each request, shared by 3 tables of .*: ±\d+\.\d on a count/,
     )
   })
 })
