@@ -137,6 +137,17 @@ describe('the agent', () => {
     expect(world.last('notice')).toMatchObject({ notice: { kind: 'host_restarted' } })
   })
 
+  it('tells of more or fewer model hosts and why, and changes nothing else', async () => {
+    const { world, agent } = await serving()
+    const before = agent.state()
+    const scaled = { code: 'hosts.up', message: 'Model hosts: 1 to 2 hosts: 11 requests in line.' }
+    await world.emit({ kind: 'hostsScaled', problem: scaled })
+    expect(agent.state()).toBe(before)
+    expect(world.last('notice')).toMatchObject({
+      notice: { kind: 'hosts_scaled', subject: 'model host', problem: scaled },
+    })
+  })
+
   it('retries what failed for now when its time has come', async () => {
     const world = new World()
     const agent = await world.start('boot-1')

@@ -39,7 +39,8 @@ function heavyClassifier(): ModelDescription {
   }
 }
 
-const isLinux = process.platform === 'linux' && existsSync('/usr/bin/prlimit')
+const PRLIMIT = '/usr/bin/prlimit'
+const isLinux = process.platform === 'linux' && existsSync(PRLIMIT)
 
 describe('A model host', { timeout: 120_000 }, () => {
   let bench: SharedHosts
@@ -64,7 +65,7 @@ describe('A model host', { timeout: 120_000 }, () => {
       const sizeKb = Number(
         /^VmSize:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1],
       )
-      execFileSync('prlimit', ['--pid', `${pid}`, `--as=${(sizeKb + 16_384) * 1_024}`])
+      execFileSync(PRLIMIT, ['--pid', `${pid}`, `--as=${(sizeKb + 16_384) * 1_024}`])
       const heavy = writeRelease(bench.folder, { version: '2.0.0', description: heavyClassifier() })
       let isOver = false
       const statuses = new Map<number, number>()
