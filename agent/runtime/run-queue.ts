@@ -147,8 +147,9 @@ export function createRunQueue<J, R>(
       const refused = door.refusal(priority, ahead, deadlineAtMs)
       if (refused !== undefined) return Promise.resolve(refused)
       return new Promise((settle) => {
-        const own = { job, priority, deadlineAtMs, isGone, settle }
-        lines.push({ ...own, ahead, enteredAtMs: nowMs(), isAlone: false })
+        const enteredAtMs = nowMs()
+        const isAlone = false
+        lines.push({ job, priority, deadlineAtMs, isGone, settle, ahead, enteredAtMs, isAlone })
         if (!isBusy) void drain()
       })
     },
