@@ -20,7 +20,9 @@ import type { HostAddress } from './host-supervisor.ts'
 import type { HostSharing, ModelHosts, ModelHostsOptions } from './model-hosts.ts'
 import { ratePolicyOf } from './rate-limit.ts'
 
-const DRAIN_MS_MAX = 15_000
+/** Streams that go on may keep a host so long. */
+const DRAIN_MS_MAX = 600_000
+const MIB = 2 ** 20
 /** A host may answer until its deadline, or until it is found to hang. */
 const ANSWER_SLACK_MS = 5_000
 /** sun_path of Linux is 108 bytes, of macOS 104, with the end. */
@@ -126,9 +128,17 @@ export class HostGroup implements ModelHosts {
     this.#settle()
   }
 
+  /** The memory for models is that of all hosts together. */
+  #shareMemory(): void {
+    const { sessionMemoryMb } = this.#options
+    const bytesMax = (sessionMemoryMb * MIB) / Math.max(1, this.#active().length)
+    for (const { supervisor } of this.#members) supervisor.send({ kind: 'budget', bytesMax })
+  }
+
   /** Tells the front who takes requests, and looks whether all that are alive serve a plan now. */
   #settle(): void {
     this.#tellFront()
+    this.#shareMemory()
     const alive = this.#active().filter((member) => member.isListening())
     const planId = Math.min(...alive.map((member) => member.served()?.planId ?? 0))
     if (alive.length === 0 || planId <= this.#settledPlanId) return

@@ -72,7 +72,7 @@ async function main(): Promise<void> {
     wallClockMs: Date.now,
   })
   const repository = createRepositoryRelay(`${process.pid}`, send)
-  const metrics = createHostMetrics(() => residency.rows(), options.sessionBytesMax)
+  const metrics = createHostMetrics(residency)
   const listening = await openApi(plane, { repository, metrics })
   setInterval(() => send({ kind: 'beat' }), BEAT_MS)
   setInterval(sendCounts, options.flushMs)
@@ -82,6 +82,7 @@ async function main(): Promise<void> {
       void closeHost(listening, sendCounts)
       return
     }
+    if (message.kind === 'budget') return residency.bound(message.bytesMax)
     if (message.kind === 'repository') return repository.told(message.entries)
     if (message.kind === 'changed') return repository.changed(message.id, message.result)
     artifactKey = message.artifactKey

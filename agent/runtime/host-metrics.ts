@@ -1,15 +1,17 @@
 /** What Prometheus is told of a model host beside its requests: models in memory, machine, process. */
 import { cpus, freemem, totalmem } from 'node:os'
 import type { Metric } from '../serve/metrics.ts'
-import type { ResidenceRow } from './residency.ts'
+import type { ResidenceRow, Residency } from './residency.ts'
 
-/** @param rows of the models now. @returns called at each scrape. */
+/** @returns called at each scrape. */
 export function createHostMetrics(
-  rows: () => readonly ResidenceRow[],
-  sessionBytesMax: number,
+  residency: Pick<Residency, 'rows' | 'bytesMax'>,
 ): () => readonly Metric[] {
   const utilisation = createUtilisation()
-  return () => [...modelMetrics(rows()), ...machineMetrics(utilisation(), sessionBytesMax)]
+  return () => [
+    ...modelMetrics(residency.rows()),
+    ...machineMetrics(utilisation(), residency.bytesMax()),
+  ]
 }
 
 function modelMetrics(rows: readonly ResidenceRow[]): Metric[] {

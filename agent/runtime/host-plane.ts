@@ -7,7 +7,7 @@
  * has no arm and whatever happens later counts for the arm drawn (intention to treat); every
  * request is answered exactly once.
  */
-import type { Problem } from '../../shared/kernel/result.ts'
+import type { Problem, Result } from '../../shared/kernel/result.ts'
 import type { RequestSample } from '../../shared/sketch/window-record.ts'
 import type { DataPlane, InferRequest, ReleaseStatus } from '../data-plane.ts'
 import type { ClosedInterval } from '../ports.ts'
@@ -95,8 +95,8 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       route.enter()
       residence?.enter()
       try {
-        const deadlineMs = Math.min(request.deadlineMs ?? deadlineMsMax, deadlineMsMax)
-        const woken = await residence?.wake(request.arrivedAtMs + deadlineMs)
+        const waking = wake(draw.live, request, deadlineMsMax)
+        const woken = waking && (await waking)
         if (woken?.ok === false) {
           countRequest(counting, request, route, draw, { sample: ASLEEP, leads: false })
           return woken
@@ -135,6 +135,15 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       return routes.flush()
     },
   }
+}
+
+/** Undefined for a session that is in memory, as most are: they go on without a turn of the loop. */
+function wake(
+  { residence }: LiveRelease,
+  { arrivedAtMs, deadlineMs = Infinity }: InferRequest,
+  deadlineMsMax: number,
+): Promise<Result<undefined>> | undefined {
+  return residence?.wake(arrivedAtMs + Math.min(deadlineMs, deadlineMsMax))
 }
 
 function statusOf(route: ModelRoute): ReleaseStatus[] {

@@ -60,6 +60,8 @@ export interface HostPlan {
 export type ToHost =
   /** With the key that its artifacts are encrypted with, where they are. */
   | { readonly kind: 'plan'; readonly plan: HostPlan; readonly artifactKey?: Uint8Array }
+  /** Memory that this host's sessions may take from now on. */
+  | { readonly kind: 'budget'; readonly bytesMax: number }
   /** What the repository holds beside what the plan serves. */
   | { readonly kind: 'repository'; readonly entries: readonly RepositoryEntry[] }
   /** The outcome of the `change` with this id. */

@@ -70,8 +70,26 @@ export class Residency {
   #count = 0
   #waiting = 0
 
+  #bytesMax: number
+
   constructor(options: ResidencyOptions) {
     this.#options = options
+    this.#bytesMax = options.bytesMax
+  }
+
+  bytesMax(): number {
+    return this.#bytesMax
+  }
+
+  /** Another budget from now on; what is too much for it leaves as soon as nobody uses it. */
+  bound(bytesMax: number): void {
+    const isLess = bytesMax < this.#bytesMax
+    this.#bytesMax = bytesMax
+    if (!isLess) return
+    void this.#inTurn(async () => {
+      const made = makeRoom(this.#residents(), 0, bytesMax)
+      if (made.ok) await this.#putToSleep(made.value, 'room', 'less memory for this host')
+    })
   }
 
   /** Loads a release. Errors (thrown): `placement.*`, and those of the loader. */
@@ -162,11 +180,11 @@ export class Residency {
 
   /** Waits a while for models in use. Errors: `placement.*`. */
   async #makeRoomFor(entry: ResidenceEntry): Promise<Result<undefined>> {
-    const { bytesMax, nowMs } = this.#options
+    const { nowMs } = this.#options
     const { model, version } = nameOf(entry)
     const untilMs = nowMs() + ROOM_MS_MAX
     for (;;) {
-      const made = makeRoom(this.#residents(entry), entry.bytes, bytesMax)
+      const made = makeRoom(this.#residents(entry), entry.bytes, this.#bytesMax)
       if (made.ok) {
         await this.#putToSleep(made.value, 'room', `room for ${model}@${version}`)
         return ok()

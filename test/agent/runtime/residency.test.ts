@@ -146,6 +146,19 @@ describe('A memory budget', () => {
     })
   })
 
+  it('shrinks when the host shares the memory with another', async () => {
+    const residency = build()
+    await residency.admit(release('a'))
+    const b = await residency.admit(release('b'))
+    residency.bound(15 * MIB)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(awake(residency)).toEqual(['b'])
+    expect(changes).toEqual(['a released: less memory for this host'])
+    residency.bound(25 * MIB)
+    expect(await use(b)).toBe('answered')
+    expect(residency.bytesMax()).toBe(25 * MIB)
+  })
+
   it('takes first what is kept for a rollback', async () => {
     const residency = build()
     await residency.admit(release('a'))
