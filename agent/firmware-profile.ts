@@ -9,11 +9,20 @@ import { readFileBounded } from '../shared/node/atomic-file.ts'
 const FOLDER = fileURLToPath(new URL('../firmware-profiles/', import.meta.url))
 const PROFILE_BYTES_MAX = 65_536
 
+/** All of them, by name. Errors: `profile.malformed`. */
+export async function listProfiles(folder = FOLDER): Promise<Result<FirmwareProfile[]>> {
+  const profiles: FirmwareProfile[] = []
+  for (const name of await namesIn(folder)) {
+    const profile = await loadProfile(name, folder)
+    if (!profile.ok) return profile
+    profiles.push(profile.value)
+  }
+  return ok(profiles)
+}
+
 /** Errors: `profile.unknown`, with the names there are; `profile.malformed`. */
 export async function loadProfile(name: string, folder = FOLDER): Promise<Result<FirmwareProfile>> {
-  const names = (await readdir(folder))
-    .filter((file) => file.endsWith('.json'))
-    .map((file) => file.slice(0, -'.json'.length))
+  const names = await namesIn(folder)
   if (!names.includes(name)) {
     return refuse('profile.unknown', `There is no firmware profile ${name}.`, {
       expected: names.join(', '),
@@ -30,4 +39,9 @@ export async function loadProfile(name: string, folder = FOLDER): Promise<Result
       found: String(cause).slice(0, 300),
     })
   }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.json'))
+  return files.map((file) => file.slice(0, -'.json'.length)).toSorted()
 }

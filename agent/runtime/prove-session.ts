@@ -123,9 +123,14 @@ function loadFailure(
 ): QualifierAnswer {
   const problem = withCode('qualify.load_failed', 'ONNX Runtime cannot load this model.', cause)
   if (provider !== engine.reference) {
-    return { outcome: 'unavailable', reason: `not available: ${problem.found}`.slice(0, 300) }
+    return { outcome: 'unavailable', reason: `not available: ${plainWords(problem)}`.slice(0, 300) }
   }
   return { outcome: 'refused', problem, goldenDifferenceMax: null }
+}
+
+/** Without the place in the library's source and the condition that did not hold there. */
+function plainWords({ message, found = message }: Problem): string {
+  return found.replace(/^\S+\.(?:cc|h|cpp):\d+ .* was false\. /, '')
 }
 
 async function checkGolden(

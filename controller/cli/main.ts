@@ -90,6 +90,7 @@ async function buildProgram(asked: string | undefined): Promise<Command> {
   program.command('controller').description('start the controller')
   program.command('agent').description('start an agent: a device of the fleet')
   program.command('serve').description('serve ONNX files on this machine, unsigned, to try them')
+  program.command('profile').description('firmware profiles: detect | list | show NAME')
   for (const { name, description, load } of GROUPS) {
     const loaded = name === asked ? await load() : undefined
     program.addCommand(inheritExit((loaded ?? new Command(name)).description(description)))

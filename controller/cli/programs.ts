@@ -10,6 +10,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   agent: '../../agent/main',
   demo: '../demo/main',
   serve: '../../agent/serve-main',
+  profile: '../../agent/profile-main',
 }
 
 export function isProgram(name: string | undefined): name is string {

@@ -19,6 +19,8 @@ export const profileSchema = z.strictObject({
   title: z.string().max(120),
   /** Where the figures come from, for whoever doubts them. */
   sources: z.array(z.string().max(300)).max(8),
+  /** Words in the name of board or processor by which such a device is known; absent: any. */
+  hardware: z.array(z.string().max(64)).min(1).max(8).optional(),
   cpu: z.strictObject({ architecture: z.string().max(32), cores: z.int().min(1).max(1024) }),
   memoryMb: z.int().min(16),
   /** In order of preference; the first that qualifies on the device is used. */

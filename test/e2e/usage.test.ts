@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { runLinnet } from './programs.ts'
 
-const PROGRAMS = ['demo', 'controller', 'agent', 'serve']
+const PROGRAMS = ['demo', 'controller', 'agent', 'serve', 'profile']
 
 test.each(PROGRAMS)('linnet %s --help explains itself and ends with 0', async (name) => {
   const { code, stdout, stderr } = await runLinnet([name, '--help'], {})
