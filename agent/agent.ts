@@ -22,6 +22,7 @@ import {
 } from '../shared/update/state.ts'
 import { step } from '../shared/update/step.ts'
 import { type CheckLane, createCheckLane } from './check-lane.ts'
+import { createDiskWatch } from './disk-watch.ts'
 import { createEffectLane, type EffectLane } from './effect-lane.ts'
 import { logEffect } from './effect-log.ts'
 import { createJobLane, type JobLane } from './job-lane.ts'
@@ -128,14 +129,22 @@ export class Agent {
       ...{ repository, artifacts, states, runtime, nowMs, dispatch },
       ...lanes,
     })
-    this.#effects = createEffectLane(async (effect) => {
-      logEffect(log, effect)
-      await perform(effect)
-      if (effect.kind === 'report' || effect.kind === 'notify') this.#uplink.wake()
-    }, ports)
+    const watch = (subject: string) =>
+      createDiskWatch(ports, (problem) => {
+        this.#spool.addNotice(noticeOf('disk_failed', subject, problem, clock.nowMs()))
+        this.#uplink.wake()
+      })
+    this.#effects = createEffectLane(
+      async (effect) => {
+        logEffect(log, effect)
+        await perform(effect)
+        if (effect.kind === 'report' || effect.kind === 'notify') this.#uplink.wake()
+      },
+      { ...ports, disk: watch('state') },
+    )
     const send = <K extends Exclude<MessageKind, 'ack'>>(kind: K, message: MessageOf[K]) =>
       this.#send(kind, message)
-    this.#uplink = createUplink({ clock, log, spool, send })
+    this.#uplink = createUplink({ clock, log, spool, send, disk: watch('telemetry') })
   }
 
   start(): void {
@@ -212,7 +221,7 @@ export class Agent {
       const { code, message } = event.problem
       this.#ports.log.warn(message, { code })
       const kind = event.kind === 'hostsScaled' ? 'hosts_scaled' : 'host_restarted'
-      this.#spool.addNotice(hostNotice(kind, event.problem, nowMs))
+      this.#spool.addNotice(noticeOf(kind, 'model host', event.problem, nowMs))
     }
     this.#uplink.wake()
   }
@@ -269,6 +278,11 @@ export class Agent {
   }
 }
 
-function hostNotice(kind: DeviceNotice['kind'], problem: Problem, atMs: number): DeviceNotice {
-  return { kind, atMs, subject: 'model host', problem: boundProblem(problem) }
+function noticeOf(
+  kind: DeviceNotice['kind'],
+  subject: string,
+  problem: Problem,
+  atMs: number,
+): DeviceNotice {
+  return { kind, atMs, subject, problem: boundProblem(problem) }
 }

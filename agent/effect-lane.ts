@@ -9,6 +9,7 @@
  */
 import { backoffMs } from '../shared/update/job.ts'
 import type { DeviceEffect } from '../shared/update/state.ts'
+import type { DiskWatch } from './disk-watch.ts'
 import type { Clock, Log } from './ports.ts'
 
 /** Each of them tells all of its kind. */
@@ -21,6 +22,8 @@ const NEWEST_ONLY: ReadonlySet<DeviceEffect['kind']> = new Set([
 ])
 /** Worth waiting for; of the others a failure is only logged. */
 const RETRIED: ReadonlySet<DeviceEffect['kind']> = new Set(['persist', 'serve'])
+/** Room on the disk comes back without a word: it is looked for more often than a network. */
+const DISK_RETRY_MS = 3_000
 
 export interface EffectLane {
   push(effects: readonly DeviceEffect[]): void
@@ -31,7 +34,13 @@ export interface EffectLane {
 
 export function createEffectLane(
   perform: (effect: DeviceEffect) => Promise<void>,
-  ports: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
+  ports: {
+    readonly clock: Clock
+    readonly log: Log
+    readonly random: () => number
+    /** Told how writes of the state end. */
+    readonly disk?: DiskWatch
+  },
 ): EffectLane {
   let queue: DeviceEffect[] = []
   let draining: Promise<void> | undefined
@@ -51,14 +60,18 @@ export function createEffectLane(
   async function performOne(effect: DeviceEffect): Promise<void> {
     for (let attempt = 1; !closed; attempt++) {
       try {
-        return await perform(effect)
+        await perform(effect)
+        if (effect.kind === 'persist') ports.disk?.wrote()
+        return
       } catch (cause) {
+        const isDisk = effect.kind === 'persist' && ports.disk?.failed(cause) === true
         const reason = cause instanceof Error ? cause.message : String(cause)
-        ports.log.warn('an effect failed', { kind: effect.kind, attempt, reason })
+        if (!isDisk) ports.log.warn('an effect failed', { kind: effect.kind, attempt, reason })
         if (!RETRIED.has(effect.kind)) return
         // A newer one of its kind stands for this one too.
         if (queue.some(({ kind }) => kind === effect.kind)) return
-        await pause(backoffMs(attempt) * (0.5 + ports.random() / 2))
+        const delayMs = isDisk ? DISK_RETRY_MS : backoffMs(attempt)
+        await pause(delayMs * (0.5 + ports.random() / 2))
       }
     }
   }

@@ -5,7 +5,8 @@
  * Invariants:
  * - A message gets its (boot, seq) at its first send, and the journal has that stamp before the
  *   message leaves: after kill -9 or a power cut it goes out again under the same stamp, so at least
- *   once on the wire is exactly once in the database. A stamped interval never merges.
+ *   once on the wire is exactly once in the database. A stamped interval never merges. Notices and
+ *   reports alone leave before that where the disk takes no writes.
  * - Nothing is forgotten but on an acknowledgement, or counted and told by a notice.
  * - Limits: intervals and bytes, see spool-overflow.ts; of notices over `noticesMax` the oldest goes.
  * What a power cut may take: intervals closed since the last journal write, which starts at once.
@@ -47,6 +48,12 @@ export type Outgoing =
   | { readonly key: string; readonly kind: 'telemetry'; readonly message: Telemetry }
   | { readonly key: string; readonly kind: 'notice'; readonly message: NoticeMessage }
   | { readonly key: string; readonly kind: 'report'; readonly message: ReportMessage }
+
+export interface Taken {
+  readonly due: readonly Outgoing[]
+  /** Why the stamps are not durable. */
+  readonly unwritten?: unknown
+}
 
 interface Sending {
   readonly sentAtMs: number
@@ -111,17 +118,24 @@ export class Spool {
   }
 
   /**
-   * Stamps and returns what is due; the stamps are durable when it resolves. `nowMs` here and of
-   * `nextDueMs` is of a clock that nobody sets.
+   * Stamps and returns what is due; the stamps are durable when it resolves. While the store takes no
+   * writes (`unwritten`), only reports and notices come out: they may arrive twice, and what is wrong
+   * with the disk has to arrive at all. `nowMs` here and of `nextDueMs` is of a clock that nobody sets.
    */
-  async take(nowMs: number): Promise<readonly Outgoing[]> {
+  async take(nowMs: number): Promise<Taken> {
     const due = [...this.#takeReport(nowMs), ...this.#takeEntries(nowMs)]
     for (const { key } of due) {
       const times = (this.#sendings.get(key)?.times ?? 0) + 1
       this.#sendings.set(key, { sentAtMs: nowMs, times })
     }
-    if (due.length > 0) await this.#journal.flush()
-    return due
+    if (due.length === 0) return { due }
+    try {
+      await this.#journal.flush()
+      return { due }
+    } catch (unwritten) {
+      for (const { key, kind } of due) if (kind === 'telemetry') this.putBack(key)
+      return { due: due.filter(({ kind }) => kind !== 'telemetry'), unwritten }
+    }
   }
 
   /** It could not be handed to the network: due again at once, under its stamp. */

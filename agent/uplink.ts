@@ -5,6 +5,7 @@
  * stamp. A full send buffer ends the round; the next one comes with the clock.
  */
 import type { MessageOf } from '../shared/protocol/codec.ts'
+import type { DiskWatch } from './disk-watch.ts'
 import type { Clock, Log, UpTopic } from './ports.ts'
 import type { Outgoing, Spool } from './spool.ts'
 
@@ -26,6 +27,8 @@ export interface UplinkPorts {
   readonly log: Log
   readonly spool: Spool
   readonly send: <K extends UpKind>(kind: K, message: MessageOf[K]) => Promise<SendOutcome>
+  /** Told how writes of the spool end. */
+  readonly disk?: DiskWatch
 }
 
 export interface Uplink {
@@ -38,14 +41,18 @@ export interface Uplink {
 /** After a full send buffer or a failed journal write. */
 const PAUSE_MS = 1_000
 
-export function createUplink({ clock, log, spool, send }: UplinkPorts): Uplink {
+export function createUplink({ clock, log, spool, send, disk }: UplinkPorts): Uplink {
   let connected = false
   let running = false
   let again = false
   let cancel = (): void => undefined
 
   async function sendDue(): Promise<boolean> {
-    const due = await spool.take(clock.monotonicMs())
+    const { due, unwritten } = await spool.take(clock.monotonicMs())
+    if (unwritten === undefined) disk?.wrote()
+    else if (disk?.failed(unwritten) !== true) {
+      log.warn('the spool cannot be written', { reason: String(unwritten) })
+    }
     for (const [i, { key, kind, message }] of due.entries()) {
       // One union of pairs; TypeScript sees the pair only inside each member.
       const outcome = connected
@@ -56,17 +63,14 @@ export function createUplink({ clock, log, spool, send }: UplinkPorts): Uplink {
       for (const rest of due.slice(i)) spool.putBack(rest.key)
       return false
     }
-    return true
+    return unwritten === undefined
   }
 
   async function run(): Promise<void> {
     let taken = true
     do {
       again = false
-      taken = await sendDue().catch((cause) => {
-        log.warn('the spool cannot be written', { reason: String(cause) })
-        return false
-      })
+      taken = await sendDue()
     } while (again && taken && connected)
     running = false
     if (!connected) return

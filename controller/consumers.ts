@@ -35,6 +35,7 @@ const SEVERITY_OF_NOTICE: Readonly<Record<DeviceNotice['kind'], Alert['severity'
   host_restarted: 'info',
   hosts_scaled: 'info',
   proved_again: 'info',
+  disk_failed: 'critical',
   spool_overflow: 'warning',
   drift_alarm: 'warning',
   attack: 'critical',

@@ -9,9 +9,10 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { err, ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import { syncFolder } from '../../shared/node/atomic-file.ts'
+import { diskProblem } from '../disk-watch.ts'
 import type { ArtifactStore } from '../ports.ts'
 import { type ArtifactFiles, type PartFile, plainFiles } from './artifact-files.ts'
 import { type RetrievalLimits, receiveRange } from './http-range.ts'
@@ -88,10 +89,10 @@ export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStor
       if (await files.isWhole(pathOf(artifact.sha256), artifact)) return ok()
       const room = await roomFor(artifact, folder, bytesMax, files)
       if (!room.ok) return room
-      const first = await fetchOnce(artifact, url, signal).catch(diskProblem)
+      const first = await fetchOnce(artifact, url, signal).catch(cannotStore)
       if (first.ok || first.error.code !== 'artifact.digest') return first
       // A resumed file may have begun with another one's bytes: once more, from the beginning.
-      return fetchOnce(artifact, url, signal).catch(diskProblem)
+      return fetchOnce(artifact, url, signal).catch(cannotStore)
     },
     async read(sha256, lengthMax) {
       const bytes = await files.read(pathOf(sha256), sha256, lengthMax)
@@ -152,7 +153,9 @@ async function listFiles(folder: string): Promise<string[]> {
   return readdir(folder).catch(() => [])
 }
 
-function diskProblem(cause: unknown): Result<never> {
+function cannotStore(cause: unknown): Result<never> {
+  const known = diskProblem(cause)
+  if (known !== undefined) return err(known)
   const message = cause instanceof Error ? cause.message : String(cause)
   return refuse('disk.write', 'The artifact cannot be stored.', { found: message })
 }

@@ -4,6 +4,7 @@
  * bytes are worth is the caller's to verify.
  */
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
+import { diskProblem } from '../disk-watch.ts'
 
 export interface RetrievalLimits {
   /** For one attempt, plus what `bytesPerSecondMin` grants for its length. */
@@ -70,8 +71,10 @@ export async function receiveRange(
   } catch (cause) {
     const problem = watch.problem()
     if (problem !== undefined) return { ok: false, error: problem }
-    const { code, message } = rootCause(cause)
-    if (code === 'ENOSPC' || code === 'EDQUOT') return refuse('disk.full', message)
+    const root = rootCause(cause)
+    const { code, message } = root
+    const full = code === 'ENOSPC' || code === 'EDQUOT' ? diskProblem(root) : undefined
+    if (full !== undefined) return { ok: false, error: full }
     return refuse(request.signal.aborted ? 'net.aborted' : 'net.interrupted', message)
   } finally {
     watch.stop()

@@ -46,8 +46,15 @@ export function createFileStateStore(path: string, log: Log): StateStore {
     },
     async save(durable) {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-      // A hard copy first: between the two the newer file is still in its place.
-      await copyFile(path, previous).catch(ignoreMissing)
+      // A hard copy first: between the two the newer file is still in its place. On a full disk half a
+      // copy must not take the place of a whole one.
+      await copyFile(path, `${previous}.tmp`).then(
+        () => rename(`${previous}.tmp`, previous),
+        async (cause) => {
+          await rm(`${previous}.tmp`, { force: true })
+          ignoreMissing(cause)
+        },
+      )
       await writeFileAtomic(path, `${JSON.stringify(durable)}\n`, { mode: 0o600 })
     },
   }

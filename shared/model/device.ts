@@ -201,6 +201,8 @@ export const deviceNoticeSchema = z.strictObject({
     'hosts_scaled',
     /** A proof was made again: its record did not hold, or its optimised file was not what it says. */
     'proved_again',
+    /** The device cannot write: its disk is full, read-only or broken. */
+    'disk_failed',
     'spool_overflow',
     'drift_alarm',
     /** Something on the way to the device was refused; what serves is untouched. */

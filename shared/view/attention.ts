@@ -200,6 +200,7 @@ const NOTICE_WORDS: Readonly<Record<string, string>> = {
   host_restarted: 'host restarted',
   hosts_scaled: 'hosts scaled',
   proved_again: 'proved again',
+  disk_failed: 'disk full or broken',
   spool_overflow: 'telemetry lost',
   drift_alarm: 'drift',
   attack: 'attack refused',

@@ -50,7 +50,9 @@ const notice: DeviceNotice = {
 const open = (store: SpoolStore, boot = 'boot-1', limits: Partial<SpoolLimits> = {}) =>
   openSpool(store, boot, { ...SPOOL_LIMITS, ...limits })
 const windows = async (spool: Spool, nowMs = 0) =>
-  (await spool.take(nowMs)).flatMap(({ kind, message }) => (kind === 'telemetry' ? [message] : []))
+  (await spool.take(nowMs)).due.flatMap(({ kind, message }) =>
+    kind === 'telemetry' ? [message] : [],
+  )
 const requests = (message: { arms: readonly { window: { n: number } }[] }) =>
   message.arms.reduce((sum, { window }) => sum + window.n, 0)
 
@@ -111,12 +113,26 @@ describe('a stamp', () => {
     spool.addInterval(anInterval(0), 0)
     await spool.flush()
     store.isFull = true
-    await expect(spool.take(0)).rejects.toThrow('disk full')
+    expect(await spool.take(0)).toMatchObject({ due: [], unwritten: new Error('disk full') })
     store.isFull = false
     await spool.flush()
     expect(store.replaced).toBe(1)
     const next = await open(store, 'boot-2')
     expect((await windows(next)).map(({ boot, seq }) => [boot, seq])).toEqual([['boot-1', 1]])
+  })
+
+  it('waits while the disk is full, but the notice that says so does not', async () => {
+    const store = new MemoryStore()
+    const spool = await open(store)
+    store.isFull = true
+    spool.addInterval(anInterval(0), 0)
+    const problem = { code: 'disk.full', message: 'The disk of the device is full.' }
+    spool.addNotice({ kind: 'disk_failed', atMs: 0, subject: 'state', problem })
+    const { due, unwritten } = await spool.take(0)
+    expect(due).toMatchObject([{ kind: 'notice', message: { notice: { kind: 'disk_failed' } } }])
+    expect(unwritten).toEqual(new Error('disk full'))
+    store.isFull = false
+    expect(await windows(spool)).toHaveLength(1)
   })
 
   it('of an earlier boot stays beside the new ones', async () => {
@@ -155,9 +171,9 @@ describe('sending', () => {
   it('that the network did not take is due again at once, the same', async () => {
     const spool = await open(new MemoryStore())
     spool.addInterval(anInterval(0), 0)
-    const [first] = await spool.take(0)
+    const first = (await spool.take(0)).due[0]
     spool.putBack(first!.key)
-    expect(await spool.take(0)).toEqual([first])
+    expect((await spool.take(0)).due).toEqual([first])
   })
 })
 
@@ -175,7 +191,7 @@ describe('an acknowledgement', () => {
     await spool.flush()
     expect(spool.size().entries).toBe(1)
     const next = await open(store, 'boot-2')
-    expect((await next.take(0)).map(({ kind }) => kind)).toEqual(['notice'])
+    expect((await next.take(0)).due.map(({ kind }) => kind)).toEqual(['notice'])
   })
 
   it('of an older report does not forget the newer one', async () => {
@@ -185,10 +201,13 @@ describe('an acknowledgement', () => {
     await spool.take(0)
     spool.setReport(report, [], 2)
     spool.acknowledge({ boot: 'boot-1', stored: [1] })
-    expect((await spool.take(0))[0]).toMatchObject({ kind: 'report', message: { atMs: 2, seq: 2 } })
+    expect((await spool.take(0)).due[0]).toMatchObject({
+      kind: 'report',
+      message: { atMs: 2, seq: 2 },
+    })
     spool.acknowledge({ boot: 'boot-1', stored: [2] })
     spool.allDueAgain()
-    expect(await spool.take(0)).toEqual([])
+    expect(await spool.take(0)).toEqual({ due: [] })
   })
 })
 
@@ -207,7 +226,7 @@ describe('a full spool', () => {
     const spool = await open(new MemoryStore(), 'boot-1', { intervalsMax: 5 })
     for (let day = 0; day < 9; day++) spool.addInterval(anInterval(day * 24 * HOUR_MS), 7)
     expect(spool.size().dropped).toEqual({ windows: 4, requests: 40 })
-    const due = await spool.take(0)
+    const { due } = await spool.take(0)
     const notices = due.filter(({ kind }) => kind === 'notice')
     expect(notices).toMatchObject([
       {
@@ -234,7 +253,7 @@ describe('a full spool', () => {
   it('keeps the newest notices', async () => {
     const spool = await open(new MemoryStore(), 'boot-1', { noticesMax: 3 })
     for (let atMs = 0; atMs < 10; atMs++) spool.addNotice({ ...notice, atMs })
-    const kept = (await spool.take(0)).map(({ message }) =>
+    const kept = (await spool.take(0)).due.map(({ message }) =>
       'notice' in message ? message.notice.atMs : undefined,
     )
     expect(kept).toEqual([7, 8, 9])
