@@ -147,9 +147,8 @@ export function createRunQueue<J, R>(
       const refused = door.refusal(priority, ahead, deadlineAtMs)
       if (refused !== undefined) return Promise.resolve(refused)
       return new Promise((settle) => {
-        const enteredAtMs = nowMs()
-        const isAlone = false
-        lines.push({ job, priority, deadlineAtMs, isGone, settle, ahead, enteredAtMs, isAlone })
+        const place = { priority, ahead, enteredAtMs: nowMs(), isAlone: false }
+        lines.push({ job, deadlineAtMs, isGone, settle, ...place })
         if (!isBusy) void drain()
       })
     },
