@@ -5,7 +5,7 @@
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { InferRequest, StreamPart } from '../data-plane.ts'
 import type { Draw, ModelRoute, Wish } from './model-route.ts'
-import type { RateLimits } from './rate-limit.ts'
+import { type RateLimits, rowsIn } from './rate-limit.ts'
 import type { StreamTable } from './stream-table.ts'
 import { validateInputs } from './validate-inputs.ts'
 
@@ -42,7 +42,7 @@ export function admitRequest(
   // Before the draw, and only for what would be answered: no arm, and nothing taken in vain.
   const isServed = pinned !== undefined || route.named(request.version) !== undefined
   if (route.rate !== undefined && isServed) {
-    const within = limits.take(request.model, route.rate)
+    const within = limits.take(request.model, route.rate, rowsIn(manifest.inputs, request.inputs))
     if (!within.ok) return within
   }
   const draw = pinned?.value ?? route.draw(asSession(request))

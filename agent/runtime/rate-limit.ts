@@ -3,11 +3,13 @@
  * the model, invert it or learn who was in its training data (Tramèr et al. 2016; Fredrikson et al.
  * 2015; Shokri et al. 2017). One token bucket for each model, on the plane's monotonic clock.
  *
- * Invariants: within any t minutes at most `burst + t * perMinute` requests pass, whatever plans come
- * in between; a refused request takes nothing. A new host starts with a full bucket.
+ * Invariants: within any t minutes at most `burst + t * perMinute` rows pass (a request is one, but
+ * where its manifest says which dimension is the batch), whatever plans come in between; a refused
+ * request takes nothing. A new host starts with a full bucket.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Manifest } from '../../shared/model/manifest.ts'
+import type { TensorValue } from '../../shared/model/tensor-value.ts'
 
 export interface RatePolicy {
   readonly perMinute: number
@@ -16,7 +18,7 @@ export interface RatePolicy {
 
 export interface RateLimits {
   /** Errors: `infer.rate_limited`, with the whole seconds after which another try may pass. */
-  take(model: string, policy: RatePolicy): Result<undefined>
+  take(model: string, policy: RatePolicy, rows: number): Result<undefined>
 }
 
 interface Bucket {
@@ -44,14 +46,15 @@ export function createRateLimits(nowMs: () => number): RateLimits {
   }
 
   return {
-    take(model, policy) {
+    take(model, policy, rows) {
+      if (rows > policy.burst) return refuseRows(policy, rows)
       const atMs = nowMs()
       const bucket = bucketOf(model, policy, atMs)
       const gained = ((atMs - bucket.atMs) * policy.perMinute) / MINUTE_MS
       bucket.tokens = Math.min(policy.burst, bucket.tokens + gained)
       bucket.atMs = atMs
-      if (bucket.tokens < 1) return refuseRate(policy, bucket.tokens)
-      bucket.tokens -= 1
+      if (bucket.tokens < rows) return refuseRate(policy, rows - bucket.tokens)
+      bucket.tokens -= rows
       return ok()
     },
   }
@@ -74,11 +77,28 @@ export function ratePolicyOf(
   }
 }
 
-function refuseRate({ perMinute, burst }: RatePolicy, tokens: number): Result<never> {
-  const waitMs = ((1 - tokens) * MINUTE_MS) / perMinute
+/** What a request asks to be answered: as many rows as it has, at least one. */
+export function rowsIn(specs: Manifest['inputs'], inputs: readonly TensorValue[]): number {
+  const spec = specs.find(({ batchAxis }) => batchAxis !== undefined)
+  if (spec?.batchAxis === undefined) return 1
+  const tensor = inputs.find(({ name }) => name === spec.name)
+  return Math.max(1, tensor?.shape[spec.batchAxis] ?? 1)
+}
+
+function refuseRate({ perMinute, burst }: RatePolicy, lacking: number): Result<never> {
+  const waitMs = (lacking * MINUTE_MS) / perMinute
   return refuse('infer.rate_limited', 'This model answers only so many requests.', {
     expected: `at most ${perMinute} requests a minute, ${burst} at once`,
     found: 'more',
     next: `try again in ${Math.max(1, Math.ceil(waitMs / 1_000))} s`,
+  })
+}
+
+/** It would never pass, however long its sender waits. */
+function refuseRows({ perMinute, burst }: RatePolicy, rows: number): Result<never> {
+  return refuse('infer.rate_limited', 'The request has more rows than may be asked at once.', {
+    expected: `at most ${perMinute} rows a minute, ${burst} at once`,
+    found: `${rows} rows`,
+    next: 'send them in several requests',
   })
 }

@@ -90,7 +90,7 @@ export const disclosureSchema = z.strictObject({
   decimals: z.int().min(0).max(8).optional(),
   /** Only so many of the largest class scores are told. */
   topK: z.int().min(1).max(1_024).optional(),
-  /** Most requests a minute that one device answers for this model. */
+  /** Most requests a minute that one device answers for this model; rows along `batchAxis` count. */
   requestsPerMinuteMax: z.int().min(1).max(1_000_000).optional(),
   /** Most of them at once; absent: a tenth of those of a minute. */
   requestsBurstMax: z.int().min(1).max(1_000_000).optional(),

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { InferRequest } from '../../../agent/data-plane.ts'
-import { createRateLimits, ratePolicyOf } from '../../../agent/runtime/rate-limit.ts'
+import { createRateLimits, ratePolicyOf, rowsIn } from '../../../agent/runtime/rate-limit.ts'
 import { createInferenceApi } from '../../../agent/serve/inference-api.ts'
 import { ok } from '../../../shared/kernel/result.ts'
 import type { Manifest } from '../../../shared/model/manifest.ts'
@@ -42,7 +42,7 @@ describe('A bucket', () => {
   it('gives a burst, then one request each second, and says when', () => {
     let nowMs = 0
     const limits = createRateLimits(() => nowMs)
-    const take = () => limits.take('motor', policy)
+    const take = () => limits.take('motor', policy, 1)
     expect([take().ok, take().ok]).toEqual([true, true])
     expect(take()).toMatchObject({
       error: {
@@ -63,9 +63,9 @@ describe('A bucket', () => {
   it('of one model is not that of another', () => {
     const limits = createRateLimits(() => 0)
     const once = { perMinute: 1, burst: 1 }
-    expect(limits.take('a', once).ok).toBe(true)
-    expect(limits.take('b', once).ok).toBe(true)
-    expect(limits.take('a', once)).toMatchObject({ error: { next: 'try again in 60 s' } })
+    expect(limits.take('a', once, 1).ok).toBe(true)
+    expect(limits.take('b', once, 1).ok).toBe(true)
+    expect(limits.take('a', once, 1)).toMatchObject({ error: { next: 'try again in 60 s' } })
   })
 
   it('never lets more pass in any span of time than burst and rate allow, and all that it may', () => {
@@ -78,7 +78,7 @@ describe('A bucket', () => {
         const passedAtMs: number[] = []
         for (const gapMs of all) {
           nowMs += gapMs
-          if (limits.take('m', { perMinute, burst }).ok) passedAtMs.push(nowMs)
+          if (limits.take('m', { perMinute, burst }, 1).ok) passedAtMs.push(nowMs)
         }
         for (const [first, fromMs] of passedAtMs.entries()) {
           for (const [last, toMs] of passedAtMs.entries()) {
@@ -91,6 +91,52 @@ describe('A bucket', () => {
       }),
       { numRuns: 50 },
     )
+  })
+})
+
+describe('A request with several rows', () => {
+  const policy = { perMinute: 60, burst: 4 }
+
+  it('takes one for each row, and passes only where there are enough', () => {
+    let nowMs = 0
+    const limits = createRateLimits(() => nowMs)
+    expect(limits.take('m', policy, 3).ok).toBe(true)
+    expect(limits.take('m', policy, 3)).toMatchObject({ error: { next: 'try again in 2 s' } })
+    expect(limits.take('m', policy, 1).ok).toBe(true)
+    nowMs = 4_000
+    expect(limits.take('m', policy, 4).ok).toBe(true)
+  })
+
+  it('that has more than a burst never passes, and says so', () => {
+    const limits = createRateLimits(() => 0)
+    expect(limits.take('m', policy, 5)).toMatchObject({
+      error: { code: LIMITED, found: '5 rows', next: 'send them in several requests' },
+    })
+    expect(limits.take('m', policy, 4).ok).toBe(true)
+  })
+
+  it('is known by the batch dimension of the manifest, and is one without it', () => {
+    const tensor = (shape: number[]) => [
+      { name: 'x', datatype: 'FP32' as const, shape, data: new Float32Array(0) },
+    ]
+    const spec = { name: 'x', datatype: 'FP32' as const, shape: ['n', 2] }
+    expect(rowsIn([spec], tensor([7, 2]))).toBe(1)
+    expect(rowsIn([{ ...spec, batchAxis: 0 }], tensor([7, 2]))).toBe(7)
+    expect(rowsIn([{ ...spec, batchAxis: 1 }], tensor([7, 2]))).toBe(2)
+    expect(rowsIn([{ ...spec, batchAxis: 0 }], tensor([0, 2]))).toBe(1)
+  })
+
+  it('cannot get many answers for one', async () => {
+    const plane = buildPlane()
+    const inputs = [{ name: 'x', datatype: 'FP32' as const, shape: ['n', 2], batchAxis: 0 }]
+    plane.put(buildLive(() => SCORES(0.9, 0.1), { manifest: { inputs, disclosure: slow } }))
+    const rows = (n: number) => [
+      { name: 'x', datatype: 'FP32' as const, shape: [n, 2], data: new Float32Array(2 * n) },
+    ]
+    expect(await codes(plane, 1, { inputs: rows(2) })).toEqual(['ok'])
+    expect(await codes(plane, 1, { inputs: rows(2) })).toEqual([LIMITED])
+    expect(await codes(plane, 1, { inputs: rows(100) })).toEqual([LIMITED])
+    expect(await codes(plane, 1, { inputs: rows(1) })).toEqual(['ok'])
   })
 })
 
