@@ -13,7 +13,7 @@ import type { Question } from './ask-host.ts'
 import type { Gather } from './gather.ts'
 import { answerProblem, type PassOn } from './pass-on.ts'
 import { createBodyReader, type RequestBody } from './request-body.ts'
-import { sessionOf } from './session-of.ts'
+import { modelSession, sessionOf } from './session-of.ts'
 
 export interface FrontListenerOptions {
   readonly gather: Gather
@@ -54,7 +54,7 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
       if (isInfer) {
         plainBytes(body, encoding, bytesMax, (plain) => {
           const json = headBytes === undefined ? plain : plain.subarray(0, headBytes)
-          const session = isPinned(model) ? `m/${model}` : sessionOf(json)
+          const session = isPinned(model) ? modelSession(model) : sessionOf(json)
           passOn({ request, response, body, bytesMax, session })
         })
         return

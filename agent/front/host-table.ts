@@ -15,6 +15,8 @@ import {
   type Ticket,
 } from '../../shared/balance/balancer.ts'
 import type { FrontHost } from './front-protocol.ts'
+import { createSessionHomes } from './session-homes.ts'
+import type { Session } from './session-of.ts'
 
 export interface Passage {
   readonly ticket: Ticket
@@ -25,7 +27,10 @@ export interface HostTable {
   set(hosts: readonly FrontHost[]): void
   hosts(): readonly FrontHost[]
   /** @returns undefined when no host takes requests, or all were tried. */
-  pick(options?: PickOptions): Passage | undefined
+  pick(options?: {
+    readonly session?: Session | undefined
+    readonly except?: PickOptions['except']
+  }): Passage | undefined
   /** How it ended; each passage ends once. */
   answered(passage: Passage): void
   refused(passage: Passage): void
@@ -55,6 +60,7 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
   let state: BalanceState = startBalance(policy)
   const sent = new Map<string, number>()
   const busyMs = new Map<string, number>()
+  const homes = createSessionHomes()
   let seenAtMs = nowMs()
   let sampledAtMs = seenAtMs
 
@@ -72,7 +78,15 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
   function change(next: BalanceState): void {
     accrue()
     state = next
-    for (const host of hosts) if (host.ends && owes(host.id) === 0) onDrained(host)
+    tellDrained()
+  }
+
+  /** A host that ends keeps its streams until they end or nobody goes on with them. */
+  function tellDrained(): void {
+    for (const host of hosts) {
+      if (!host.ends || owes(host.id) > 0 || homes.hasStreams(host.id, nowMs())) continue
+      onDrained(host)
+    }
   }
 
   return {
@@ -82,10 +96,15 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
       change(setBackends(state, next))
     },
     hosts: () => hosts,
-    pick(options) {
-      const picked = pick(state, nowMs(), draw, options)
+    pick({ session, except } = {}) {
+      const key = session?.key
+      const known = key === undefined ? undefined : homes.of(key)
+      const isThere = hosts.some(({ id, takes, ends }) => id === known && (takes || ends))
+      const home = isThere ? known : undefined
+      const picked = pick(state, nowMs(), draw, { key, home, except })
       if (picked === undefined) return undefined
       const { ticket } = picked
+      if (session !== undefined) homes.remember(session, ticket.id, nowMs())
       change(picked.state)
       sent.set(ticket.id, (sent.get(ticket.id) ?? 0) + 1)
       return { ticket, socketPath: hosts.find(({ id }) => id === ticket.id)!.socketPath }
@@ -97,6 +116,7 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
       state.backends.map(({ id, outstanding }) => ({ id, outstanding, sent: sent.get(id) ?? 0 })),
     load() {
       accrue()
+      tellDrained()
       const elapsedMs = Math.max(1, seenAtMs - sampledAtMs)
       const taking = state.backends.filter(({ takes }) => takes)
       const busy = taking.reduce((sum, { id }) => sum + (busyMs.get(id) ?? 0), 0)

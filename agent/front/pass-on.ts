@@ -17,6 +17,7 @@ import { type Problem, refuse } from '../../shared/kernel/result.ts'
 import { refusalAnswer } from '../serve/refusal.ts'
 import type { HostTable, Passage } from './host-table.ts'
 import type { RequestBody } from './request-body.ts'
+import type { Session } from './session-of.ts'
 
 export type PassOn = (exchange: PassedExchange) => void
 
@@ -26,7 +27,7 @@ export interface PassedExchange {
   readonly body: RequestBody
   /** Bytes of the body that may follow what was read. */
   readonly bytesMax: number
-  readonly session: string | undefined
+  readonly session: Session | undefined
 }
 
 export interface PassOnOptions {
@@ -62,7 +63,8 @@ export function createPassOn(options: PassOnOptions): PassOn {
     const headers = passedHeaders(request, body)
 
     const attempt = (): void => {
-      const passage = table.pick({ key: session, except: tried })
+      // Who left meanwhile needs no answer.
+      const passage = response.destroyed ? undefined : table.pick({ session, except: tried })
       if (passage === undefined) {
         body.release()
         answerProblem(request, response, tried.size > 0 ? notReady() : nothingServes())

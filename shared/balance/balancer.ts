@@ -12,7 +12,7 @@
  * A session (`key`) goes to the host with the highest rendezvous hash (Thaler and Ravishankar 1998),
  * so that only the sessions of a host that leaves have to move.
  *
- * Invariants: a host that does not take requests is never picked; one that refused a connection or
+ * Invariants: a host that does not take requests is picked for the sessions that it has alone; one that refused a connection or
  * stands still is picked only if no other is left, or to try it again; whatever was picked is ended
  * once, by `answered`, `refused` or `left`, and an end from an earlier life of a host counts nothing.
  */
@@ -72,6 +72,8 @@ export interface Pick {
 export interface PickOptions {
   /** The session that the request belongs to. */
   readonly key?: string | undefined
+  /** The host that this session is on: kept as long as it is there, also if it takes nothing new. */
+  readonly home?: string | undefined
   /** Hosts that were tried for this request. */
   readonly except?: ReadonlySet<string> | undefined
 }
@@ -120,8 +122,12 @@ export function pick(
   state: BalanceState,
   nowMs: number,
   draw: (bound: number) => number,
-  { key, except }: PickOptions = {},
+  { key, home: known, except }: PickOptions = {},
 ): Pick | undefined {
+  const kept = state.backends.find(({ id }) => id === known && !except?.has(id))
+  if (kept !== undefined) {
+    return { state: send(state, kept, nowMs), ticket: ticketOf(kept, nowMs) }
+  }
   const taking = state.backends.filter(({ id, takes }) => takes && !except?.has(id))
   // A session may have state on its host: it waits there, and leaves only a host that is gone.
   if (key !== undefined) {

@@ -83,6 +83,15 @@ describe('The session of a request', () => {
     ['a tensor named key', '{"inputs":[{"name":"key"}]}', undefined],
     ['no JSON', '"key" {', undefined],
   ])('is read from its parameters: %s', (_, json, session) => {
-    expect(sessionOf(Buffer.from(json))).toBe(session)
+    expect(sessionOf(Buffer.from(json))?.key).toBe(session)
+  })
+
+  it('tells streams, which have state on their host, and their last part', () => {
+    const of = (parameters: object) => sessionOf(Buffer.from(JSON.stringify({ parameters })))
+    expect(of({ key: 'a' })).toMatchObject({ isStream: false, isLast: false })
+    expect(of({ sequence_id: 1, sequence_start: true })).toMatchObject({
+      ...{ isStream: true, isLast: false },
+    })
+    expect(of({ sequence_id: 1, sequence_end: true })).toMatchObject({ isLast: true })
   })
 })
