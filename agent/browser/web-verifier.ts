@@ -12,7 +12,9 @@ import { tweetnaclVerifier } from '../../shared/signing/verifier-tweetnacl.ts'
 type Bytes = Uint8Array<ArrayBuffer>
 
 const PEM_CHARS_MAX = 8_192
-const RSA_MODULUS_BITS = { min: 2_048, max: 8_192 }
+const RSA_MODULUS_BITS = { min: 2_048, max: 4_096 }
+/** Usual is 65,537; one as long as the modulus makes a check cost a hundred times as much. */
+const RSA_EXPONENT_BYTES_MAX = 4
 const UNCOMPRESSED_POINT = 0x04
 
 export const webVerifier: Verifier = {
@@ -94,8 +96,9 @@ async function importRsa(
   if (key.keytype !== 'rsa') return undefined
   const algorithm = { name, hash: 'SHA-256' }
   const imported = await crypto.subtle.importKey('spki', spkiOf(key), algorithm, false, ['verify'])
-  const { modulusLength: bits } = imported.algorithm as RsaKeyAlgorithm
+  const { modulusLength: bits, publicExponent } = imported.algorithm as RsaKeyAlgorithm
   if (bits < RSA_MODULUS_BITS.min || bits > RSA_MODULUS_BITS.max) return undefined
+  if (publicExponent.length > RSA_EXPONENT_BYTES_MAX) return undefined
   return { key: imported, bits }
 }
 

@@ -13,7 +13,9 @@ import type { PublicKey, SyncVerifier } from '../signing/keys.ts'
 const KEYS_MAX = 4_096
 const PEM_CHARS_MAX = 8_192
 const RSA_MODULUS_BITS_MIN = 2_048
-const RSA_MODULUS_BITS_MAX = 8_192
+const RSA_MODULUS_BITS_MAX = 4_096
+/** Usual is 65,537; one as long as the modulus makes a check cost a hundred times as much. */
+const RSA_EXPONENT_MAX = 2n ** 32n
 const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100')!
 const P256_SPKI_PREFIX = fromHex('3059301306072a8648ce3d020106082a8648ce3d030107034200')!
 const UNCOMPRESSED_POINT = 0x04
@@ -111,6 +113,8 @@ function suits({ keytype, scheme }: PublicKey, key: KeyObject): boolean {
   }
   if (scheme !== 'rsassa-pss-sha256' && scheme !== 'rsa-pkcs1v15-sha256') return false
   const bits = details?.modulusLength ?? 0
-  const sized = bits >= RSA_MODULUS_BITS_MIN && bits <= RSA_MODULUS_BITS_MAX
+  const exponent = details?.publicExponent ?? 0n
+  const sized =
+    bits >= RSA_MODULUS_BITS_MIN && bits <= RSA_MODULUS_BITS_MAX && exponent <= RSA_EXPONENT_MAX
   return keytype === 'rsa' && key.asymmetricKeyType === 'rsa' && sized
 }

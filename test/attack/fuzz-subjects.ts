@@ -26,6 +26,7 @@ import {
   targetOf,
   withBareMeta,
 } from '../shared/signing/tuf/build-repository.ts'
+import { parserSubjects, reportMessage, telemetryMessage } from './fuzz-parsers.ts'
 import { keys } from './publisher.ts'
 
 export type FuzzVerdict = 'refused' | 'same' | 'accepted'
@@ -159,6 +160,16 @@ function frame(): FuzzSubject {
   )
 }
 
+function signedMessage(kind: 'telemetry' | 'report'): FuzzSubject {
+  const topic = `ln1/plant/d/d1/up/${kind}`
+  const address = { fleet: 'plant', device: 'd1', topic }
+  const message = kind === 'telemetry' ? telemetryMessage : reportMessage
+  const honest = sealMessage(kind, message, address, keys.device) as Uint8Array
+  return checkedBy(`signed ${kind} messages`, honest, (bytes) =>
+    openMessage(kind, bytes, address, keys.device.key),
+  )
+}
+
 function enrolment(): FuzzSubject {
   const request = { fleet: 'plant', device: 'd1', token: 't', nonce: '00'.repeat(16) }
   const signed = signEnrolment({ ...request, facts: buildFacts() }, keys.device)
@@ -191,5 +202,7 @@ function packets(): FuzzSubject {
 
 /** Made when asked for: keys and repositories take a while. */
 export function fuzzSubjects(): FuzzSubject[] {
-  return [metadata(), assignment(), token(), frame(), enrolment(), time(), packets()]
+  const signed = [metadata(), assignment(), token(), frame(), enrolment(), time()]
+  const told = [signedMessage('telemetry'), signedMessage('report')]
+  return [...signed, ...told, packets(), ...parserSubjects()]
 }

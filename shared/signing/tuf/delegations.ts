@@ -29,6 +29,9 @@ export interface Delegations {
 
 const ROLES_MAX = 4_096
 const PATHS_MAX = 4_096
+/** So that a look at all of them stays a matter of milliseconds, whatever their wildcards. */
+const PATTERN_CHARS_MAX = 512
+const PATTERNS_CHARS_MAX = 65_536
 const FILE_NAME_CHARS_MAX = 200
 
 export function readDelegations(fields: Fields): Delegations {
@@ -37,16 +40,37 @@ export function readDelegations(fields: Fields): Delegations {
     const succinct = fields.child('succinct_roles')
     return readSuccinct(succinct, readKeySet(succinct, keys))
   }
+  const digestOf = rememberingDigest()
   const roles = fields
     .items('roles', ROLES_MAX)
-    .map((role) => readDelegation(role, readKeySet(role, keys)))
+    .map((role) => readDelegation(role, readKeySet(role, keys), digestOf))
+  const patterns = roles.flatMap(({ paths }) => paths)
+  if (patterns.some((pattern) => pattern.length > PATTERN_CHARS_MAX)) {
+    fields.flaw('roles', `patterns of at most ${PATTERN_CHARS_MAX} characters`)
+  }
+  if (patterns.reduce((sum, { length }) => sum + length, 0) > PATTERNS_CHARS_MAX) {
+    fields.flaw('roles', `patterns of at most ${PATTERNS_CHARS_MAX} characters in all`)
+  }
   if (new Set(roles.map(({ name }) => name)).size < roles.length) {
     fields.flaw('roles', 'each role name once')
   }
   return { roles, rolesFor: (path) => roles.filter((role) => role.trustsPath(path)) }
 }
 
-function readDelegation(fields: Fields, keySet: KeySet): Delegation {
+/** Roles are asked about one path after the other: its digest is made once. */
+function rememberingDigest(): (path: string) => string {
+  let last: { path: string; digest: string } | undefined
+  return (path) => {
+    if (last?.path !== path) last = { path, digest: sha256Hex(path) }
+    return last.digest
+  }
+}
+
+function readDelegation(
+  fields: Fields,
+  keySet: KeySet,
+  digestOf: (path: string) => string,
+): Delegation {
   const name = fields.text('name')
   const reserved: readonly string[] = TOP_LEVEL_ROLES
   if (reserved.includes(name)) fields.flaw('name', 'not the name of a top-level role')
@@ -60,21 +84,21 @@ function readDelegation(fields: Fields, keySet: KeySet): Delegation {
     name,
     keySet,
     terminating: fields.has('terminating') && fields.flag('terminating'),
-    paths: fields.has('paths') ? fields.texts('paths', PATHS_MAX) : [],
-    trustsPath: readTrust(fields),
+    ...readTrust(fields, digestOf),
   }
 }
 
-function readTrust(fields: Fields): (path: string) => boolean {
+function readTrust(
+  fields: Fields,
+  digestOf: (path: string) => string,
+): Pick<Delegation, 'paths' | 'trustsPath'> {
   if (fields.has('paths')) {
-    const patterns = fields.texts('paths', PATHS_MAX)
-    return (path) => patterns.some((pattern) => matchesPattern(path, pattern))
+    const paths = fields.texts('paths', PATHS_MAX)
+    return { paths, trustsPath: (path) => paths.some((pattern) => matchesPattern(path, pattern)) }
   }
   const prefixes = fields.texts('path_hash_prefixes', PATHS_MAX)
-  return (path) => {
-    const digest = sha256Hex(path)
-    return prefixes.some((prefix) => digest.startsWith(prefix))
-  }
+  const trustsPath = (path: string) => prefixes.some((prefix) => digestOf(path).startsWith(prefix))
+  return { paths: [], trustsPath }
 }
 
 /** Bin `n` holds the paths whose hash begins with the `bit_length` bits of `n`. */

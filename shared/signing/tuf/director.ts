@@ -14,7 +14,7 @@ export const LINNET_FIELD = 'x-linnet'
 /** Code `tuf.malformed` when this root names no director. */
 export function directorOf(root: Root): Result<TrustedDirector> {
   const flaws: string[] = []
-  const fields = new Fields(root.signed, '', flaws).child(LINNET_FIELD)
+  const fields = new Fields(root.signed, flaws).child(LINNET_FIELD)
   const keySet = readKeySet(fields, root.keys)
   const directorEpoch = fields.integer('directorEpoch', 0)
   if (flaws.length === 0) return ok({ ...keySet, directorEpoch })

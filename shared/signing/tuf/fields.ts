@@ -9,19 +9,27 @@ const NOTHING: JsonObject = {}
 
 export class Fields {
   readonly object: JsonObject
-  readonly #where: string
   readonly #flaws: string[]
+  /** Where this is; put together only for a flaw, since most objects have none. */
+  readonly #name: string
+  readonly #parent: Fields | undefined
 
-  constructor(object: JsonObject, where: string, flaws: string[]) {
+  constructor(object: JsonObject, flaws: string[], name = '', parent?: Fields) {
     this.object = object
-    this.#where = where
     this.#flaws = flaws
+    this.#name = name
+    this.#parent = parent
   }
 
   /** Notes that something is not as it must be. */
   flaw(name: string, expected: string): void {
-    const place = this.#where === '' ? name : `${this.#where}.${name}`
-    if (this.#flaws.length < FLAWS_MAX) this.#flaws.push(`${place.slice(0, 160)}: ${expected}`)
+    if (this.#flaws.length >= FLAWS_MAX) return
+    this.#flaws.push(`${this.#place(name).slice(0, 160)}: ${expected}`)
+  }
+
+  #place(name: string): string {
+    const where = this.#parent === undefined ? '' : this.#parent.#place(this.#name)
+    return where === '' ? name : `${where}.${name}`
   }
 
   has(name: string): boolean {
@@ -84,7 +92,6 @@ export class Fields {
 
   #inside(name: string, value: Json | undefined): Fields {
     if (!isJsonObject(value)) this.flaw(name, 'an object')
-    const where = this.#where === '' ? name : `${this.#where}.${name}`
-    return new Fields(isJsonObject(value) ? value : NOTHING, where, this.#flaws)
+    return new Fields(isJsonObject(value) ? value : NOTHING, this.#flaws, name, this)
   }
 }

@@ -20,15 +20,15 @@ export const defaultTufLimits: TufLimits = {
   rootBytesMax: 524_288,
   rootRotationsMax: 1_024,
   timestampBytesMax: 65_536,
-  snapshotBytesMax: 1_572_864,
-  targetsBytesMax: 1_572_864,
+  snapshotBytesMax: 1_048_576,
+  targetsBytesMax: 1_048_576,
   rolesVisitedMax: 32,
 }
 
 /**
- * Deep enough for custom data; a targets file of 1.5 MB lists about 6,000 targets of a release, 12
+ * Deep enough for custom data; a targets file of 1 MB lists about 3,300 targets of a release, 12
  * values each. Larger fleets delegate. The worst file within these limits is refused in 50 ms.
  */
 export function jsonLimits(bytesMax: number): JsonLimits {
-  return { bytesMax, depthMax: 32, valuesMax: 100_000 }
+  return { bytesMax, depthMax: 32, valuesMax: 40_000 }
 }

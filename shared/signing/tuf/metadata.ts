@@ -98,7 +98,7 @@ function read<T>(
   readRest: (fields: Fields) => T,
 ): Result<T & Common> {
   const flaws: string[] = []
-  const fields = new Fields(signed, '', flaws)
+  const fields = new Fields(signed, flaws)
   if (fields.text('_type') !== type) fields.flaw('_type', type)
   const [major, ...minor] = fields.text('spec_version').split('.')
   if (major !== SPEC_MAJOR || minor.length === 0) fields.flaw('spec_version', `${SPEC_MAJOR}.x`)

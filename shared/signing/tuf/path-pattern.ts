@@ -1,7 +1,7 @@
 /**
  * Path patterns of delegations (clause 4.5): shell wildcards that never match a path separator.
  * Matching takes time proportional to pattern times name, whatever the pattern: no expressions that
- * an attacker could make explode.
+ * an attacker could make explode. How long patterns may be is for who reads them.
  */
 
 /** `*`, `?` and `[...]` within each level; the number of levels must agree. */
@@ -18,13 +18,17 @@ type Token = '*' | ((char: string) => boolean)
 
 function tokensOf(pattern: string): Token[] {
   const chars = [...pattern]
+  // Behind it no bracket closes, so that brackets which open there are not looked after again.
+  const lastEnd = chars.lastIndexOf(']')
   const tokens: Token[] = []
   for (let i = 0; i < chars.length; i++) {
     const char = chars[i]!
-    if (char === '*') tokens.push('*')
-    else if (char === '?') tokens.push(() => true)
+    if (char === '*') {
+      // Stars in a row match what one does.
+      if (tokens.at(-1) !== '*') tokens.push('*')
+    } else if (char === '?') tokens.push(() => true)
     else {
-      const end = char === '[' ? classEnd(chars, i) : undefined
+      const end = char === '[' && i < lastEnd ? classEnd(chars, i) : undefined
       if (end === undefined) tokens.push((other) => other === char)
       else tokens.push(classOf(chars.slice(i + 1, end)))
       if (end !== undefined) i = end

@@ -284,6 +284,18 @@ describe('delegated metadata', () => {
         roles[0] = { ...roles[0], name: 'é'.repeat(80) }
       },
     ],
+    [
+      'with a pattern of more than 512 characters',
+      ({ roles }) => {
+        roles[0] = { ...roles[0], paths: ['['.repeat(513)] }
+      },
+    ],
+    [
+      'with patterns of more than 65,536 characters',
+      ({ roles }) => {
+        roles[0] = { ...roles[0], paths: Array.from({ length: 129 }, () => '*a'.repeat(255)) }
+      },
+    ],
   ])('of a role %s are refused', (_, change) => {
     const client = clientOf([['targets', 'A']], [], (model) => {
       model.twist.targets = (signed) => {
