@@ -68,6 +68,27 @@ describe('The direct path of inference', () => {
     expect([bytes.readFloatLE(at), bytes.readFloatLE(at + 4)]).toEqual([0.75, 0.25])
   })
 
+  it('views the tensor of a body that came in pieces, whatever the length of its header', async () => {
+    const offsets: (readonly [offset: number, bodyBytes: number])[] = []
+    plane.put(
+      buildLive((inputs) => {
+        const { byteOffset, buffer } = inputs[0]!.data as Float32Array
+        offsets.push([byteOffset, buffer.byteLength])
+        return SCORES(0.75, Number(inputs[0]?.data[1]))
+      }),
+    )
+    for (let padding = 0; padding < 8; padding++) {
+      const input = { ...x([]), data: undefined, parameters: { binary_data_size: 8 } }
+      const head = `${JSON.stringify({ inputs: [input] })}${' '.repeat(padding)}`
+      const data = Buffer.from(Float32Array.of(1, 0.25).buffer)
+      const pieces = [Buffer.from(head), data.subarray(0, 3), data.subarray(3)]
+      const sent = { 'inference-header-content-length': String(head.length) }
+      expect(await inPieces(pieces, sent)).toBe(200)
+      const start = -head.length & 7
+      expect(offsets.at(-1)).toEqual([start + head.length, start + head.length + 8])
+    }
+  })
+
   it('refuses a body over the limit, declared or not, and stays up', async () => {
     const large = `${' '.repeat(5_000)}{}`
     expect((await ask(large)).status).toBe(413)
@@ -114,14 +135,30 @@ async function until(isSo: () => boolean): Promise<void> {
 }
 
 /** Without a content length. @returns the status. */
-function chunked(body: string): Promise<number | undefined> {
+const chunked = (body: string): Promise<number | undefined> =>
+  inPieces([Buffer.from(body.slice(0, 100)), Buffer.from(body.slice(100))])
+
+/** Each piece in a packet of its own. @returns the status of the answer. */
+function inPieces(
+  pieces: readonly Uint8Array[],
+  headers: Record<string, string> = {},
+): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest(`${url}/infer`, { method: 'POST' }, (answer) => {
+    const sending = { method: 'POST', headers }
+    const request = httpRequest(`${url}/infer`, sending, (answer) => {
       answer.resume()
       resolve(answer.statusCode)
     })
     request.on('error', reject)
-    request.write(body.slice(0, 100))
-    setTimeout(() => request.end(body.slice(100)), 20)
+    const [next, ...rest] = pieces
+    request.write(next)
+    const sendRest = async (): Promise<void> => {
+      for (const piece of rest) {
+        await new Promise((sent) => setTimeout(sent, 20))
+        request.write(piece)
+      }
+      request.end()
+    }
+    void sendRest()
   })
 }
