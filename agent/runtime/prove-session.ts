@@ -6,6 +6,7 @@ import { err, ok, type Problem, type Result, toProblem } from '../../shared/kern
 import type { GoldenVector } from '../../shared/model/golden.ts'
 import { compareWithGolden, goldenValue } from '../../shared/model/golden-compare.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
+import { loadProblem } from './load-problem.ts'
 import type { ModelSession, SessionOptions } from './model-session.ts'
 import type { ProcessMemory } from './process-memory.ts'
 import type { Measured, QualifierAnswer, QualifierTask, Refused } from './qualifier-protocol.ts'
@@ -87,12 +88,9 @@ export async function openContender(
     await session.release()
     return err(checked.problem)
   } catch (cause) {
-    const [code, message] =
-      session === undefined
-        ? (['qualify.load_failed', 'ONNX Runtime cannot load this model.'] as const)
-        : (['qualify.run_failed', 'The model fails on its golden inputs.'] as const)
     await session?.release()
-    return err(withCode(code, message, cause))
+    if (session === undefined) return err(loadProblem(cause))
+    return err(withCode('qualify.run_failed', 'The model fails on its golden inputs.', cause))
   }
 }
 
@@ -121,16 +119,14 @@ function loadFailure(
   cause: unknown,
   engine: ProofEngine,
 ): QualifierAnswer {
-  const problem = withCode('qualify.load_failed', 'ONNX Runtime cannot load this model.', cause)
+  const problem = loadProblem(cause)
   if (provider !== engine.reference) {
-    return { outcome: 'unavailable', reason: `not available: ${plainWords(problem)}`.slice(0, 300) }
+    return {
+      outcome: 'unavailable',
+      reason: `not available: ${problem.found ?? problem.message}`.slice(0, 300),
+    }
   }
   return { outcome: 'refused', problem, goldenDifferenceMax: null }
-}
-
-/** Without the place in the library's source and the condition that did not hold there. */
-function plainWords({ message, found = message }: Problem): string {
-  return found.replace(/^\S+\.(?:cc|h|cpp):\d+ .* was false\. /, '')
 }
 
 async function checkGolden(

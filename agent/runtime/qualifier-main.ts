@@ -5,8 +5,9 @@
  *   (derive-command.ts); refusals are a JSON `Problem` on stderr, exit code 1. An abort inside ONNX
  *   Runtime ends it by a signal, which the caller must expect.
  */
-import { err, type Problem, toProblem } from '../../shared/kernel/result.ts'
+import { err, type Problem } from '../../shared/kernel/result.ts'
 import { derive } from './derive-command.ts'
+import { loadProblem } from './load-problem.ts'
 import { proveRelease } from './prove-release.ts'
 import type { QualifierAnswer, QualifierNews, QualifierTask } from './qualifier-protocol.ts'
 
@@ -16,9 +17,7 @@ function fail(problem: Problem): void {
 }
 
 async function deriveCommand(argv: string[]): Promise<void> {
-  const derived = await derive(argv).catch((cause: unknown) =>
-    err(toProblem(cause, 'qualify.load_failed')),
-  )
+  const derived = await derive(argv).catch((cause: unknown) => err(loadProblem(cause)))
   if (derived.ok) process.stdout.write(`${JSON.stringify(derived.value)}\n`)
   else fail(derived.error)
 }
