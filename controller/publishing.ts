@@ -3,9 +3,7 @@
  * checked against the one before.
  */
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
-import { MANIFEST_FILE, targetPath } from '../shared/model/manifest.ts'
 import { releaseName } from '../shared/model/names.ts'
-import type { Walk } from '../shared/signing/tuf/walk.ts'
 import type { Actor, Application, PublishedRoles } from './application.ts'
 import type { Audit } from './audit.ts'
 import type { Changes } from './changes.ts'
@@ -135,11 +133,9 @@ async function putRoles(
   if (uploads.size === 0) return ok({ releases: [], waiting: [] })
   const checked = repository.checkRoles(uploads, clock.nowMs())
   if (!checked.ok) return checked
-  const { found, walk, waiting } = checked.value
+  const { found, waiting } = checked.value
   const releases = await readReleases(found, ledger.rows.releases, blobs)
   if (!releases.ok) return releases
-  const hidden = hiddenRevocation(walk, found, ledger)
-  if (hidden !== undefined) return hidden
   const nowMs = clock.nowMs()
   repository.putRoles(checked.value, nowMs)
   const recorded =
@@ -148,28 +144,6 @@ async function putRoles(
       : recordReleases(parts, releases.value, checked.value, actor, nowMs)
   const open = waiting.map(({ role, signatures, threshold }) => ({ role, signatures, threshold }))
   return ok({ releases: recorded, waiting: open })
-}
-
-/**
- * A search that comes to a role without a file fails, and a device would not learn that what it looks
- * for is gone. Where nothing was ever taken back below the role, there is nothing to learn.
- */
-function hiddenRevocation(
-  { missing }: Walk,
-  found: CheckedRoles['found'],
-  ledger: Ledger,
-): ReturnType<typeof refuse> | undefined {
-  for (const { model, version } of ledger.rows.releases.values()) {
-    const path = targetPath(model, version, MANIFEST_FILE)
-    const role = missing.find(({ trustsPath }) => trustsPath(path))
-    if (role === undefined || found.has(path)) continue
-    return refuse('delegation.missing', `The role ${role.name} has signed nothing yet.`, {
-      expected: `its first metadata, since ${releaseName({ model, version })} was revoked below it`,
-      found: 'a delegation alone, which would hide that from devices',
-      next: `its keys sign first: linnet release sign --renew --role ${role.name}, then publish both`,
-    })
-  }
-  return undefined
 }
 
 /** @returns the names of the new ones */

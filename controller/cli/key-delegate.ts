@@ -23,7 +23,7 @@ import {
 } from './publisher-folder.ts'
 import { publishRoles, waitingText } from './release-publish.ts'
 import { signInto, TARGETS_LIFETIME_MS } from './release-sign.ts'
-import { holdsKeyOf, nextOf, readRoles, type SignedRoles } from './signed-roles.ts'
+import { holdsKeyOf, nextOf, readRoles, type SignedRoles, signaturesOn } from './signed-roles.ts'
 import { newestRoot } from './trusted-root.ts'
 
 interface DelegateOptions extends CommonOptions {
@@ -140,7 +140,8 @@ function enough(given: readonly PublicKey[], threshold: number) {
 
 /**
  * Signs the next targets, and of the delegated roles what this machine's key can: an empty one where
- * there is none, so that searches find it, else the present one under its new keys.
+ * there is none, so that searches find it, else the present one where its new keys did not sign it.
+ * What then lacks signatures is not published: devices would refuse all that the role has signed.
  */
 async function changeTargets(
   context: Context,
@@ -157,14 +158,21 @@ async function changeTargets(
   const signed = plans.reduce((before, plan) => withDelegation(before, plan, expiresMs), base)
   await signInto(folder, 'targets', { ...signed, version })
   const changed = ['targets']
+  const short: string[] = []
   for (const { name, keys, threshold } of plans) {
     const keySet = { keys: new Map(keys.map((key) => [keyId(key), key])), threshold }
-    if (threshold > 1 || !(await holdsKeyOf(keySet, folder))) continue
+    const before = roles.published.get(name)
+    const isSigned = before !== undefined && signaturesOn(before.bytes, keySet) >= threshold
+    if (isSigned || !(await holdsKeyOf(keySet, folder))) continue
     await signInto(folder, name, nextOf(roles, name, keySet, { expiresMs }))
     changed.push(name)
+    // What never had metadata waits at the controller; what has some would be refused by devices.
+    if (threshold > 1 && before !== undefined) short.push(name)
   }
-  await finish(context, folder, changed, offline, {
+  for (const role of short) context.terminal.say(`${role} needs the other new keys as well:`)
+  await finish(context, folder, changed, offline || short.length > 0, {
     delegated: plans.map(({ name }) => name),
+    cosign: short,
   })
 }
 
@@ -225,12 +233,19 @@ async function finish(
   context.show({ targetsVersion, ...done, published: !offline, waiting }, () =>
     [
       `Signed targets version ${targetsVersion}.`,
-      ...Object.entries(done).map(([what, names]) => `${what}: ${names.join(', ') || 'nothing'}`),
-      ...waiting.map(waitingText),
-      ...(offline ? ['next: linnet release publish'] : []),
+      ...Object.entries(done).flatMap(([what, names]) =>
+        names.length === 0 ? [] : [`${what}: ${names.join(', ')}`],
+      ),
+      ...waiting.map((role) => waitingText(role)),
+      ...(offline
+        ? [`next: ${(done.cosign ?? []).map(cosignText).join('')}linnet release publish`]
+        : []),
     ].join('\n'),
   )
 }
+
+const cosignText = (role: string) =>
+  `copy publisher/ to the other machine; there: linnet release cosign --role ${role}; then `
 
 /** Role, keys, threshold and paths, for people. */
 export function delegationFacts(delegations: readonly Delegation[]) {

@@ -66,9 +66,7 @@ export async function promoteRelease(
   context.show({ release: name, promoted: isMoved, waiting }, () =>
     isMoved
       ? `${name} is in production.`
-      : waiting
-          .map((role) => waitingText(role).replace(/cosign .*\)/, `promote ${name}`))
-          .join('\n'),
+      : waiting.map((role) => waitingText(role, name)).join('\n'),
   )
 }
 

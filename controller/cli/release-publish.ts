@@ -60,15 +60,21 @@ export async function publishRelease(
         : [
             `Published ${sent.releases.join(', ') || 'metadata'}; ${sent.uploaded} files uploaded.`,
           ]),
-      ...sent.waiting.map(waitingText),
+      ...sent.waiting.map((role) => waitingText(role, name && release)),
     ].join('\n'),
   )
 }
 
-/** What a role that lacks signatures waits for. */
-export function waitingText({ role, signatures, threshold }: PublishedRoles['waiting'][number]) {
-  const promote = role === PRODUCTION_ROLE ? ' (a release: linnet release promote)' : ''
-  const next = `linnet release cosign --role ${role}${promote}, by another publisher`
+/** What a role that lacks signatures waits for; `release` where it waits for that alone. */
+export function waitingText(
+  { role, signatures, threshold }: PublishedRoles['waiting'][number],
+  release?: string,
+): string {
+  const cosign = `linnet release cosign --role ${role}`
+  const promote = `linnet release promote ${release ?? 'RELEASE'}`
+  const isRelease = role === PRODUCTION_ROLE && release !== undefined
+  const either = role === PRODUCTION_ROLE ? `${promote}, or ${cosign}` : cosign
+  const next = `${isRelease ? promote : either}, by another publisher`
   return `${role} is signed by ${signatures} of ${threshold}.\nnext: ${next}`
 }
 

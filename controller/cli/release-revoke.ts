@@ -63,7 +63,7 @@ export async function revokeRelease(
       ? `Signed the revocation of ${release}.\nnext: linnet release publish`
       : [
           waiting.length === 0 ? `Revoked ${release}.` : `Signed the revocation of ${release}.`,
-          ...waiting.map(waitingText),
+          ...waiting.map((role) => waitingText(role)),
         ].join('\n'),
   )
 }

@@ -138,8 +138,7 @@ async function propose(
   add: readonly TargetEntry[],
   expiresMs: number,
 ): Promise<boolean> {
-  if (roles.pending.has(PRODUCTION_ROLE)) return false
-  if (!roles.delegations.some(({ name }) => name === PRODUCTION_ROLE)) return false
+  if (roles.pending.has(PRODUCTION_ROLE) || !roles.published.has(PRODUCTION_ROLE)) return false
   const keySet = await keysOfRole(roles, PRODUCTION_ROLE, folder)
   if (keySet.threshold < 2 || !(await holdsKeyOf(keySet, folder))) return false
   const next = nextOf(roles, PRODUCTION_ROLE, keySet, { expiresMs, add })

@@ -8,6 +8,7 @@
 import { assert } from '../../shared/kernel/assert.ts'
 import { equalBytes } from '../../shared/kernel/bytes.ts'
 import { ok, type Result, unwrap } from '../../shared/kernel/result.ts'
+import { MANIFEST_FILE, targetPath } from '../../shared/model/manifest.ts'
 import type { TrustedDirector } from '../../shared/signing/assignment.ts'
 import { openEnvelope } from '../../shared/signing/envelope.ts'
 import type { SyncVerifier } from '../../shared/signing/keys.ts'
@@ -119,7 +120,9 @@ export function openRepository(parts: {
     },
     checkRoles(uploads, nowMs) {
       assert(root !== undefined, 'targets are checked against a root')
-      return checkRoles(uploads, { root, verifier, nowMs, current: roleFiles() })
+      const releases = [...ledger.rows.releases.values()]
+      const lookedFor = releases.map((row) => targetPath(row.model, row.version, MANIFEST_FILE))
+      return checkRoles(uploads, { root, verifier, nowMs, lookedFor, current: roleFiles() })
     },
     isCurrent,
     putRoles(checked, nowMs) {

@@ -64,6 +64,8 @@ export interface RoleChecks {
   readonly nowMs: number
   /** The newest file of each role, served now or before. */
   readonly current: ReadonlyMap<string, RoleFile>
+  /** What devices may look for: a target of each release that there ever was. */
+  readonly lookedFor: readonly string[]
 }
 
 /** As one file name below the metadata URL. */
@@ -77,7 +79,7 @@ interface Opened extends RoleFile {
 /**
  * Each file must be the next version of its role, signed by enough of the role's keys and fresh; it
  * lists only what its role is trusted for. Errors: `tuf.*`, `json.*`, `envelope.malformed`,
- * `delegation.unknown`, `.name`, `.path`.
+ * `delegation.unknown`, `.name`, `.path`, `.missing`.
  */
 export function checkRoles(
   uploads: ReadonlyMap<string, Uint8Array>,
@@ -145,6 +147,9 @@ function rehearse(
     const stray = [...role.targets.targets.keys()].find((path) => !role.trustsPath(path))
     if (stray !== undefined) return notTrusted(role, stray)
   }
+  const found = findAll(roles)
+  const hidden = requireSearchable(walk.value, found, checks.lookedFor)
+  if (!hidden.ok) return hidden
   const signedBy = (name: string): readonly string[] => {
     const role = roles.find((other) => other.name === name)
     const file = served.get(name)
@@ -153,7 +158,30 @@ function rehearse(
     return signersOf(unwrap(open(name, file.bytes)).envelope, keySet, checks.verifier)
   }
   const shown = files.map(fileOf)
-  return ok({ files: shown, waiting, walk: walk.value, found: findAll(roles), signedBy })
+  return ok({ files: shown, waiting, walk: walk.value, found, signedBy })
+}
+
+/**
+ * A search that comes to a role without metadata fails: a device would not find what a later role has,
+ * nor learn that a release was taken back. Below a model that never had a release nobody searches.
+ */
+function requireSearchable(
+  { roles, missing }: Walk,
+  found: CheckedRoles['found'],
+  lookedFor: readonly string[],
+): Result<undefined> {
+  for (const path of new Set([...found.keys(), ...lookedFor])) {
+    const vouched = found.get(path)
+    const at = vouched === undefined ? roles.length : roles.indexOf(vouched.role)
+    const role = missing.find(({ trustsPath, before }) => trustsPath(path) && before <= at)
+    if (role === undefined) continue
+    return refuse('delegation.missing', `The role ${role.name} has signed nothing yet.`, {
+      expected: `its first metadata: a search for ${path.slice(0, 160)} comes to it first`,
+      found: 'a delegation alone',
+      next: `its keys sign first: linnet release cosign --role ${role.name} where that waits, else linnet release sign --renew --role ${role.name}; then linnet release publish`,
+    })
+  }
+  return ok()
 }
 
 /**

@@ -1,7 +1,8 @@
 /** What a device does under attack: the attackers are in attackers.ts, one row each. */
 import { describe, expect, it } from 'vitest'
 import { type AttackedDevice, honestNetwork, servingDevice } from './attacked-device.ts'
-import { type Attacker, CONTROLLER_ROWS, KEY_ROWS, NETWORK_ROWS, stage } from './attackers.ts'
+import { type Attacker, CONTROLLER_ROWS, NETWORK_ROWS } from './attackers.ts'
+import { KEY_ROWS, stage } from './key-attackers.ts'
 import { Publisher } from './publisher.ts'
 
 /** The honest side goes on: its next assignment is taken and served. */

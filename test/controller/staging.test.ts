@@ -96,6 +96,23 @@ describe('a device is of staging', () => {
   })
 })
 
+describe('what stands in staging', () => {
+  it('is not served where a search for it would fail at production', async () => {
+    const fleet = await buildFleet()
+    const { application } = fleet.controller
+    unwrap(await application.putRoot(buildRoot(), ada))
+    for (const bytes of next.files.values()) {
+      unwrap(await application.putArtifact(sha256Hex(bytes), chunks(bytes), ada))
+    }
+    const targets = buildRole('targets', 1, [], { signers: [publisher], delegations: split })
+    const put = async (files: Record<string, Uint8Array>) =>
+      codeOf(await application.putRoles(new Map(Object.entries(files)), ada))
+    expect(await put({ targets, staging: staging(1, []) })).toBe('ok')
+    expect(await put({ staging: staging(2, [next]) })).toBe('delegation.missing')
+    expect(await put({ staging: staging(2, [next]), production: production(1, []) })).toBe('ok')
+  })
+})
+
 describe('a rollout of a release that stands in staging only', () => {
   it('is refused where it could take a production device', async () => {
     const fleet = await splitFleet()

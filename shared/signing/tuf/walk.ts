@@ -26,6 +26,8 @@ export interface Walk {
   /** Delegated, but not in the repository yet: a search that comes to one of them fails. */
   readonly missing: readonly (Pick<WalkedRole, 'name' | 'trustsPath'> & {
     readonly delegation: Delegation
+    /** How many of `roles` a search meets before it. */
+    readonly before: number
   })[]
 }
 
@@ -56,7 +58,7 @@ export function* walkRoles(trusted: TrustedTargets): Tuf<Result<Walk>> {
     seen.add(name)
     const trustsPath = (path: string) => by.trustsPath(path) && delegation.trustsPath(path)
     if (!trusted.snapshot.meta.has(`${name}.json`)) {
-      missing.push({ name, delegation, trustsPath })
+      missing.push({ name, delegation, trustsPath, before: roles.length })
       continue
     }
     const targets = yield* updateTargets(name, delegation.keySet, trusted)

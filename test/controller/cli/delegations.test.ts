@@ -1,5 +1,5 @@
 /** A model with a key of its own, and staging with two publishers: real commands, real controller. */
-import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -139,11 +139,17 @@ describe('a fleet with staging', () => {
     const promoted = await as(ada, 'release', 'promote', 'motor@1.0.0')
     expect(promoted.problem).toBe('release.no_staging')
     const { data } = await as(ada, 'key', 'delegate', '--staging', '--key', bob.key)
-    expect(data).toMatchObject({ delegated: ['production', 'staging'], published: true })
-  }, 60_000)
+    expect(data).toMatchObject({
+      ...{ delegated: ['production', 'staging'], published: true },
+      waiting: [{ role: 'production', signatures: 1, threshold: 2 }],
+    })
+    // Production is looked through before staging: it must be there first, if empty.
+    await as(bob.folder, 'release', 'cosign', '--role', 'production')
+    expect((await as(bob.folder, 'release', 'publish')).data).toMatchObject({ waiting: [] })
+  }, 90_000)
 
   test('puts a release there first; the second publisher alone then moves it', async () => {
-    const signed = await as(ada, 'release', 'sign', 'motor@1.0.0')
+    const signed = await as(ada, 'release', 'sign', 'motor@1.0.0', '--on-revoked', 'stop')
     expect(signed.data).toMatchObject({ role: 'staging', proposed: true })
     const published = await as(ada, 'release', 'publish', 'motor@1.0.0')
     expect(published.data).toMatchObject({
@@ -158,6 +164,10 @@ describe('a fleet with staging', () => {
     expect(moved.data).toMatchObject({ promoted: true, waiting: [] })
     const { data } = await as(ada, 'release', 'show', 'motor@1.0.0')
     expect([data.role, data.signedBy.length]).toEqual(['production', 2])
+    // The policy of a revocation comes with it.
+    const path = join(bob.folder, 'publisher/role-production.json')
+    const { targets } = JSON.parse(await readFile(path, 'utf8')).signed
+    expect(targets['motor/1.0.0/fp32.onnx'].custom).toMatchObject({ onRevoked: 'stop' })
     expect((await as(ada, 'release', 'promote', 'motor@1.0.0')).problem).toBe('release.promoted')
   }, 90_000)
 
@@ -184,5 +194,23 @@ describe('a fleet with staging', () => {
     expect(two.data).toMatchObject({ signatures: 2, changes: ['revokes motor@1.1.0'] })
     expect((await as(bob.folder, 'release', 'publish')).code).toBe(0)
     expect((await as(ada, 'release', 'show', 'motor@1.1.0')).data.stage).toBe('archived')
+  }, 90_000)
+
+  test('changes its keys only together with what the new ones signed', async () => {
+    const eve = await newPublisher(ada, 'eve-staging')
+    const changed = await as(ada, 'key', 'delegate', '--staging', '--key', eve.key)
+    expect(changed.data).toMatchObject({ published: false, cosign: ['production'] })
+    expect((await as(ada, 'release', 'publish')).problem).toBe('tuf.signature')
+    for (const file of ['targets.json', 'role-production.json', 'role-staging.json']) {
+      await cp(join(ada, 'publisher', file), join(eve.folder, 'publisher', file)).catch(() => {})
+    }
+    const signed = await as(eve.folder, 'release', 'cosign', '--role', 'production')
+    expect(signed.data).toMatchObject({ signatures: 2, threshold: 2 })
+    expect((await as(eve.folder, 'release', 'publish')).code).toBe(0)
+    const { data } = await as(ada, 'release', 'show', 'motor@1.0.0')
+    expect([data.role, data.stage]).not.toContain('archived')
+    expect((await as(bob.folder, 'release', 'promote', 'motor@1.0.0')).problem).toBe(
+      'release.promoted',
+    )
   }, 90_000)
 })
