@@ -38,7 +38,7 @@ const ROWS_MAX = 64
 /** Requests run together only if that gains so much over one by one. */
 const GAIN_MIN = 1.1
 /** The smallest size that comes so near to the fastest is taken: it keeps requests together less. */
-const NEAR = 1.05
+const NEAR = 1.02
 const BUDGET_MS = 2_000
 /** So many rounds of measurements, or for so long. */
 const ROUNDS_MAX = 60
