@@ -115,6 +115,8 @@ export interface ServedRelease {
   readonly resolved: ResolvedRelease
   readonly provider: ExecutionProvider
   readonly modelPath: string
+  /** What its session took when it was proved; absent where nothing is known. */
+  readonly sessionMb?: number
 }
 
 export interface ServedModel {

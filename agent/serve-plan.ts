@@ -26,7 +26,9 @@ export async function buildServePlan(
       return null
     }
     const modelPath = ports.artifacts.path(release.sha256) ?? ''
-    return { resolved: resolved.value, provider: release.qualification.chosen, modelPath }
+    const { chosen, sessionMb } = release.qualification
+    const known = sessionMb === undefined ? {} : { sessionMb }
+    return { resolved: resolved.value, provider: chosen, modelPath, ...known }
   }
 
   const models: ServedModel[] = []

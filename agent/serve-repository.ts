@@ -223,13 +223,14 @@ async function prove(
   if (!release.ok) return refused(release.error)
   const proof = await runtime.qualify(release.value, new AbortController().signal)
   if (!proof.ok) return refused(proof.error)
-  const { chosen, loadMs, steadyMsP50, attempts, batching } = proof.value
+  const { chosen, loadMs, steadyMsP50, sessionMb, attempts, batching } = proof.value
   for (const { provider, outcome, reason } of attempts) {
     if (outcome !== 'chosen') say(`${name}: ${provider} ${outcome}: ${reason}`)
   }
   say(`${name}: ${chosen}, loads in ${loadMs.toFixed(0)} ms, runs in ${steadyMsP50.toFixed(2)} ms`)
   if (batching !== undefined) say(`${name}: ${batchingText(batching)}`)
-  return ok({ resolved: release.value, provider: chosen, modelPath: resolve(file.path) })
+  const known = sessionMb === undefined ? {} : { sessionMb }
+  return ok({ resolved: release.value, provider: chosen, modelPath: resolve(file.path), ...known })
 }
 
 /** `up to 16 requests run together, 2.2 times as fast`, or why they do not. */

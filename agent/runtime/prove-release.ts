@@ -14,6 +14,7 @@ import { tryBatching } from './prove-batch.ts'
 import { type ProofBench, tryOptimised } from './prove-optimised.ts'
 import { openContender, type ProofEngine, proveSession } from './prove-session.ts'
 import type { Passed, QualifierAnswer, QualifierTask } from './qualifier-protocol.ts'
+import { settleEngine } from './settle-engine.ts'
 import {
   DEFAULT_SETTINGS,
   type ProcessorSettings,
@@ -42,6 +43,7 @@ export async function proveRelease(
   if (!admitted.ok) return { outcome: 'inadmissible', problem: admitted.error }
   const blind = nothingToCompare(task, vectors)
   if (blind !== undefined) return { outcome: 'refused', problem: blind, goldenDifferenceMax: null }
+  await settleEngine()
   const settings = task.settings ?? DEFAULT_SETTINGS
   const proof = await proveSession(task, model, vectors, settings, engine)
   if (proof.outcome !== 'passed' || vectors.length === 0) return proof

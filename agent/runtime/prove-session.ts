@@ -39,6 +39,7 @@ export async function proveSession(
   settings: ProcessorSettings,
   engine: ProofEngine,
 ): Promise<QualifierAnswer> {
+  const beforeMb = engine.memory().residentMb
   const startMs = performance.now()
   let session: ModelSession
   try {
@@ -50,12 +51,13 @@ export async function proveSession(
   try {
     const checked = await checkGolden(session, vectors, task)
     if ('outcome' in checked) return checked
+    const sessionMb = grownMb(beforeMb, engine.memory().residentMb)
     const steady = await measureSteady(session, vectors)
     // A record made with another version of the runtime would prove nothing.
     const { runtimeVersion } = engine
     const { threads } = settings
     const measured: Measured = {
-      ...{ runtimeVersion, threads, loadMs, ...engine.memory() },
+      ...{ runtimeVersion, threads, loadMs, ...engine.memory(), ...sessionMb },
       ...checked,
       ...steady,
     }
@@ -66,6 +68,12 @@ export async function proveSession(
   } finally {
     await session.release()
   }
+}
+
+/** What the session and its first runs took; nothing where the system does not tell. */
+function grownMb(beforeMb: number | null, afterMb: number | null): Pick<Measured, 'sessionMb'> {
+  if (beforeMb === null || afterMb === null) return {}
+  return { sessionMb: Math.max(0, afterMb - beforeMb) }
 }
 
 /**

@@ -42,6 +42,8 @@ export interface Measured {
   /** Of the process that proved it; null where the system does not tell. */
   readonly residentMb: number | null
   readonly peakMb: number | null
+  /** Of that what the session took; absent where the system does not tell. */
+  readonly sessionMb?: number
 }
 
 /** A file that ONNX Runtime wrote after its optimisations, and whether it pays. */

@@ -18,7 +18,7 @@ export interface ResidenceEntry {
   /** Nobody will ask it again. */
   isGone: boolean
   users: number
-  /** That of its file, until it was loaded once. */
+  /** As its proof or its file tell, until it was loaded once. */
   bytes: number
   lastUsedMs: number
   loadMs: number
@@ -26,10 +26,12 @@ export interface ResidenceEntry {
   readonly releases: Record<SleepReason, number>
 }
 
+const MIB = 2 ** 20
+
 export function entryOf(key: string, release: HostRelease): ResidenceEntry {
   return {
     ...{ key, release, session: null, waking: null, isGone: false, users: 0 },
-    bytes: release.resolved.release.length,
+    bytes: Math.max(release.resolved.release.length, (release.sessionMb ?? 0) * MIB),
     ...{ lastUsedMs: 0, loadMs: 0, loads: 0, releases: { room: 0, idle: 0 } },
   }
 }

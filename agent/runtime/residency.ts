@@ -206,8 +206,9 @@ export class Residency {
     const session = await load(entry.release).finally(() => onLoading(null))
     entry.loadMs = nowMs() - startMs
     entry.lastUsedMs = nowMs()
+    const known = entry.loads === 0 ? entry.release.resolved.release.length : entry.bytes
+    entry.bytes = Math.max(known, residentBytes() - beforeBytes)
     entry.loads += 1
-    entry.bytes = Math.max(entry.bytes, residentBytes() - beforeBytes)
     // What it really takes is known only now.
     const fits = entry.isGone ? ok() : await this.#makeRoomFor(entry)
     if (fits.ok && !entry.isGone) entry.session = session

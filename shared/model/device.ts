@@ -117,6 +117,8 @@ export const qualificationSchema = z.strictObject({
   /** Of the process that proved it; 0 where the system does not tell. */
   residentMb: z.number().min(0),
   peakMb: z.number().min(0).nullable().optional(),
+  /** Of that what the session took, as hosts admit it to their memory. */
+  sessionMb: z.number().min(0).exactOptional(),
   threads: z.int().min(1),
   /** Which settings were compared with the default; the first is the default. */
   tuning: tuningSchema.optional(),

@@ -146,6 +146,23 @@ describe('A memory budget', () => {
     })
   })
 
+  it('makes room before a load, where the proof of the release tells its size', async () => {
+    const residency = build()
+    await residency.admit(release('a'))
+    await residency.admit(release('b'))
+    let residentAtLoad = 0
+    beforeLoad = async () => {
+      residentAtLoad = resident
+    }
+    await residency.admit({ ...release('c'), sessionMb: 12 })
+    expect(residentAtLoad).toBe(110 * MIB)
+    // From then on it counts with what it really takes.
+    expect(residency.rows().find(({ model }) => model === 'c')?.bytes).toBe(10 * MIB)
+    await expect(residency.admit({ ...release('c'), sessionMb: 26 })).rejects.toMatchObject({
+      problem: { code: 'placement.too_large', found: '26.0 MiB' },
+    })
+  })
+
   it('shrinks when the host shares the memory with another', async () => {
     const residency = build()
     await residency.admit(release('a'))
