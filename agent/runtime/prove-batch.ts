@@ -30,6 +30,8 @@ export interface BatchTrial {
   readonly manifest: Pick<Manifest, 'inputs' | 'outputs'>
   readonly tolerance: Tolerance
   readonly vectors: readonly GoldenVector[]
+  /** The clock of the measurements; absent: the process's own. */
+  readonly nowMs?: () => number
 }
 
 /** Requests in one run. */
@@ -74,19 +76,21 @@ interface Bench {
   /** What each request gives by itself. */
   readonly answers: readonly (readonly TensorValue[])[]
   readonly rows: number
+  readonly nowMs: () => number
 }
 
 type Tried = Batching['tried'][number]
 
 export async function proveBatching(session: ModelSession, trial: BatchTrial): Promise<BatchProof> {
-  const endMs = performance.now() + BUDGET_MS
-  const prepared = await prepare(session, trial, endMs).catch(failed)
+  const nowMs = trial.nowMs ?? (() => performance.now())
+  const endMs = nowMs() + BUDGET_MS
+  const prepared = await prepare(session, trial, nowMs, endMs).catch(failed)
   if (!prepared.ok) return none(prepared.error, [])
   const bench = prepared.value
   const right: Proved[] = []
   for (const size of SIZES) {
     // Half of the time is for the measurements.
-    if (size * bench.rows > ROWS_MAX || performance.now() > endMs - BUDGET_MS / 2) break
+    if (size * bench.rows > ROWS_MAX || nowMs() > endMs - BUDGET_MS / 2) break
     const found = await proveSize(bench, size).catch(failed)
     const rows = size * bench.rows
     if (!found.ok) return none(found.error, [{ rows, ...WRONG }])
@@ -132,6 +136,7 @@ function chosen({ rows, inputAxes, outputAxes }: Bench, { singleMs, sizes }: Mea
 async function prepare(
   session: ModelSession,
   { manifest, tolerance, vectors }: BatchTrial,
+  nowMs: () => number,
   endMs: number,
 ): Promise<Result<Bench>> {
   const proposed = proposeInputAxes(manifest.inputs)
@@ -146,13 +151,14 @@ async function prepare(
   const answers: (readonly TensorValue[])[] = []
   for (const inputs of requests) {
     answers.push(await session.run(inputs))
-    if (performance.now() > endMs) return { ok: false, error: tooSlow() }
+    if (nowMs() > endMs) return { ok: false, error: tooSlow() }
   }
   const stacked = await session.run(stackInputs(requests.slice(0, 2), inputAxes))
   const [answer = []] = answers
   const axes = findOutputAxes(answer, rows, stacked, 2 * rows, manifest.outputs)
   if (!axes.ok) return axes
-  return ok({ session, tolerance, inputAxes, outputAxes: axes.value, requests, answers, rows })
+  const outputAxes = axes.value
+  return ok({ session, tolerance, inputAxes, outputAxes, requests, answers, rows, nowMs })
 }
 
 /** @returns the largest difference. Errors: `batch.wrong`, and whatever a run throws. */
@@ -229,22 +235,23 @@ async function measure(
   right: readonly Proved[],
   endMs: number,
 ): Promise<Result<Measured>> {
+  const { nowMs } = bench
   const singles: number[] = []
   const times = right.map((proved) => ({ proved, ms: [] as number[] }))
-  const untilMs = Math.min(endMs, performance.now() + MEASURE_MS_MAX)
+  const untilMs = Math.min(endMs, nowMs() + MEASURE_MS_MAX)
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const inputs = bench.requests[round % bench.requests.length]!
     // After a large batch the first single run finds the caches cold; a stream of them does not.
     await bench.session.run(inputs)
-    const startMs = performance.now()
+    const startMs = nowMs()
     await bench.session.run(inputs)
-    singles.push(performance.now() - startMs)
+    singles.push(nowMs() - startMs)
     for (const { proved, ms } of times) {
-      const beforeMs = performance.now()
+      const beforeMs = nowMs()
       await runTogether(bench, membersOf(bench, proved.size))
-      ms.push((performance.now() - beforeMs) / proved.size)
+      ms.push((nowMs() - beforeMs) / proved.size)
     }
-    if (round + 1 >= ROUNDS_MIN && performance.now() > untilMs) break
+    if (round + 1 >= ROUNDS_MIN && nowMs() > untilMs) break
   }
   const sizes = times.map(({ proved, ms }) => ({ ...proved, ms: lowerQuartile(ms) }))
   return ok({ singleMs: lowerQuartile(singles), sizes })

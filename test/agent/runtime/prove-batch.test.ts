@@ -17,22 +17,23 @@ const spec = (name: string, shape: (number | string)[], more = {}) => ({
 const FREE: Tensors = { inputs: [spec('x', ['', 3])], outputs: [spec('y', ['', 3])] }
 const double: Rows = (rows) => rows.map((row) => row.map((value) => 2 * value))
 
-/** A model of rows of three; a run costs `runMs` and `rowMs` for each row. */
-function sessionOf(compute: Rows, { runMs = 1, rowMs = 0 } = {}): ModelSession {
-  return {
+/** A model of rows of three; a run costs `runMs` and `rowMs` for each row, by its own clock. */
+function sessionOf(compute: Rows, { runMs = 1, rowMs = 0 } = {}) {
+  let atMs = 0
+  const session: ModelSession = {
     ...FREE,
     async run(inputs) {
       const { data, shape } = inputs[0]!
       const flat = [...(data as Float32Array)]
       const rows = Array.from({ length: shape[0]! }, (_, i) => flat.slice(3 * i, 3 * i + 3))
-      const until = performance.now() + runMs + rowMs * rows.length
       const found = compute(rows)
-      while (performance.now() < until);
+      atMs += runMs + rowMs * rows.length
       const y = Float32Array.from(found.flat())
       return [{ name: 'y', datatype: 'FP32', shape: [found.length, 3], data: y }]
     },
     release: async () => undefined,
   }
+  return { session, nowMs: () => atMs }
 }
 
 async function vectorsOf(session: ModelSession, count = 3): Promise<GoldenVector[]> {
@@ -50,10 +51,10 @@ async function vectorsOf(session: ModelSession, count = 3): Promise<GoldenVector
 }
 
 async function prove(compute: Rows, times = {}, manifest: Tensors = FREE) {
-  const session = sessionOf(compute, times)
+  const { session, nowMs } = sessionOf(compute, times)
   const vectors = await vectorsOf(session)
   const tolerance = { absolute: 1e-4, relative: 1e-3 }
-  return proveBatching(session, { manifest, tolerance, vectors })
+  return proveBatching(session, { manifest, tolerance, vectors, nowMs })
 }
 
 describe('The proof that requests may run together', () => {
@@ -69,9 +70,26 @@ describe('The proof that requests may run together', () => {
   it('stays with single runs where a batch gains nothing', async () => {
     const { record, settings } = await prove(double, { runMs: 0, rowMs: 1 })
     expect(settings).toBeNull()
-    expect(record.chosen).toBe(1)
-    expect(record.reason).toMatch(/times as fast$/)
-    expect(record.tried[0]?.msPerRequest).toBeGreaterThan(0)
+    expect(record).toMatchObject({ chosen: 1, reason: '1.00 times as fast', singleMs: 1 })
+    expect(record.tried.map(({ msPerRequest }) => msPerRequest)).toEqual([1, 1, 1, 1, 1])
+  })
+
+  it('takes the smallest size that is about as fast as the fastest', async () => {
+    // 1.25 ms alone, 1 + 0.25 / n for each of n.
+    const { record } = await prove(double, { runMs: 0.25, rowMs: 1 })
+    expect(record.chosen).toBe(16)
+    expect(record.tried.map(({ msPerRequest }) => msPerRequest?.toFixed(3))).toEqual([
+      ...['1.125', '1.063', '1.031', '1.016', '1.008'],
+    ])
+  })
+
+  it('gives up on a model that is too slow to try, and tries no more than time allows', async () => {
+    expect((await prove(double, { runMs: 900 })).record).toMatchObject({
+      ...{ chosen: 1, reason: 'one request takes too long', tried: [] },
+    })
+    const { record } = await prove(double, { runMs: 90 })
+    expect(record.tried.map(({ rows }) => rows)).toEqual([2])
+    expect(record.chosen).toBe(2)
   })
 
   it('refuses a model whose rows see each other, with the measured difference', async () => {
