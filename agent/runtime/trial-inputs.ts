@@ -23,28 +23,34 @@ interface Recipe {
   readonly float: (prng: Prng) => number
   /** The element at `index` of an integer tensor; `sizes` are those of an output of its length. */
   readonly integer: (prng: Prng, index: number, sizes: readonly number[] | undefined) => number
+  readonly text: (prng: Prng) => string
   /** For a dimension that the model leaves free. */
   readonly size: number
   /** For an input whose rank the model leaves open. */
   readonly shape: readonly number[]
 }
 
+const WORDS = ['a', 'linnet', '', 'Größe', '7', 'two words']
 const one = (): number => 1
 const unit = (prng: Prng): number => prng.unit()
+const word = (prng: Prng): string => prng.pick(WORDS)
+const digit = (): string => '1'
+
+const normal = (prng: Prng): number => prng.normal()
+const bit = (prng: Prng): number => prng.below(2)
 
 export const RECIPES: readonly Recipe[] = [
-  { float: (prng) => prng.normal(), integer: (prng) => prng.below(2), size: 1, shape: [1] },
-  { float: unit, integer: one, size: 1, shape: [] },
-  { float: (prng) => 1 + prng.unit(), integer: one, size: 2, shape: [2, 2] },
+  { float: normal, integer: bit, text: word, size: 1, shape: [1] },
+  { float: unit, integer: one, text: digit, size: 1, shape: [] },
+  { float: (prng) => 1 + prng.unit(), integer: one, text: digit, size: 2, shape: [2, 2] },
   // The shape that a model is asked to make is often the one that it declares to give.
-  { float: one, integer: (_, i, sizes) => sizes?.[i] ?? 1, size: 1, shape: [1, 1] },
-  { float: unit, integer: () => 0, size: 1, shape: [2] },
-  { float: unit, integer: (_, i) => i, size: 4, shape: [1, 1, 1, 1] },
+  { float: one, integer: (_, i, sizes) => sizes?.[i] ?? 1, text: word, size: 1, shape: [1, 1] },
+  { float: unit, integer: () => 0, text: word, size: 1, shape: [2] },
+  { float: unit, integer: (_, i) => i, text: word, size: 4, shape: [1, 1, 1, 1] },
+  { float: unit, integer: (_, i) => i + 1, text: digit, size: 8, shape: [1, 1, 1] },
 ]
 
 const ELEMENTS_MAX = 2 ** 24
-const WORDS = ['a', 'linnet', '', 'Größe', '7', 'two words']
-
 export interface Tensors {
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -114,7 +120,8 @@ interface Drawing {
 
 function fill({ datatype }: TensorSpec, shape: readonly number[], drawing: Drawing) {
   const count = elementCount(shape)
-  if (datatype === 'BYTES') return Array.from({ length: count }, () => drawing.prng.pick(WORDS))
+  if (datatype === 'BYTES')
+    return Array.from({ length: count }, () => drawing.recipe.text(drawing.prng))
   const data: NumericElements = new ELEMENT_ARRAYS[datatype](count)
   const isFloat = datatype === 'FP16' || datatype === 'FP32' || datatype === 'FP64'
   for (let i = 0; i < count; i++) {

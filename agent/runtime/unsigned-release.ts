@@ -15,7 +15,7 @@ import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/prof
 import { readTestData } from '../../shared/node/onnx-test-data.ts'
 import { type ModelSignature, readModelSignature } from '../../shared/onnx/model-signature.ts'
 import type { ResolvedRelease } from '../ports.ts'
-import { type Derived, deriveInProcess } from './derive-in-process.ts'
+import { type Derived, type DeriveTask, deriveInProcess } from './derive-in-process.ts'
 
 /** A file and the name it is asked by. */
 export interface UnsignedModel {
@@ -35,11 +35,14 @@ export interface UnsignedOptions {
   readonly trials?: readonly GoldenVector[] | undefined
   /** Told what a person should know of this model's proof. */
   readonly say?: (text: string) => void
+  /** Where the model is loaded for the first time; absent: in a process that may die. */
+  readonly derive?: (task: DeriveTask) => Promise<Result<Derived>>
 }
 
 const DERIVE_MS_MAX = 300_000
 const MB = 2 ** 20
 const TEST_DATA = /^test_data_set_\d+$/
+const silent = (): void => undefined
 
 /**
  * Errors: those of the qualifier's derivation (`onnx.*`, `admission.*`, `golden.*`, `qualify.*`). A
@@ -47,7 +50,7 @@ const TEST_DATA = /^test_data_set_\d+$/
  */
 export async function unsignedRelease(
   file: UnsignedModel,
-  { spec, folder, files, trials, say = () => undefined }: UnsignedOptions,
+  { spec, folder, files, trials, say = silent, derive = deriveInProcess }: UnsignedOptions,
 ): Promise<Result<ResolvedRelease>> {
   const golden = join(folder, `${file.model}-${file.version}.golden`)
   const model = resolve(file.path)
@@ -58,7 +61,7 @@ export async function unsignedRelease(
   if (inputs !== undefined) await writeFile(inputs, encodeGolden(given))
   const own = specFor(read.value, spec)
   const task = { model, golden, spec: own, inputs, timeMsMax: DERIVE_MS_MAX }
-  const derived = await deriveInProcess(task)
+  const derived = await derive(task)
   if (!derived.ok) return derived
   for (const note of notesOn(derived.value)) say(note)
   return ok(await describeRelease(file, golden, derived.value, files))

@@ -1,0 +1,119 @@
+/**
+ * A program of operators.test.ts: runs the cases from a number on, each either on ONNX Runtime itself
+ * (`raw`) or on the whole way of Linnet in one process (`linnet`): derivation, proof, load, and one
+ * request as JSON and one as binary data. Prints one line of JSON for each; some raw ones end it.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { derive } from '../../../agent/runtime/derive-command.ts'
+import type { Derived } from '../../../agent/runtime/derive-in-process.ts'
+import { createHostPlane } from '../../../agent/runtime/host-plane.ts'
+import { loadRelease } from '../../../agent/runtime/load-release.ts'
+import { createModelRoute } from '../../../agent/runtime/model-route.ts'
+import { toOrt } from '../../../agent/runtime/model-session.ts'
+import { proveRelease } from '../../../agent/runtime/prove-release.ts'
+import { qualifyRelease } from '../../../agent/runtime/qualify-release.ts'
+import { localProfile, unsignedRelease } from '../../../agent/runtime/unsigned-release.ts'
+import { bytesFromElements } from '../../../agent/serve/binary-tensor.ts'
+import { answerInfer } from '../../../agent/serve/infer-exchange.ts'
+import { jsonFromElements } from '../../../agent/serve/json-tensor.ts'
+import { concatBytes, utf8 } from '../../../shared/kernel/bytes.ts'
+import { ok, ProblemError, type Result, unwrap } from '../../../shared/kernel/result.ts'
+import { operatorCases } from '../../fixtures/operators/all.ts'
+import type { OperatorCase } from '../../fixtures/operators/case.ts'
+
+const [mode = '', from = '0'] = process.argv.slice(2)
+const folder = mkdtempSync(join(tmpdir(), 'linnet-operators-'))
+const profile = localProfile(['cpu'], 1)
+
+async function onRaw({ model, feeds }: OperatorCase): Promise<void> {
+  const session = await InferenceSession.create(model, { logSeverityLevel: 4 })
+  const inputs: Record<string, Tensor> = {}
+  for (const feed of feeds) inputs[feed.name] = toOrt(feed, Tensor)
+  await session.run(inputs)
+  await session.release()
+}
+
+async function onLinnet({ model, feeds }: OperatorCase): Promise<void> {
+  const path = join(folder, 'model.onnx')
+  writeFileSync(path, model)
+  const files = new Map<string, string>()
+  const file = { model: 'operator', version: '1.0.0', path }
+  const options = { spec: {}, folder, files, derive: deriveHere }
+  const resolved = unwrap(await unsignedRelease(file, options))
+  const artifactPath = (sha256: string) => files.get(sha256)
+  const prove = async (task: Parameters<typeof proveRelease>[0]) =>
+    ok(await proveRelease(task, () => undefined))
+  const proof = unwrap(
+    await qualifyRelease(resolved, {
+      ...{ profile, artifactPath, prove, choose: 'first', batching: 'off' },
+    }),
+  )
+  const live = await loadRelease({
+    ...{ resolved, provider: proof.qualification.chosen, modelPath: path, ...proof.settings },
+    goldenPath: artifactPath(resolved.variant.golden.sha256) ?? null,
+  })
+  const plane = createHostPlane({
+    ...{ nowMs: () => performance.now(), deadlineMsMax: 10_000, queueLengthMax: 8 },
+    ...{ mark: () => undefined, defer: setImmediate, onBroke: () => undefined },
+  })
+  const route = createModelRoute({
+    model: {
+      ...{ model: 'operator', current: null, candidate: null, previous: null, rollout: null },
+      ...{ trafficShare: 0, shadow: 0 },
+    },
+    ...{ generation: 0, seed: 'operators', current: live, candidate: null, previous: null },
+    wallClockMs: Date.now,
+  })
+  live.letGo()
+  plane.swap(new Map([['operator', route]]))
+  const ask = async (body: Uint8Array, headerLength?: number) => {
+    const answer = await answerInfer(plane, {
+      ...{ model: 'operator', version: undefined, body, forcedArm: undefined, priority: undefined },
+      headerLength: headerLength === undefined ? undefined : String(headerLength),
+      ...{ arrivedAtMs: plane.nowMs(), isGone: undefined },
+    })
+    if (answer.status !== 200) throw new Error(`${answer.status} ${String(answer.body)}`)
+  }
+  const about = feeds.map(({ name, datatype, shape }) => ({ name, datatype, shape }))
+  const inputs = about.map((input, i) => ({ ...input, data: jsonFromElements(feeds[i]!) }))
+  await ask(utf8(JSON.stringify({ inputs })))
+  const parts = feeds.map(bytesFromElements)
+  const header = utf8(
+    JSON.stringify({
+      inputs: about.map((input, i) => ({
+        ...{ ...input, parameters: { binary_data_size: parts[i]!.length } },
+      })),
+      parameters: { binary_data_output: true },
+    }),
+  )
+  await ask(concatBytes(header, ...parts), header.length)
+  plane.swap(new Map())
+}
+
+/** What a device does in a process of its own. */
+async function deriveHere(task: { model: string; golden: string }): Promise<Result<Derived>> {
+  const argv = ['--model', task.model, '--out', task.golden, '--unsigned']
+  const derived = await derive(argv)
+  if (!derived.ok) return derived
+  const { inputs, outputs, random, unproved } = derived.value as Derived
+  return ok({ inputs, outputs, random, unproved })
+}
+
+const write = process.stdout.write.bind(process.stdout)
+// The command tells which recipe it tries; here nobody listens.
+process.stdout.write = () => true
+const cases = operatorCases()
+for (const [i, each] of cases.entries()) {
+  if (i < Number(from)) continue
+  let why = ''
+  try {
+    await (mode === 'raw' ? onRaw(each) : onLinnet(each))
+  } catch (cause) {
+    why = cause instanceof ProblemError ? cause.problem.code : String(cause)
+  }
+  write(`${JSON.stringify({ i, passed: why === '', why: why.slice(0, 200) })}\n`)
+}
+rmSync(folder, { recursive: true, force: true })
