@@ -76,7 +76,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
   { from: /^shared\/motor\//, may: ['shared/kernel', 'shared/motor'] },
   {
     from: /^shared\/signing\//,
-    may: ['shared/kernel', 'shared/model', 'shared/signing', 'zod', 'tweetnacl', /^@noble\/hashes/],
+    may: ['shared/kernel', 'shared/model', 'shared/signing', 'zod', /^@noble\/(hashes|curves)/],
   },
   {
     from: /^shared\/onnx\//,

@@ -1,14 +1,14 @@
 /**
  * The device's key in a browser: Ed25519, else P-256, made by WebCrypto and not extractable, so that
  * not even this page can read it out. Without a secure context there is no WebCrypto: then a seed for
- * tweetnacl lies in the records, and `protection` says so.
+ * it lies in the records, and `protection` says so.
  */
 
 import { assert } from '../../shared/kernel/assert.ts'
 import { toBase64, toHex } from '../../shared/kernel/bytes.ts'
 import { ecdsaDerFromRaw } from '../../shared/signing/ecdsa-encoding.ts'
 import { ed25519Key, type PublicKey, type Signer } from '../../shared/signing/keys.ts'
-import { tweetnaclSigner } from '../../shared/signing/verifier-tweetnacl.ts'
+import { nobleSigner } from '../../shared/signing/verifier-noble.ts'
 import type { Records } from './records.ts'
 
 export interface DeviceKey {
@@ -56,7 +56,7 @@ function isKeyPair(value: unknown): value is CryptoKeyPair {
 }
 
 function fromSeed(seed: Uint8Array): DeviceKey {
-  return { signer: tweetnaclSigner(seed), protection: 'readable by this page' }
+  return { signer: nobleSigner(seed), protection: 'readable by this page' }
 }
 
 async function fromPair({ privateKey, publicKey }: CryptoKeyPair): Promise<DeviceKey> {

@@ -1,13 +1,13 @@
 /**
- * Signature schemes with WebCrypto, as in Node, and tweetnacl for Ed25519 where WebCrypto has none or the page has
- * no secure context. Invariant: never throws; what cannot be a key or a signature is not valid, and
+ * Signature schemes with WebCrypto, as in Node, and plain JavaScript for Ed25519 where WebCrypto has
+ * none or the page has no secure context. Invariant: never throws; what cannot be a key or a signature is not valid, and
  * the verdicts are those of the other verifiers (the same contract holds all).
  */
 import { fromBase64, fromHex } from '../../shared/kernel/bytes.ts'
 import { ecdsaRawFromDer } from '../../shared/signing/ecdsa-encoding.ts'
 import { ed25519PublicBytes, isEd25519Signature } from '../../shared/signing/ed25519-encoding.ts'
 import type { PublicKey, Verifier } from '../../shared/signing/keys.ts'
-import { tweetnaclVerifier } from '../../shared/signing/verifier-tweetnacl.ts'
+import { nobleVerifier } from '../../shared/signing/verifier-noble.ts'
 
 type Bytes = Uint8Array<ArrayBuffer>
 
@@ -21,7 +21,7 @@ export const webVerifier: Verifier = {
   async verify(key, message, signature) {
     try {
       if (globalThis.crypto?.subtle === undefined) {
-        return tweetnaclVerifier.verify(key, message, signature)
+        return nobleVerifier.verify(key, message, signature)
       }
       return await verifyWith(key, own(message), own(signature))
     } catch {
@@ -54,7 +54,7 @@ async function verifyEd25519(key: PublicKey, message: Bytes, signature: Bytes): 
   const imported = await crypto.subtle
     .importKey('raw', own(raw), 'Ed25519', false, ['verify'])
     .catch(() => undefined)
-  if (imported === undefined) return tweetnaclVerifier.verify(key, message, signature)
+  if (imported === undefined) return nobleVerifier.verify(key, message, signature)
   return crypto.subtle.verify('Ed25519', imported, signature, message)
 }
 

@@ -4,7 +4,7 @@ import type { Verifier } from '../../shared/signing/keys.ts'
 import { refresh } from '../../shared/signing/tuf/client.ts'
 import { runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
 import { findTargets } from '../../shared/signing/tuf/search.ts'
-import { tweetnaclVerifier } from '../../shared/signing/verifier-tweetnacl.ts'
+import { nobleVerifier } from '../../shared/signing/verifier-noble.ts'
 
 interface Task {
   readonly files: Readonly<Record<string, string>>
@@ -37,11 +37,11 @@ async function verifyOnce(task: Task, verifier: Verifier): Promise<number> {
   return performance.now() - startedMs
 }
 
-async function verifyAll(task: Task): Promise<{ webCrypto: number[]; tweetnacl: number[] }> {
-  const measured = { webCrypto: [] as number[], tweetnacl: [] as number[] }
+async function verifyAll(task: Task): Promise<{ webCrypto: number[]; plain: number[] }> {
+  const measured = { webCrypto: [] as number[], plain: [] as number[] }
   for (let round = 0; round < task.rounds; round++) {
     measured.webCrypto.push(await verifyOnce(task, webVerifier))
-    measured.tweetnacl.push(await verifyOnce(task, tweetnaclVerifier))
+    measured.plain.push(await verifyOnce(task, nobleVerifier))
   }
   return measured
 }

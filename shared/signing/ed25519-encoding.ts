@@ -1,6 +1,6 @@
 /**
  * What makes an Ed25519 signature well formed (RFC 8032 clause 5.1.7), checked before any library
- * is asked, so that all verifiers give the same verdict: tweetnacl alone would accept S + L.
+ * is asked, so that all verifiers give the same verdict: some would accept S + L.
  */
 import { fromHex } from '../kernel/bytes.ts'
 import type { PublicKey } from './keys.ts'

@@ -1,7 +1,7 @@
 /**
  * Keys, signatures and envelopes in the form of TUF 1.0 (clause 4.2), and the ports that verify and
  * sign. Verification is data: code that checks something yields `VerifyEffect`s and a driver
- * answers them, at once (Node, tweetnacl) or later (WebCrypto has only promises). A verifier never
+ * answers them, at once (Node, plain JavaScript) or later (WebCrypto has only promises). A verifier never
  * throws: malformed keys and signatures are simply not valid.
  */
 import { assert } from '../kernel/assert.ts'

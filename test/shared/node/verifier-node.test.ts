@@ -10,7 +10,7 @@ import {
 import { nodeVerifier } from '../../../shared/node/verifier-node.ts'
 import { ecdsaDerFromRaw, ecdsaRawFromDer } from '../../../shared/signing/ecdsa-encoding.ts'
 import type { PublicKey, Scheme } from '../../../shared/signing/keys.ts'
-import { tweetnaclSigner, tweetnaclVerifier } from '../../../shared/signing/verifier-tweetnacl.ts'
+import { nobleSigner, nobleVerifier } from '../../../shared/signing/verifier-noble.ts'
 import { describeVerifier } from '../../contract/verifier.contract.ts'
 
 describeVerifier('node:crypto', nodeVerifier)
@@ -33,13 +33,13 @@ describe('node:crypto with the three schemes', () => {
     }
   })
 
-  it('agrees with tweetnacl on Ed25519', () => {
+  it('agrees with @noble/curves on Ed25519', () => {
     const seed = new Uint8Array(32).fill(7)
     const node = nodeSigner(ed25519PrivateKey(seed))
-    const nacl = tweetnaclSigner(seed)
-    expect(node.key).toEqual(nacl.key)
-    expect(Buffer.from(node.sign(message))).toEqual(Buffer.from(nacl.sign(message)))
-    expect(tweetnaclVerifier.verify(node.key, message, node.sign(message))).toBe(true)
+    const noble = nobleSigner(seed)
+    expect(node.key).toEqual(noble.key)
+    expect(Buffer.from(node.sign(message))).toEqual(Buffer.from(noble.sign(message)))
+    expect(nobleVerifier.verify(node.key, message, node.sign(message))).toBe(true)
   })
 
   it('accepts the key type that older repositories give to ECDSA keys', () => {

@@ -4,17 +4,17 @@ import { encodeMessage } from '../../../shared/protocol/codec.ts'
 import { encodeFrame, openFrame, openMessage, sealMessage } from '../../../shared/protocol/frame.ts'
 import { formatTopic } from '../../../shared/protocol/topics.ts'
 import { checkSync } from '../../../shared/signing/keys.ts'
-import { tweetnaclSigner, tweetnaclVerifier } from '../../../shared/signing/verifier-tweetnacl.ts'
+import { nobleSigner, nobleVerifier } from '../../../shared/signing/verifier-noble.ts'
 
 const device = { fleet: 'plant', device: 'press-1' }
 const address = { ...device, topic: formatTopic('up/state', device) }
 const presence = { status: 'online', boot: 'b', sinceMs: 5 } as const
-const signer = tweetnaclSigner(new Uint8Array(32).fill(1))
-const stranger = tweetnaclSigner(new Uint8Array(32).fill(2))
+const signer = nobleSigner(new Uint8Array(32).fill(1))
+const stranger = nobleSigner(new Uint8Array(32).fill(2))
 
 type Address = typeof address
 const open = (bytes: Uint8Array, at: Address = address, key = signer.key) =>
-  checkSync(openMessage('presence', bytes, at, key), tweetnaclVerifier)
+  checkSync(openMessage('presence', bytes, at, key), nobleVerifier)
 const codeOf = (result: { ok: boolean; error?: { code: string } }) => result.error?.code ?? 'ok'
 
 describe('a signed frame', () => {
@@ -35,7 +35,7 @@ describe('a signed frame', () => {
     expect(codeOf(open(bytes, { ...address, device: 'press-2' }))).toBe('frame.signature')
     expect(codeOf(open(bytes, { ...address, fleet: 'other' }))).toBe('frame.signature')
     expect(codeOf(open(bytes, address, stranger.key))).toBe('frame.signature')
-    const asNotice = checkSync(openMessage('notice', bytes, address, signer.key), tweetnaclVerifier)
+    const asNotice = checkSync(openMessage('notice', bytes, address, signer.key), nobleVerifier)
     expect(codeOf(asNotice)).toBe('frame.signature')
   })
 
