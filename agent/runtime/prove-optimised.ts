@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import { readFile, rm, stat } from 'node:fs/promises'
 import { err, ok, type Result, toProblem } from '../../shared/kernel/result.ts'
 import type { GoldenVector } from '../../shared/model/golden.ts'
+import { shortReason } from './admission.ts'
 import { openContender, type ProofEngine } from './prove-session.ts'
 import type { OptimisedTrial, QualifierTask } from './qualifier-protocol.ts'
 import { compareContenders, optimisedSettings, type ProcessorSettings } from './tune-settings.ts'
@@ -59,7 +60,7 @@ async function judge(
   const bytes = await readFile(path)
   const sha256 = digestOf(bytes)
   const isRight = await runsAsWell(bench, settings, bytes)
-  if (!isRight.ok) return { ...notKept(isRight.error.message), sha256, length: bytes.length }
+  if (!isRight.ok) return { ...notKept(shortReason(isRight.error)), sha256, length: bytes.length }
   const { loadMs, sourceLoadMs } = await compareLoads(bench, settings, bytes)
   const figures = { sha256, length: bytes.length, loadMs, sourceLoadMs }
   const gain = sourceLoadMs / loadMs

@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ok, type Result, refuse, unwrap } from '../../shared/kernel/result.ts'
+import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import { nodeVerifier } from '../../shared/node/verifier-node.ts'
 import type { SyncSigner } from '../../shared/signing/keys.ts'
@@ -86,8 +86,10 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
       const record = { binding, qualification, settings, optimised }
       remember(record)
       if (signer === undefined) return
-      const sealed = unwrap(sealRecord(record, signer))
-      await writeFileAtomic(pathOf(nameOf(binding)), sealed, { mode: 0o600 })
+      const sealed = sealRecord(record, signer)
+      // What cannot be kept lasts until the restart, and is then proved again, which is told.
+      if (!sealed.ok) return
+      await writeFileAtomic(pathOf(nameOf(binding)), sealed.value, { mode: 0o600 })
       const diskBytes = surroundings.profile.limits.diskMb * 2 ** 20
       const any = Number.POSITIVE_INFINITY
       await removeOldest(directory, SUFFIX, { files: RECORDS_MAX, bytes: any })

@@ -3,8 +3,8 @@
  * idle threads spin, then the level of graph optimisation. The settings of a round are compared with
  * the best so far by runs that alternate, so that whatever else the machine does hits both.
  *
- * Invariants: what stands is kept unless another is faster by more than a tenth; every contender was
- * proved with the golden vectors before its speed counts; the search ends within its budget, but for
+ * Invariants: what stands is kept unless another is faster by more than a tenth, and not by the noise
+ * of a busy machine (a sign test over the pairs of runs); every contender was proved with the golden vectors before its speed counts; the search ends within its budget, but for
  * the comparison under way. Opening sessions and the clock are the caller's.
  */
 import type { Problem, Result } from '../../shared/kernel/result.ts'
@@ -111,7 +111,7 @@ async function playRound(
   trials: Map<ProcessorSettings, Trial>,
 ): Promise<Best> {
   let winner = best
-  let winnerGain = GAIN_MIN
+  let winnerGain = 0
   for (const settings of round) {
     if (leftMs() <= 0) {
       trials.set(settings, trialOf(settings, 'skipped', null, 'the time for tuning was over'))
@@ -124,7 +124,7 @@ async function playRound(
     }
     const compared = await compareContenders(best.contender, opened.value, leftMs)
     trials.set(settings, trialOfComparison(settings, best.settings, compared))
-    if (compared !== undefined && compared.gain > winnerGain) {
+    if (compared !== undefined && isFaster(compared) && compared.gain > winnerGain) {
       if (winner !== best) await winner.contender.release()
       winner = { settings, contender: opened.value }
       winnerGain = compared.gain
@@ -151,6 +151,14 @@ export interface Compared {
   readonly otherMs: number
   /** Median of the ratios of neighbouring runs: above 1 the other is faster. */
   readonly gain: number
+  readonly pairs: number
+  /** Pairs in which the other gained enough. */
+  readonly wins: number
+}
+
+/** Half of the pairs and two standard deviations more: by chance one comparison of forty says so. */
+function isFaster({ wins, pairs }: Compared): boolean {
+  return wins >= pairs / 2 + Math.sqrt(pairs)
 }
 
 /**
@@ -177,10 +185,13 @@ export async function compareContenders(
     )
     if (pairs.length >= PAIRS_MIN && leftMs() < deadlineMs) break
   }
+  const ratios = pairs.map(({ bestMs, otherMs }) => bestMs / otherMs)
   return {
     bestMs: median(pairs.map(({ bestMs }) => bestMs)),
     otherMs: median(pairs.map(({ otherMs }) => otherMs)),
-    gain: median(pairs.map(({ bestMs, otherMs }) => bestMs / otherMs)),
+    gain: median(ratios),
+    pairs: ratios.length,
+    wins: ratios.filter((ratio) => ratio > GAIN_MIN).length,
   }
 }
 
@@ -192,9 +203,10 @@ function trialOfComparison(
   if (compared === undefined) {
     return trialOf(settings, 'skipped', null, 'the time left did not suffice for a comparison')
   }
-  const { bestMs, otherMs, gain } = compared
+  const { bestMs, otherMs, gain, wins, pairs } = compared
   const times = `${otherMs.toFixed(2)} ms against ${bestMs.toFixed(2)} ms of ${describeSettings(best)}`
-  const reason = `${gain.toFixed(2)} times as fast (${times}), ${GAIN_MIN} are asked`
+  const counted = `over ${GAIN_MIN} in ${wins} of ${pairs} pairs`
+  const reason = `${gain.toFixed(2)} times as fast, ${counted}: ${times}`
   return trialOf(settings, 'passed', otherMs, reason)
 }
 
