@@ -46,7 +46,11 @@ export async function artifactSecret(
 ): Promise<ArtifactSecret | undefined> {
   const passphrase = take(environment, ARTIFACT_PASSPHRASE)
   const { encrypt, artifactKeyFile, artifactPassphraseFile } = options
-  if (!encrypt) return undefined
+  if (!encrypt) {
+    // Whoever gives one believes that it protects something.
+    if (passphrase !== undefined) throw usage(`--encrypt-artifacts with ${ARTIFACT_PASSPHRASE}`)
+    return undefined
+  }
   const given = [artifactKeyFile, artifactPassphraseFile, passphrase]
   if (given.filter((each) => each !== undefined).length > 1) {
     throw usage(`one of --artifact-key-file, --artifact-passphrase-file, ${ARTIFACT_PASSPHRASE}`)

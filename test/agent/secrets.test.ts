@@ -54,9 +54,13 @@ describe('the enrolment token', () => {
 })
 
 describe('what opens the artifacts', () => {
-  it('is nothing without the option, and the passphrase leaves the environment all the same', async () => {
+  it('is nothing without the option, and a passphrase that would protect nothing is refused', async () => {
+    expect(await artifactSecret(optionsOf(), home, {})).toBeUndefined()
     const environment = { LINNET_ARTIFACT_PASSPHRASE: 'correct horse' }
-    expect(await artifactSecret(optionsOf(), home, environment)).toBeUndefined()
+    const reading = artifactSecret(optionsOf(), home, environment)
+    await expect(reading).rejects.toMatchObject({
+      problem: { code: 'usage', expected: expect.stringMatching('--encrypt-artifacts') },
+    })
     expect(environment).toEqual({})
   })
 

@@ -76,13 +76,32 @@ describe('The two-sided geometric distribution', () => {
   })
 })
 
-/** How often each pair of two cells of the ramp came out. */
-function outcomes(window: Window, epsilon: number, cells: [number, number], draws: number) {
-  const uint32 = source(`ratio ${window.features[0]?.bins.join()}`)
+/** One feature of three bins, no classes: one table, which has all of epsilon. */
+const SMALL = windowShape({
+  serviceLevels: {
+    ...{ latencyMsMax: 20, latencyBadShareMax: 0.05, errorRateMax: 0.02, qualityDropMax: 0.05 },
+  },
+  reference: [
+    {
+      ...{ feature: 'x', edges: [0, 1], counts: [1, 1, 1], mean: 0, sd: 1 },
+      autocorrelationRows: 1,
+    },
+  ],
+  classes: null,
+})
+const DRAWS = 60_000
+
+/** How often each pair of first and last bin came out of these three counts. */
+function outcomes(bins: readonly number[], epsilon: number): Map<string, number> {
+  const window = emptyWindow(SMALL)
+  window.n = 100
+  window.features[0] = { ...window.features[0]!, bins: [...bins] }
+  const uint32 = source(`ratio ${bins.join()}`)
   const seen = new Map<string, number>()
-  for (let i = 0; i < draws; i++) {
-    const { bins } = withCountNoise(window, noise(epsilon), uint32).features[0]!
-    const key = cells.map((cell) => bins[cell]).join()
+  for (let i = 0; i < DRAWS; i++) {
+    const noised = withCountNoise(window, { epsilon, features: SMALL.features }, uint32)
+    const [first, , last] = noised.features[0]!.bins
+    const key = `${first},${last}`
     seen.set(key, (seen.get(key) ?? 0) + 1)
   }
   return seen
@@ -93,36 +112,31 @@ function ratioSeen(a: Map<string, number>, b: Map<string, number>): number {
   let largest = 0
   for (const [key, count] of a) {
     const other = b.get(key) ?? 0
-    if (Math.min(count, other) < 60) continue
-    // The ratio, less 3.5 standard errors of its logarithm.
-    const slack = Math.exp(-3.5 * Math.sqrt(1 / count + 1 / other))
+    if (Math.min(count, other) < 100) continue
+    // The ratio, less four standard errors of its logarithm.
+    const slack = Math.exp(-4 * Math.sqrt(1 / count + 1 / other))
     largest = Math.max(largest, (count / other) * slack)
   }
   return largest
 }
 
 describe('What noise promises of one request', () => {
-  // The same requests but for one, whose ramp lies in another bin.
-  const before = counted(60)
-  const after = structuredClone(before)
-  const [from, to] = [8, 12]
-  after.features[0]!.bins[from]! -= 1
-  after.features[0]!.bins[to]! += 1
+  // The same requests but for one, whose value lies in another bin.
+  const before = [20, 20, 20]
+  const after = [19, 20, 21]
+  const ratios = (epsilon: number) => {
+    const [a, b] = [outcomes(before, epsilon), outcomes(after, epsilon)]
+    return Math.max(ratioSeen(a, b), ratioSeen(b, a))
+  }
 
-  it('holds: no outcome is more than exp(epsilon of its table) times as likely', () => {
-    expect(before.features[0]!.bins[from]).toBeGreaterThan(0)
-    const epsilon = 1.5 * TABLES
-    const [a, b] = [before, after].map((window) => outcomes(window, epsilon, [from, to], 8_000))
-    const [there, back] = [ratioSeen(a!, b!), ratioSeen(b!, a!)]
-    expect(Math.max(there, back)).toBeLessThanOrEqual(Math.exp(1.5))
+  it('holds: no outcome is more than exp(epsilon) times as likely', () => {
+    expect(ratios(1.5)).toBeLessThanOrEqual(Math.exp(1.5))
     // And it is not more noise than was stated: the bound is nearly met.
-    expect(Math.max(there, back)).toBeGreaterThan(Math.exp(1.5) / 2)
+    expect(ratios(1.5)).toBeGreaterThan(0.7 * Math.exp(1.5))
   })
 
-  it('would be seen broken with half of the noise', () => {
-    const epsilon = 3 * TABLES
-    const [a, b] = [before, after].map((window) => outcomes(window, epsilon, [from, to], 8_000))
-    expect(Math.max(ratioSeen(a!, b!), ratioSeen(b!, a!))).toBeGreaterThan(Math.exp(1.5))
+  it('would be seen broken with two thirds of the noise', () => {
+    expect(ratios(2.25)).toBeGreaterThan(Math.exp(1.5))
   })
 })
 
