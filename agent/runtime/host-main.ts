@@ -32,6 +32,7 @@ const send = (message: FromHost): void => {
 
 async function main(): Promise<void> {
   const mark = openRunMark(options.markPath)
+  const repository = createRepositoryRelay(`${process.pid}`, send)
   const plane = createHostPlane({
     nowMs: () => performance.now(),
     deadlineMsMax: options.deadlineMsMax,
@@ -39,6 +40,7 @@ async function main(): Promise<void> {
     mark: (live) => mark.set(live?.sha256 ?? null),
     defer: setImmediate,
     onBroke: ({ sha256 }, problem) => send({ kind: 'broke', sha256, problem }),
+    isComing: repository.isComing,
   })
   const sendCounts = (): void => {
     for (const interval of plane.flush()) send({ kind: 'counted', interval })
@@ -71,7 +73,6 @@ async function main(): Promise<void> {
     },
     wallClockMs: Date.now,
   })
-  const repository = createRepositoryRelay(`${process.pid}`, send)
   const metrics = createHostMetrics(residency)
   const listening = await openApi(plane, { repository, metrics })
   setInterval(() => send({ kind: 'beat' }), BEAT_MS)

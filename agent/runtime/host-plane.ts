@@ -35,6 +35,8 @@ export interface PlaneOptions {
   /** Runs a task after the answer is on its way. */
   readonly defer: (task: () => void) => void
   readonly onBroke: (live: LiveRelease, problem: Problem) => void
+  /** Somebody is bringing this model, beside the plan: its clients are told to wait. */
+  readonly isComing?: (model: string) => boolean
 }
 
 export interface HostPlane extends DataPlane {
@@ -57,7 +59,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const statistics = createStatisticsTable()
   const limits = createRateLimits(nowMs)
   const streams = createStreamTable(nowMs)
-  const routes = createRouteTable()
+  const routes = createRouteTable(options.isComing)
   let isMarking = false
   const mark = (live: LiveRelease | null): void => {
     if (isMarking) options.mark(live)

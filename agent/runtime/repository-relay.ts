@@ -9,6 +9,8 @@ import type { FromHost } from './host-protocol.ts'
 export interface RepositoryRelay extends ModelRepository {
   told(entries: readonly RepositoryEntry[]): void
   changed(id: string, result: Result<undefined>): void
+  /** A version of this model is being loaded. */
+  isComing(model: string): boolean
 }
 
 const PENDING_MAX = 16
@@ -42,6 +44,7 @@ export function createRepositoryRelay(
         send({ kind: 'change', id, command })
       })
     },
+    isComing: (model) => entries.some(({ name, state }) => name === model && state === 'LOADING'),
     changed(id, result) {
       pending.get(id)?.(result)
       pending.delete(id)

@@ -19,7 +19,8 @@ export interface RouteTable {
   flush(): readonly ClosedInterval[]
 }
 
-export function createRouteTable(): RouteTable {
+/** @param isComing whether somebody brings a model beside what is expected. */
+export function createRouteTable(isComing?: (model: string) => boolean): RouteTable {
   let routes: ReadonlyMap<string, ModelRoute> = new Map()
   let expected: ReadonlySet<string> = new Set()
   let draining: ModelRoute[] = []
@@ -28,7 +29,7 @@ export function createRouteTable(): RouteTable {
     of: (model) => routes.get(model),
     all: () => [...routes.values()],
     ready: () => isReady && expected.size === 0,
-    loading: (model) => !isReady || expected.has(model),
+    loading: (model) => !isReady || expected.has(model) || isComing?.(model) === true,
     expect(models) {
       expected = new Set(models.filter((model) => !routes.has(model)))
     },

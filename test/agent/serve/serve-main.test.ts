@@ -145,7 +145,11 @@ describe('linnet serve', { timeout: 120_000 }, () => {
       'tiny/1 UNAVAILABLE',
     ])
     expect((await ask(`${url}/models/tiny`)).status).toBe(404)
-    expect((await post('models/tiny/load', '{}')).status).toBe(200)
+    const coming = post('models/tiny/load', '{}')
+    while (!(await states()).includes('tiny/2 LOADING')) await sleep(20)
+    // Who asks now is told to wait, and not that there is no such model.
+    expect((await ask(`${url}/models/tiny`)).status).toBe(503)
+    expect((await coming).status).toBe(200)
     expect((await post('models/bad/load')).status).toBe(400)
     expect((await post('models/none/load')).code).toBe('repository.unknown_model')
     const withConfig = JSON.stringify({ parameters: { config: '{}' } })
