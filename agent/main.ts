@@ -81,7 +81,9 @@ async function main(): Promise<void> {
 async function unlockArtifacts(options: AgentArguments, log: Log): Promise<Uint8Array | undefined> {
   const home = resolve(options.home)
   const secret = await artifactSecret(options, home, process.env)
-  const key = await openArtifactKey(resolve(home, 'artifact-key.json'), secret)
+  const key = await openArtifactKey(resolve(home, 'artifact-key.json'), secret, (path) =>
+    log.info('a new artifact key file was made', { path }),
+  )
   if (key === undefined) return undefined
   const sealed = await sealStore(resolve(home, 'artifacts'), key)
   await dropPlainModels(resolve(home, 'runtime'))

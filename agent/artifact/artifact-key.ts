@@ -46,6 +46,7 @@ const GCM = { authTagLength: 16 } as const
 /**
  * The artifact key; undefined where artifacts lie as they are.
  * @param recordPath of the wrapped key, which also says that this device encrypts
+ * @param onMade told of a key file that was not there and is now: it may be on the wrong volume
  * @throws ProblemError `artifact.encrypted` (and no secret was given), `artifact.key_wrong`,
  *   `artifact.key_missing`, `artifact.key_permissions`, `artifact.key_malformed`,
  *   `artifact.passphrase_short`
@@ -53,6 +54,7 @@ const GCM = { authTagLength: 16 } as const
 export async function openArtifactKey(
   recordPath: string,
   secret: ArtifactSecret | undefined,
+  onMade: (path: string) => void = () => undefined,
 ): Promise<Uint8Array | undefined> {
   const record = await readRecord(recordPath)
   if (secret === undefined) {
@@ -74,7 +76,7 @@ export async function openArtifactKey(
     })
   }
   const key = randomBytes(KEY_BYTES)
-  const fresh = await wrapKey(key, secret)
+  const fresh = await wrapKey(key, secret, onMade)
   await writeFileAtomic(recordPath, `${JSON.stringify(fresh, null, 2)}\n`, { mode: 0o600 })
   return key
 }
@@ -99,14 +101,18 @@ function parse(text: string | undefined): unknown {
   }
 }
 
-async function wrapKey(key: Uint8Array, secret: ArtifactSecret): Promise<KeyRecord> {
+async function wrapKey(
+  key: Uint8Array,
+  secret: ArtifactSecret,
+  onMade: (path: string) => void,
+): Promise<KeyRecord> {
   const salt = randomBytes(32)
   const nonce = randomBytes(12)
   const protection =
     secret.kind === 'key-file'
       ? { protection: secret.kind }
       : { protection: secret.kind, log2Cost: secret.log2Cost ?? SCRYPT_LOG2_COST }
-  const wrapping = await wrappingKey(protection, salt, secret, 'make')
+  const wrapping = await wrappingKey(protection, salt, secret, onMade)
   const cipher = createCipheriv(ALGORITHM, wrapping, nonce, GCM).setAAD(aad(protection))
   const ciphertext = Buffer.concat([cipher.update(key), cipher.final()])
   return {
@@ -122,7 +128,7 @@ async function wrapKey(key: Uint8Array, secret: ArtifactSecret): Promise<KeyReco
 async function unwrapKey(record: KeyRecord, secret: ArtifactSecret): Promise<Uint8Array> {
   if (record.protection !== secret.kind) throw wrongKey(record, `a ${named(secret.kind)}`)
   const salt = Buffer.from(record.salt, 'base64')
-  const wrapping = await wrappingKey(record, salt, secret, 'find')
+  const wrapping = await wrappingKey(record, salt, secret)
   try {
     const nonce = Buffer.from(record.nonce, 'base64')
     const decipher = createDecipheriv(ALGORITHM, wrapping, nonce, GCM).setAAD(aad(record))
@@ -153,20 +159,22 @@ async function wrappingKey(
   { log2Cost }: Pick<KeyRecord, 'protection'> & { readonly log2Cost?: number },
   salt: Buffer,
   secret: ArtifactSecret,
-  missing: 'make' | 'find',
+  onMade?: (path: string) => void,
 ): Promise<Buffer> {
   if (secret.kind === 'passphrase') {
     return deriveKey(secret.passphrase, salt, log2Cost ?? SCRYPT_LOG2_COST)
   }
-  const content = await readKeyFile(secret.path, missing)
+  const content = await readKeyFile(secret.path, onMade)
   return Buffer.from(hkdfSync('sha256', content, salt, 'linnet artifact key file v1', KEY_BYTES))
 }
 
-async function readKeyFile(path: string, missing: 'make' | 'find'): Promise<Uint8Array> {
+/** @param onMade present where a file that is missing may be made. */
+async function readKeyFile(path: string, onMade?: (path: string) => void): Promise<Uint8Array> {
   const found = await readSecretFile(path)
-  if (found === undefined && missing === 'make') {
+  if (found === undefined && onMade !== undefined) {
     const made = `${randomBytes(KEY_BYTES).toString('base64url')}\n`
     await writeFileAtomic(path, made, { mode: 0o600 })
+    onMade(path)
     return utf8(made)
   }
   if (found === undefined) {

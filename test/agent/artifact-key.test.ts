@@ -48,8 +48,10 @@ describe('a device without the option', () => {
 
 describe('a key file', () => {
   it('is made with mode 0600 on the first start and opens the same key on the next', async () => {
-    const first = await open(keyFile())
+    const made: string[] = []
+    const first = await openArtifactKey(record(), keyFile(), (path) => made.push(path))
     expect(first).toHaveLength(32)
+    expect(made).toEqual([join(home, 'artifact.key')])
     expect((await stat(join(home, 'artifact.key'))).mode & 0o777).toBe(0o600)
     expect((await stat(record())).mode & 0o777).toBe(0o600)
     expect(await open(keyFile())).toEqual(first)
