@@ -15,6 +15,7 @@ import { confirm } from './confirm.ts'
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
+import { TARGETS_LIFETIME_MS } from './release-sign.ts'
 import {
   holdsKeyOf,
   keysOfRole,
@@ -32,7 +33,7 @@ interface CosignOptions {
   readonly yes: boolean
 }
 
-/** Errors (thrown): `release.not_signed`, `.not_next`, `key.not_publisher`, `key_file.*`, `tuf.*`. */
+/** Errors (thrown): `release.not_signed`, `.not_next`, `.expiry`, `key.not_publisher`, `key_file.*`, `tuf.*`. */
 export async function cosignTargets(
   context: Context,
   folder: PublisherFolder,
@@ -54,6 +55,7 @@ export async function cosignTargets(
     })
   }
   const { targets } = parseTargets(unsigned)
+  requireShortLife(targets)
   const changes = changesOf(roles.published.get(role)?.targets, targets)
   context.terminal.say(`Version ${targets.version} of ${role}:`)
   for (const change of changes) context.terminal.say(`  ${change}`)
@@ -84,6 +86,46 @@ export async function addSignature(
   return unwrap(addSignatures(bytes, [signer]))
 }
 
+/** Who may sign what else, where that is not as before. */
+function delegationChanges(before: Targets | undefined, next: Targets): string[] {
+  const texts = (targets: Targets | undefined) =>
+    new Map(
+      (targets?.delegations?.roles ?? []).map(({ name, keySet, paths, terminating }) => {
+        const keys = [...keySet.keys.keys()].map((id) => id.slice(0, 12)).join(' ')
+        const how = `${keySet.threshold} of ${keys}${terminating ? ', alone' : ''}`
+        return [name, `delegates ${paths.join(' ')} to ${name}: ${how}`]
+      }),
+    )
+  const [old, now] = [texts(before), texts(next)]
+  const gone = [...old.keys()].filter((name) => !now.has(name))
+  return [
+    ...[...now].flatMap(([name, text]) => (old.get(name) === text ? [] : [text])),
+    ...gone.map((name) => `takes the delegation to ${name} back`),
+  ]
+}
+
+/**
+ * What never expires can never be taken back from devices: nobody adds his signature to that, though
+ * who passed it on (the controller, say) would like it. Errors (thrown): `release.expiry`.
+ */
+function requireShortLife({ expiresMs }: Targets): void {
+  if (isShortLived(expiresMs)) return
+  throw new ProblemError({
+    code: 'release.expiry',
+    message: 'These metadata would live too long.',
+    expected: `an expiry within ${TARGETS_LIFETIME_MS / DAY_MS} days`,
+    found: new Date(expiresMs).toISOString(),
+    next: 'ask who signed first, and compare; linnet release sign makes new ones',
+  })
+}
+
+/** Clocks of two machines may differ by a day. */
+export function isShortLived(expiresMs: number): boolean {
+  return expiresMs <= Date.now() + TARGETS_LIFETIME_MS + DAY_MS
+}
+
+const DAY_MS = 86_400_000
+
 /** In words. Errors (thrown): `release.not_next`. */
 export function changesOf(before: Targets | undefined, next: Targets): string[] {
   if (before !== undefined && next.version !== before.version + 1) {
@@ -99,7 +141,10 @@ export function changesOf(before: Targets | undefined, next: Targets): string[] 
     new Map(
       [...(targets?.targets ?? [])]
         .filter(([path]) => path.endsWith(`/${MANIFEST_FILE}`))
-        .map(([path, { hashes }]) => [path, hashes.get('sha256')]),
+        .map(([path, { hashes, custom }]) => [
+          path,
+          JSON.stringify([hashes.get('sha256'), custom]),
+        ]),
     )
   const [old, now] = [releases(before), releases(next)]
   const named = (path: string) => path.slice(0, -MANIFEST_FILE.length - 1).replace('/', '@')
@@ -108,6 +153,7 @@ export function changesOf(before: Targets | undefined, next: Targets): string[] 
   const changes = [
     ...added.map(([path]) => `${old.has(path) ? 'changes' : 'adds'} ${named(path)}`),
     ...removed.map((path) => `revokes ${named(path)}`),
+    ...delegationChanges(before, next),
   ]
   return changes.length > 0 ? changes : ['changes no release; the expiry is later']
 }

@@ -10,7 +10,7 @@ import { PRODUCTION_ROLE, STAGING_ROLE } from '../../shared/signing/tuf/release-
 import { confirm } from './confirm.ts'
 import type { Context } from './context.ts'
 import { type PublisherFolder, readSignedTargets, type SignedTargets } from './publisher-folder.ts'
-import { addSignature, changesOf } from './release-cosign.ts'
+import { addSignature, changesOf, isShortLived } from './release-cosign.ts'
 import { publishRoles, waitingText } from './release-publish.ts'
 import { signInto, TARGETS_LIFETIME_MS } from './release-sign.ts'
 import {
@@ -117,6 +117,7 @@ async function proposalOf(
   return candidates.find((proposal) => {
     if (proposal?.targets.version !== (before?.targets.version ?? 0) + 1) return false
     const { delegations } = proposal.signed
+    if (!isShortLived(proposal.targets.expiresMs)) return false
     return delegations === undefined && entriesOf(proposal).toSorted().join() === wanted.join()
   })
 }

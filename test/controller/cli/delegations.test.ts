@@ -1,7 +1,11 @@
-/** A model with a key of its own, and staging with two publishers: real commands, real controller. */
+/** A model with a key of its own, and staging with two publishers: the commands and a real controller. */
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Command } from 'commander'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { keyCommands } from '../../../controller/cli/key-commands.ts'
+import { releaseCommands } from '../../../controller/cli/release-commands.ts'
+import { toProblem } from '../../../shared/kernel/result.ts'
 import {
   type ControllerProgram,
   removeFolder,
@@ -11,9 +15,11 @@ import {
 
 const MODELS = new URL('../../../controller/demo/models/motor-vibration/', import.meta.url).pathname
 const ONNX = join(MODELS, '1.0.0/fp32.onnx')
-const NOWHERE = { LINNET_CONTROLLER: 'http://127.0.0.1:9' }
+const NOWHERE = 'http://127.0.0.1:9'
 
 let controller: ControllerProgram
+let token: string
+beforeAll(() => void vi.stubEnv('LINNET_PASSPHRASE', 'correct horse battery'))
 const homes: string[] = []
 async function home(name: string): Promise<string> {
   const folder = await scratchFolder(name)
@@ -21,44 +27,85 @@ async function home(name: string): Promise<string> {
   return folder
 }
 afterAll(async () => {
+  vi.unstubAllEnvs()
   for (const folder of homes) await removeFolder(folder)
 })
 
-async function run(folder: string, args: readonly string[], env: Record<string, string> = {}) {
-  const { code, stdout, stderr } = await controller.linnet([...args, '--json'], {
-    LINNET_HOME: folder,
-    ...env,
+/** Whatever a command says; each test asks for what it needs. */
+interface Data {
+  readonly role: string
+  readonly stage: string
+  readonly promoted: boolean
+  readonly signedBy: readonly string[]
+  readonly delegations: readonly unknown[]
+  readonly releases: readonly { readonly version: string; readonly role: string }[]
+  readonly waiting: readonly unknown[]
+  readonly renewed: Readonly<Record<string, number>>
+}
+
+interface Outcome {
+  readonly problem: string | undefined
+  /** What `--json` printed. */
+  readonly data: Data
+}
+
+/** The command in this process: starting another one takes longer than most of them run. */
+async function run(
+  folder: string,
+  args: readonly string[],
+  url = controller.url,
+): Promise<Outcome> {
+  const program = new Command('linnet').exitOverride()
+  for (const group of [keyCommands(), releaseCommands()]) program.addCommand(group)
+  const printed: string[] = []
+  const out = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed.push(String(text))
+    return true
   })
-  const problem = /"code":"([^"]+)"/.exec(stderr)?.[1]
-  return { code, problem, stderr, data: code === 0 ? JSON.parse(stdout) : undefined }
+  const err = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  const where = ['--home', folder, '--controller', url, '--token', token]
+  try {
+    await program.parseAsync([...args, ...where, '--json'], { from: 'user' })
+    return { problem: undefined, data: JSON.parse(printed.join('')) as Data }
+  } catch (cause) {
+    return { problem: toProblem(cause, 'cli.failed').code, data: {} as Data }
+  } finally {
+    out.mockRestore()
+    err.mockRestore()
+  }
 }
 const as = (folder: string, ...args: string[]) => run(folder, args)
 
-/** A publisher on a machine of his own; he has the root and a token, and makes his key. */
+/** Starts a controller for a publisher who has made the first keys. */
+async function firstPublisher(name: string): Promise<string> {
+  const folder = await home(name)
+  controller = await startController(folder)
+  token = (await readFile(join(folder, 'token'), 'utf8')).trim()
+  expect((await as(folder, 'key', 'new')).problem).toBeUndefined()
+  return folder
+}
+
+/** A publisher on a machine of his own; he has the root, and makes his key. */
 async function newPublisher(of: string, name: string): Promise<{ folder: string; key: string }> {
   const folder = await home(name)
-  const { stdout } = await controller.linnet(['key', 'publisher'], { LINNET_HOME: folder })
   const key = join(folder, `${name}.json`)
-  await writeFile(key, stdout)
+  await writeFile(key, JSON.stringify((await as(folder, 'key', 'publisher')).data))
   await mkdir(join(folder, 'publisher'), { recursive: true })
   await cp(join(of, 'publisher/root.json'), join(folder, 'publisher/root.json'))
-  await cp(join(of, 'token'), join(folder, 'token'))
   return { folder, key }
 }
 
 async function create(folder: string, release: string): Promise<void> {
   const [name = '', version = ''] = release.split('@')
   const args = ['release', 'create', '--model', ONNX, '--name', name, '--version', version]
-  expect((await as(folder, ...args)).code).toBe(0)
+  expect((await as(folder, ...args)).problem).toBeUndefined()
 }
 
 describe('a model whose owner has a key of his own', () => {
   let ada: string
   let bob: { folder: string; key: string }
   beforeAll(async () => {
-    ada = await home('ada')
-    controller = await startController(ada)
-    expect((await as(ada, 'key', 'new')).code).toBe(0)
+    ada = await firstPublisher('ada')
     bob = await newPublisher(ada, 'bob')
     await create(bob.folder, 'camera@1.0.0')
     await create(bob.folder, 'pump@1.0.0')
@@ -93,11 +140,19 @@ describe('a model whose owner has a key of his own', () => {
     expect((await as(bob.folder, 'release', 'publish')).data.releases).toEqual(['camera@1.1.0'])
   }, 90_000)
 
+  test('adds his signature to nothing that would never expire', async () => {
+    const far = join(bob.folder, 'far.json')
+    const text = await readFile(join(bob.folder, 'publisher/role-model-camera.json'), 'utf8')
+    await writeFile(far, text.replace(/"expires":"\d{4}/, '"expires":"2126'))
+    const args = ['release', 'cosign', '--role', 'model-camera', '--file', far]
+    expect((await as(bob.folder, ...args)).problem).toBe('release.expiry')
+  }, 60_000)
+
   test('renews his role, and takes back what is his, but nothing else', async () => {
     expect((await as(bob.folder, 'release', 'sign', '--renew')).data.renewed).toEqual({
       'model-camera': 3,
     })
-    expect((await as(bob.folder, 'release', 'publish')).code).toBe(0)
+    expect((await as(bob.folder, 'release', 'publish')).problem).toBeUndefined()
     const revoked = await as(bob.folder, 'release', 'revoke', 'camera@1.0.0')
     expect(revoked.data).toMatchObject({ roles: ['model-camera'], published: true })
     expect((await as(bob.folder, 'release', 'revoke', 'motor@1.0.0')).problem).toBe(
@@ -124,9 +179,7 @@ describe('a fleet with staging', () => {
   let ada: string
   let bob: { folder: string; key: string }
   beforeAll(async () => {
-    ada = await home('ada-staging')
-    controller = await startController(ada)
-    expect((await as(ada, 'key', 'new')).code).toBe(0)
+    ada = await firstPublisher('ada-staging')
     bob = await newPublisher(ada, 'bob-staging')
     await create(ada, 'motor@1.0.0')
     await create(ada, 'motor@1.1.0')
@@ -179,7 +232,7 @@ describe('a fleet with staging', () => {
     await as(ada, 'release', 'publish')
     const roles = async () => {
       const { data } = await as(ada, 'release', 'list')
-      return data.releases.map((r: { version: string; role: string }) => `${r.version} ${r.role}`)
+      return data.releases.map(({ version, role }) => `${version} ${role}`)
     }
     expect((await roles()).toSorted()).toEqual(['1.0.0 production', '1.1.0 staging'])
     expect((await as(bob.folder, 'release', 'promote', 'motor@1.1.0')).data.promoted).toBe(true)
@@ -192,7 +245,7 @@ describe('a fleet with staging', () => {
     expect((await as(ada, 'release', 'show', 'motor@1.1.0')).data.stage).not.toBe('archived')
     const two = await as(bob.folder, 'release', 'cosign', '--role', 'production')
     expect(two.data).toMatchObject({ signatures: 2, changes: ['revokes motor@1.1.0'] })
-    expect((await as(bob.folder, 'release', 'publish')).code).toBe(0)
+    expect((await as(bob.folder, 'release', 'publish')).problem).toBeUndefined()
     expect((await as(ada, 'release', 'show', 'motor@1.1.0')).data.stage).toBe('archived')
   }, 90_000)
 
@@ -206,7 +259,7 @@ describe('a fleet with staging', () => {
     }
     const signed = await as(eve.folder, 'release', 'cosign', '--role', 'production')
     expect(signed.data).toMatchObject({ signatures: 2, threshold: 2 })
-    expect((await as(eve.folder, 'release', 'publish')).code).toBe(0)
+    expect((await as(eve.folder, 'release', 'publish')).problem).toBeUndefined()
     const { data } = await as(ada, 'release', 'show', 'motor@1.0.0')
     expect([data.role, data.stage]).not.toContain('archived')
     expect((await as(bob.folder, 'release', 'promote', 'motor@1.0.0')).problem).toBe(
