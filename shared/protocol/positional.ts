@@ -17,7 +17,7 @@ type Schema = z.core.$ZodType
 export function toPositional(schema: Schema, value: unknown): unknown {
   if (schema === windowSchema) return windowToWire(value as Window)
   if (value === undefined || value === null) return null
-  if (schema instanceof z.ZodNullable || schema instanceof z.ZodOptional) {
+  if (schema instanceof z.ZodNullable || isOptional(schema)) {
     return toPositional(schema.unwrap(), value)
   }
   if (schema instanceof z.ZodObject) {
@@ -42,7 +42,7 @@ export function fromPositional(schema: Schema, wire: unknown, problems: Problem[
     problems.push(window.error)
     return undefined
   }
-  if (schema instanceof z.ZodOptional) {
+  if (isOptional(schema)) {
     return wire === null ? undefined : fromPositional(schema.unwrap(), wire, problems)
   }
   if (wire === null) return null
@@ -59,6 +59,10 @@ export function fromPositional(schema: Schema, wire: unknown, problems: Problem[
   }
   if (schema instanceof z.ZodRecord) return isPairs(wire) ? Object.fromEntries(wire) : wire
   return wire
+}
+
+function isOptional(schema: Schema): schema is z.ZodOptional | z.ZodExactOptional {
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodExactOptional
 }
 
 function fieldsOf(schema: z.ZodObject): [string, Schema][] {

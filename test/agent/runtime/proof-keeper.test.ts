@@ -2,10 +2,13 @@
  * Proofs over restarts of the agent, and the optimised model file: real qualifiers, a real host. The
  * model folds a long chain of constants when it is loaded, so that an optimised file always pays.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { artifactCipher } from '../../../agent/artifact/artifact-cipher.ts'
+import { artifactContext } from '../../../agent/artifact/sealed-files.ts'
 import type { ResolvedRelease, RuntimeEvent } from '../../../agent/ports.ts'
 import { createNodeRuntime, type NodeRuntime } from '../../../agent/runtime/node-runtime.ts'
 import { unwrap } from '../../../shared/kernel/result.ts'
@@ -202,6 +205,30 @@ describe('The optimised model file', { timeout: 180_000 }, () => {
       expect(readFileSync(path).length).toBe(optimised?.length)
     },
   )
+
+  it.runIf(process.platform === 'linux')('lies there encrypted where artifacts do', async () => {
+    const artifactKey = randomBytes(32)
+    const sealed = join(folder, 'sealed')
+    mkdirSync(sealed)
+    for (const digest of [sha256, release.variant.golden.sha256]) {
+      const bytes = readFileSync(join(folder, digest))
+      await artifactCipher(artifactKey).seal(join(sealed, digest), bytes, artifactContext(digest))
+    }
+    const more = { artifactKey, artifactPath: (digest: string) => join(sealed, digest) }
+    const first = start('sealed-home', more)
+    const { optimised } = unwrap(await qualify(first))
+    expect(optimised?.kept).toBe(true)
+    const stored = readFileSync(optimisedPath('sealed-home'))
+    expect(stored.includes('MatMul')).toBe(false)
+    expect(stored.length).toBeGreaterThan(optimised?.length ?? 0)
+    const current = { ...served(folder, release), modelPath: join(sealed, 'gone') }
+    const model = { model: 'tiny', current, candidate: null, previous: null, rollout: null }
+    const models = [{ ...model, trafficShare: 0, shadow: 0 }]
+    const outcome = await first.runtime.serve({ generation: 1, windowMs: 1_000, models })
+    expect(outcome).toEqual({ served: true })
+    expect((await ask(first))[1]).toBeCloseTo(softmax(1)[1], 5)
+    expect(first.provedAgain()).toEqual([])
+  })
 
   it('is not kept without a key to vouch for it', async () => {
     const life = start('keyless', { signer: undefined })

@@ -18,7 +18,23 @@ const MESSAGES: { [K in keyof MessageOf]: MessageOf[K] } = {
     ...stamp,
     atMs: 1_700_000_000_000,
     report: reportOf(initialDeviceState()),
-    qualifications: [aQualification(aSha('x'), { loadMs: 0.25 })],
+    qualifications: [
+      aQualification(aSha('x'), { loadMs: 0.25 }),
+      // All that a device may add to it.
+      aQualification(aSha('y'), {
+        ...{ peakMb: 64.5, sessionMb: 12.5, cut: 'The model ended the process.' },
+        tuning: {
+          ...{ budgetMs: 20_000, spentMs: 1_500.5 },
+          tried: [
+            { options: 'threads=2', outcome: 'skipped', steadyMsP50: null, reason: 'no time' },
+          ],
+        },
+        optimised: {
+          ...{ kept: true, reason: 'loads twice as fast', sha256: aSha('z'), length: 512 },
+          ...{ loadMs: 1.5, sourceLoadMs: 3 },
+        },
+      }),
+    ],
   },
   notice: {
     ...stamp,
