@@ -97,7 +97,7 @@ describe('The runtime of a device', { timeout: 60_000 }, () => {
       await (await fetch(url, { method: 'POST', body: JSON.stringify({ inputs: [input] }) })).text()
     }
     const counted = () => intervals.reduce((sum, { arms }) => sum + (arms[0]?.window.n ?? 0), 0)
-    await vi.waitFor(() => expect(counted()).toBe(60), 20_000)
+    await vi.waitFor(() => expect(counted()).toBe(60), 50_000)
     for (const interval of intervals) expect(message(interval).success).toBe(true)
     const inBin = intervals.map(({ arms }) => arms[0]?.window.features[0]?.bins)
     expect(inBin).not.toEqual(intervals.map(({ arms }) => [0, 0, arms[0]?.window.n, 0]))

@@ -43,12 +43,12 @@ async function ask(url: string): Promise<number[]> {
   const body = JSON.stringify({
     inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 0] }],
   })
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 1_000; attempt++) {
     const answer = await fetch(url, { method: 'POST', body }).catch(() => undefined)
     if (answer?.ok) return (await answer.json()).outputs[0].data
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  throw new Error('no answer in 10 s')
+  throw new Error('no answer in 50 s')
 }
 
 const hostPid = (): string => {
