@@ -59,11 +59,15 @@ async function main(): Promise<void> {
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),
     onChange: (change) => send({ kind: 'residence', change }),
   })
-  await settleEngine()
+  let settled: Promise<void> | undefined
   const loader = createPlanLoader({
     seed: `${options.device}/${options.boot}/${options.incarnation}`,
     sessionSeed: options.device,
-    load: (release) => residency.admit(release),
+    async load(release) {
+      settled ??= settleEngine()
+      await settled
+      return residency.admit(release)
+    },
     warm: (live) => live.residence?.wake(Infinity),
     onExpected: plane.expect,
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),
