@@ -2,11 +2,12 @@
  * What the public conformance suite for TUF clients asks of one, as rows of our own: what the
  * repository does, what the client is told to do, and all that can be seen of it from outside.
  */
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { fromUtf8, utf8 } from '../../shared/kernel/bytes.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { generatePrivateKey, nodeSigner } from '../../shared/node/signer-node.ts'
 import type { JsonObject } from '../../shared/signing/canonical-json.ts'
-import { keyId, type Scheme } from '../../shared/signing/keys.ts'
+import { keyId, type SyncSigner } from '../../shared/signing/keys.ts'
 import { signerNumber } from '../shared/signing/build-assignment.ts'
 import { dayMs, resign, signedOf, withBareMeta } from '../shared/signing/tuf/build-repository.ts'
 import type { Before, Step, World } from './tuf-world.ts'
@@ -248,18 +249,29 @@ const AT_EACH_ROLE: readonly Scenario[] = [
   },
 ]
 
-const KEY_TYPES: readonly Scenario[] = (
-  ['ed25519', 'ecdsa-sha2-nistp256', 'rsassa-pss-sha256'] as const
-).map(
-  (scheme: Scheme): Scenario => ({
-    ...{ name: `${scheme} signs a root, and a wrong signature of its form does not` },
+/** Nothing of ours signs so; others' repositories may. */
+function pkcs1Signer(): SyncSigner {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 })
+  const text = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  const key = { keytype: 'rsa', scheme: 'rsa-pkcs1v15-sha256', keyval: { public: text } }
+  return { key, sign: (message) => sign('sha256', message, privateKey) }
+}
+
+const KEY_TYPES: readonly Scenario[] = [
+  nodeSigner(generatePrivateKey('ed25519')),
+  nodeSigner(generatePrivateKey('ecdsa-sha2-nistp256')),
+  nodeSigner(generatePrivateKey('rsassa-pss-sha256')),
+  pkcs1Signer(),
+].map(
+  (signer): Scenario => ({
+    ...{ name: `${signer.key.scheme} signs a root, and a wrong signature of its form does not` },
     everywhere: true,
     steps: [
       {
         ...{ run, exit: 0, trusts: { ...ONE, root: 2 } },
         first: ({ repository }) =>
           repository.nextRoot((model) => {
-            model.signers.root.push(nodeSigner(generatePrivateKey(scheme)))
+            model.signers.root.push(signer)
             model.thresholds.root = 2
           }),
       },
@@ -267,7 +279,6 @@ const KEY_TYPES: readonly Scenario[] = (
         ...{ run, exit: 1, asks: ['3.root.json'], trusts: { ...ONE, root: 2 } },
         first(world) {
           world.repository.nextRoot()
-          const signer = world.repository.model.signers.root[1]!
           edit(world, '3.root.json', ({ signed, signatures }) => ({
             signed,
             signatures: signatures.map(({ keyid, sig }) =>
