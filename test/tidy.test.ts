@@ -115,6 +115,7 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
     from: /^agent\/[^/]+\.ts$/,
     may: ['shared', /^agent\//, /^node:/, 'pino', 'zod'],
   },
+  { from: /^agent\/profile\//, may: ['shared', /^agent\/(profile|runtime)\//, /^node:/] },
   {
     from: /^agent\/(runtime|front|transport|store|artifact|serve|browser)\//,
     may: [

@@ -10,6 +10,7 @@ import type { ServeOutcome } from '../ports.ts'
 import type { HostModel, HostPlan, HostRelease } from './host-protocol.ts'
 import type { LiveRelease } from './live-release.ts'
 import { createModelRoute, type ModelRoute } from './model-route.ts'
+import { describeSettings } from './tune-settings.ts'
 
 export interface PlanLoader {
   /** Plans are applied one after the other; of several that wait only the last is. */
@@ -109,10 +110,12 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
 }
 
 /** The same bytes on another provider, or under another name, are another session. */
-function keyOf({ resolved, provider, threads, layout, batching }: HostRelease): string {
+function keyOf(release: HostRelease): string {
+  const { resolved, provider, layout, batching } = release
   const rowsMax = batching?.rowsMax ?? 1
   const { model, version, sha256 } = resolved.release
-  return `${model}@${version}/${sha256}/${provider}/${threads}/${layout ?? ''}/${rowsMax}`
+  const settings = describeSettings(release)
+  return `${model}@${version}/${sha256}/${provider}/${settings}/${layout ?? ''}/${rowsMax}`
 }
 
 /** Gives up the loader's hold on sessions that stand in no slot of the plan. */
