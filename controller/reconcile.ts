@@ -75,7 +75,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
   function record(rollout: Rollout, decisions: readonly Decision[]): void {
     ledger.put('rollouts', rollout)
-    moveStage(ledger, rollout)
+    moveStage(ledger, rollout, parts.repository.unproven())
     turns.afterCommit(() => changes.note('rollout', rollout.id))
     for (const decision of decisions) {
       const { actor, action, atMs, reason } = decision.record
@@ -214,12 +214,16 @@ function issuingOf(repository: Repository, options: ReconcilerOptions): Issuing 
   }
 }
 
-/** Stages are moved by rollouts: staging once one has started, production once one was promoted. */
-function moveStage(ledger: Ledger, { spec, state }: Rollout): void {
+/**
+ * Stages are moved by rollouts: staging once one has started, production once one was promoted, but
+ * never before the release's publishers have brought it there.
+ */
+function moveStage(ledger: Ledger, { spec, state }: Rollout, unproven: ReadonlySet<string>): void {
   const { model, candidate: version } = spec
   const row = ledger.rows.releases.get(releaseName({ model, version }))
   if (row === undefined || row.stage === 'archived') return
-  const stage = stageAfter(row.stage, state)
+  const after = stageAfter(row.stage, state)
+  const stage = after === 'production' && unproven.has(releaseName(row)) ? 'staging' : after
   if (stage !== row.stage) ledger.put('releases', { ...row, stage })
 }
 

@@ -53,13 +53,15 @@ export async function publishRelease(
   const sent = await publishRoles(context, folder, files)
   const { targets } = files.get('targets') ?? published.get('targets') ?? own!
   const data = { release, targetsVersion: targets.version, ...sent }
+  const versions = [...files]
+    .map(([role, signed]) => `${role} ${signed.targets.version}`)
+    .join(', ')
+  const isNew = sent.releases.length > 0 || sent.waiting.length > 0 || (isShared && files.size > 0)
   context.show(data, () =>
     [
-      ...(sent.releases.length === 0 && sent.waiting.length === 0
-        ? [`${release} was published already.`]
-        : [
-            `Published ${sent.releases.join(', ') || 'metadata'}; ${sent.uploaded} files uploaded.`,
-          ]),
+      isNew
+        ? `Published ${sent.releases.join(', ') || versions}; ${sent.uploaded} files uploaded.`
+        : `${release} was published already.`,
       ...sent.waiting.map((role) => waitingText(role, name && release)),
     ].join('\n'),
   )
@@ -70,11 +72,9 @@ export function waitingText(
   { role, signatures, threshold }: PublishedRoles['waiting'][number],
   release?: string,
 ): string {
-  const cosign = `linnet release cosign --role ${role}`
-  const promote = `linnet release promote ${release ?? 'RELEASE'}`
-  const isRelease = role === PRODUCTION_ROLE && release !== undefined
-  const either = role === PRODUCTION_ROLE ? `${promote}, or ${cosign}` : cosign
-  const next = `${isRelease ? promote : either}, by another publisher`
+  const isPromotion = role === PRODUCTION_ROLE && release !== undefined
+  const command = isPromotion ? `promote ${release}` : `cosign --role ${role}`
+  const next = `linnet release ${command}, by another publisher`
   return `${role} is signed by ${signatures} of ${threshold}.\nnext: ${next}`
 }
 

@@ -149,6 +149,9 @@ describe('a rollout of a release that stands in staging only', () => {
     expect(targets(lab)).toEqual(['motor/1.1.0/fp32.onnx'])
     expect(targets(later)).toEqual(['motor/1.1.0/fp32.onnx'])
     expect(targets(plant) ?? []).toEqual([])
+    unwrap(await application.commandRollout(id, 'promote', { full: true, note: '' }, ada))
+    const { stage, role } = unwrap(await application.getRelease('motor', '1.1.0'))
+    expect([stage, role]).toEqual(['staging', 'staging'])
   })
 
   it('is open to all once two publishers have promoted the release', async () => {
