@@ -97,7 +97,7 @@ const LISTS: readonly HostileDocument[] = [
   targets('patterns without end', patterns(4_000, '*a'.repeat(100)), 'tuf.malformed'),
   targets(
     'roles by hash',
-    delegating(`[${listOf(3_500, (i) => role(i, '"path_hash_prefixes":["zz","zz","zz"]'))}]`),
+    delegating(`[${listOf(3_000, (i) => role(i, '"path_hash_prefixes":["zz","zz","zz"]'))}]`),
     '0',
   ),
 ]

@@ -62,6 +62,21 @@ describe('a first refresh', () => {
     expect(client.versions()).toEqual({ root: 1, timestamp: 1, snapshot: 1, targets: 1 })
   })
 
+  it('takes a snapshot of 2^14 bins (TAP 15)', () => {
+    const bins = Array.from({ length: 2 ** 14 }, (_, i) => [
+      `bin-${i.toString(16)}.json`,
+      { version: 1 },
+    ])
+    const repository = new TestRepository((model) => {
+      model.twist.timestamp = withBareMeta('snapshot.json', 1)
+      model.twist.snapshot = (signed) => {
+        const meta = { ...Object.fromEntries(bins), 'targets.json': { version: 1 } }
+        return { ...signed, meta }
+      }
+    })
+    expect(new TestClient(repository).verdict()).toBe('ok')
+  })
+
   it('downloads next to nothing the second time', () => {
     const { client } = updated()
     expect(client.verdict()).toBe('ok')
