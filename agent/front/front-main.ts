@@ -87,6 +87,8 @@ async function closeFront(listening: Listening): Promise<void> {
 
 // A front without its agent would pass requests on to hosts that end with it.
 process.on('disconnect', () => process.exit(0))
+// It may have gone while this program was read; nobody is told of that any more.
+if (!process.connected) process.exit(0)
 // The agent decides when to end; a Ctrl-C in a terminal reaches the whole group.
 process.on('SIGINT', () => undefined)
 

@@ -130,6 +130,8 @@ async function closeHost(listening: Listening, sendCounts: () => void): Promise<
 
 // A host without its agent would serve a plan that nobody can change.
 process.on('disconnect', () => process.exit(0))
+// It may have gone while this program was read; nobody is told of that any more.
+if (!process.connected) process.exit(0)
 // The agent decides when to end; a Ctrl-C in a terminal reaches the whole group.
 process.on('SIGINT', () => undefined)
 
