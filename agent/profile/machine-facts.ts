@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
+import { usableCores } from '../runtime/usable-cores.ts'
 
 export interface MachineFacts {
   readonly platform: string
@@ -24,43 +25,32 @@ export interface MachineFacts {
 
 const MIB = 2 ** 20
 const DEVICE_TREE = ['/proc/device-tree/model', '/sys/firmware/devicetree/base/model']
-/** Version 2 and version 1 of the kernel's control groups. */
-const MEMORY_LIMITS = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes']
 
 export async function readMachine(folder: string): Promise<MachineFacts> {
   const physicalMb = Math.floor(totalmem() / MIB)
   const limitMb = memoryLimitMb()
   const physicalCores = availableParallelism()
-  const quota = coreQuota()
+  const cores = usableCores()
   const disk = await statfs(folder)
   const model = cpus()[0]?.model.trim() ?? ''
   return {
     ...{ platform: process.platform, architecture: process.arch },
     board: firstText(DEVICE_TREE)?.replaceAll('\0', '').trim() || null,
     processor: model === '' || model === 'unknown' ? null : model,
-    cores: Math.max(1, Math.min(physicalCores, Math.floor(quota))),
+    cores,
     memoryMb: Math.min(physicalMb, limitMb),
     diskFreeMb: Math.floor((disk.bavail * disk.bsize) / MIB),
     limits: [
       ...(limitMb < physicalMb ? [`memory ${limitMb} MB of ${physicalMb} MB`] : []),
-      ...(quota < physicalCores ? [`processor ${quota.toFixed(1)} of ${physicalCores} cores`] : []),
+      ...(cores < physicalCores ? [`processor ${cores} of ${physicalCores} cores`] : []),
     ],
   }
 }
 
+/** Of the control groups that this process is in, as Node finds it; none is a huge number or zero. */
 function memoryLimitMb(): number {
-  const bytes = Number(firstText(MEMORY_LIMITS)?.trim())
-  return Number.isFinite(bytes) && bytes > 0 ? Math.floor(bytes / MIB) : Number.POSITIVE_INFINITY
-}
-
-/** `cpu.max` of cgroup v2 is `QUOTA PERIOD`; v1 has a file for each. */
-function coreQuota(): number {
-  const [quota, period] = (firstText(['/sys/fs/cgroup/cpu.max']) ?? '').trim().split(' ')
-  const old = (name: string) => firstText([`/sys/fs/cgroup/cpu/${name}`])
-  const quotaUs = Number(quota || old('cpu.cfs_quota_us'))
-  const periodUs = Number(period || old('cpu.cfs_period_us'))
-  const cores = quotaUs / periodUs
-  return Number.isFinite(cores) && cores > 0 ? cores : Number.POSITIVE_INFINITY
+  const bytes = process.constrainedMemory()
+  return bytes > 0 ? Math.floor(bytes / MIB) : Number.POSITIVE_INFINITY
 }
 
 function firstText(paths: readonly string[]): string | undefined {
