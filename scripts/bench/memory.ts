@@ -1,18 +1,18 @@
 /**
  * `memory`: resident memory of the model host after a model of 100 MB was unloaded, and its slope
- * over many loads and unloads of a small one. `--quick`: 1,200 cycles instead of 10,000.
+ * over many loads and unloads of a small one. `--quick`: 3,000 cycles instead of 10,000.
  */
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { alone, type BenchDevice, createBenchDevice } from './device.ts'
 import { type BenchReport, figure } from './report.ts'
 
-const CYCLES = process.argv.includes('--quick') ? 1_200 : 10_000
-/** Code, caches and the heap's own headroom come with the first cycles. */
-const WARM_CYCLES = Math.max(600, CYCLES / 10)
+const CYCLES = process.argv.includes('--quick') ? 3_000 : 10_000
+/** The heap of a process takes its size, some 35 MB more, with the first 1,300. */
+const WARM_CYCLES = 1_500
 const SAMPLES = 30
 const UNLOADED_MB_MAX = 35
-/** What a leak of one small model in twenty would pass. */
+/** One session of mnist that stays in every 400 cycles is seen. */
 const GROWN_MB_MAX = 5
 const PAGE_BYTES = 4096
 const SETTLE_MS = 1_500
