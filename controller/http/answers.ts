@@ -33,6 +33,7 @@ const STATUS: Readonly<Record<string, number>> = {
   'http.malformed': 400,
   'http.media_type': 415,
   'http.range': 416,
+  'http.slow': 408,
   'http.internal': 500,
   'idempotency.mismatch': 422,
   'rollout.unknown_release': 422,
@@ -82,5 +83,7 @@ export function problemAnswer(problem: Problem, headers: Record<string, string> 
   const extra: Record<string, string> = { ...headers }
   if (status === 401) extra['www-authenticate'] = 'Bearer realm="linnet"'
   if (status === 503) extra['retry-after'] = '2'
+  // The rest of the body is not waited for.
+  if (status === 408) extra.connection = 'close'
   return json(problemBody(problem), status, extra)
 }

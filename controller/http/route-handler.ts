@@ -51,8 +51,27 @@ export async function* boundedBody(request: Request, bytesMax: number): AsyncIte
   }
 }
 
+/** What is read whole is small: a caller who takes longer holds a connection, and nothing else. */
+export const BODY_DEADLINE_MS = 60_000
+
+/** Throws `http.slow` when the body is not there in time. */
 export async function readWhole(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
-  for await (const chunk of stream) chunks.push(chunk)
-  return new Uint8Array(Buffer.concat(chunks))
+  const reader = stream[Symbol.asyncIterator]()
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const message = 'The body did not arrive in time.'
+    const expected = `within ${BODY_DEADLINE_MS / 1_000} s`
+    const fail = () => reject(new ProblemError({ code: 'http.slow', message, expected }))
+    timer = setTimeout(fail, BODY_DEADLINE_MS)
+  })
+  try {
+    for (;;) {
+      const next = await Promise.race([reader.next(), late])
+      if (next.done === true) return new Uint8Array(Buffer.concat(chunks))
+      chunks.push(next.value)
+    }
+  } finally {
+    clearTimeout(timer)
+  }
 }

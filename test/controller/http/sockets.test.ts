@@ -2,6 +2,7 @@
 import { connect } from 'node:net'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createEventStreams } from '../../../controller/http/events.ts'
+import { BODY_DEADLINE_MS } from '../../../controller/http/route-handler.ts'
 import { type HttpServer, startHttpServer } from '../../../controller/http/server.ts'
 import { buildHttp, type HttpFixture } from '../../fixtures/http-builder.ts'
 
@@ -92,6 +93,22 @@ test('a half-sent request is cut when the server stops, and events end', async (
   fixture.http.close()
   expect(await reading).toEqual([])
   half.destroy()
+})
+
+test('a body that comes one byte at a time is given up after a minute, and its connection', async () => {
+  const clock = vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const socket = connect(server.port, '127.0.0.1')
+  let answer = ''
+  socket.on('data', (chunk) => (answer += chunk.toString('latin1')))
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  const head = 'POST /api/v1/enrol HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n'
+  await new Promise<void>((sent) => socket.write(`${head}{`, () => sent()))
+  const alive = await fetch(`${origin}/healthz`)
+  expect([alive.status, answer]).toEqual([200, ''])
+  clock.advanceTimersByTime(BODY_DEADLINE_MS)
+  vi.useRealTimers()
+  await closed
+  expect(answer).toMatch(/^HTTP\/1.1 408 [\s\S]*http\.slow/)
 })
 
 test('a port in use is a coded error with the next step', async () => {
