@@ -45,7 +45,7 @@ export function admitRequest(
     const within = limits.take(request.model, route.rate, rowsIn(manifest.inputs, request.inputs))
     if (!within.ok) return within
   }
-  const draw = pinned?.value ?? route.draw(asSession(request))
+  const draw = pinned?.value ?? route.draw(request.stream ? asSession(request) : request)
   if (draw !== undefined) return ok({ route, draw })
   return refuse('infer.unknown_version', 'No slot of this model serves that version.', {
     expected: [route.current, route.candidate, ...route.others]

@@ -153,7 +153,10 @@ function warn(text: string): void {
 
 function tensorsOf(inputs: InProcessInputs): TensorValue[] {
   const tensors: TensorValue[] = []
-  for (const name in inputs) tensors.push({ ...inputs[name]!, name })
+  for (const name in inputs) {
+    const { datatype, shape, data } = inputs[name]!
+    tensors.push({ name, datatype, shape, data })
+  }
   return tensors
 }
 
@@ -168,8 +171,10 @@ function runtimeOver(plane: AskedPlane, close: () => Promise<void>): InProcessRu
   ): Promise<InferAnswer> {
     const isGone = signal === undefined ? undefined : () => signal.aborted
     const arrivedAtMs = plane.nowMs()
-    const about = { model, inputs: tensorsOf(inputs), stream, arrivedAtMs }
-    const request = { ...about, isGone, signal, ...wish }
+    const { deadlineMs, arm, key, priority, outputs } = wish
+    const tensors = tensorsOf(inputs)
+    const about = { model, inputs: tensors, outputs, stream, arrivedAtMs, isGone, signal }
+    const request = { ...about, deadlineMs, arm, key, priority }
     const answer = await plane.infer(request, ok<InferAnswer>)
     if (answer.ok) return answer.value
     throw new ProblemError(answer.error)

@@ -85,37 +85,37 @@ export function createRunQueue<J, R>(
 
   async function start(head: Entry<J, R>): Promise<void> {
     const begunMs = nowMs()
-    const entries = [head, ...matesOf(head)]
+    const mates = matesOf(head)
     running += 1
-    const values =
-      entries.length === 1
-        ? [await work.runOne(head.job)]
-        : await work.runTogether(entries.map(({ job }) => job))
+    if (mates === undefined) {
+      const value = await work.runOne(head.job)
+      running -= 1
+      const { startMs, endMs } = pace.ended(begunMs)
+      head.settle(ok({ value, startMs, endMs, leads: true }))
+    } else await startTogether([head, ...mates], begunMs)
+  }
+
+  async function startTogether(entries: readonly Entry<J, R>[], begunMs: number): Promise<void> {
+    const values = await work.runTogether(entries.map(({ job }) => job))
     running -= 1
-    const times = pace.ended(begunMs)
-    if (values === undefined) return runEachAlone(entries)
-    for (const [i, { settle }] of entries.entries()) {
-      settle(ok({ value: values[i]!, ...times, leads: i === 0 }))
+    const { startMs, endMs } = pace.ended(begunMs)
+    if (values === undefined) return runEachAlone(lines, entries)
+    for (let i = 0; i < entries.length; i++) {
+      entries[i]!.settle(ok({ value: values[i]!, startMs, endMs, leads: i === 0 }))
     }
   }
 
-  function matesOf(head: Entry<J, R>): Entry<J, R>[] {
-    if (head.isAlone || lines.length() === 0) return []
+  /** Undefined when it runs by itself. */
+  function matesOf(head: Entry<J, R>): Entry<J, R>[] | undefined {
+    if (head.isAlone || lines.length() === 0) return undefined
     const joins = work.company(head.job)
-    if (joins === undefined) return []
+    if (joins === undefined) return undefined
     const atMs = nowMs()
     const mates = lines.takeMates(
       (entry) => !entry.isAlone && atMs <= entry.deadlineAtMs && !isGone(entry) && joins(entry.job),
     )
     for (const mate of mates) door.left(mate, atMs)
-    return mates
-  }
-
-  function runEachAlone(entries: readonly Entry<J, R>[]): void {
-    for (const entry of entries.toReversed()) {
-      entry.isAlone = true
-      lines.putBack(entry)
-    }
+    return mates.length === 0 ? undefined : mates
   }
 
   function takeTurn(): Promise<void>[] {
@@ -157,6 +157,17 @@ export function createRunQueue<J, R>(
     },
     length: () => lines.length(),
     oneAtATime: pace.oneAtATime,
+  }
+}
+
+/** In their order, before those that wait. */
+function runEachAlone<E extends Place>(
+  lines: Pick<WaitingLines<E>, 'putBack'>,
+  entries: readonly E[],
+): void {
+  for (const entry of entries.toReversed()) {
+    entry.isAlone = true
+    lines.putBack(entry)
   }
 }
 
