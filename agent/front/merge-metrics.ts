@@ -1,5 +1,6 @@
 /**
- * Prometheus text of several hosts as one: series with the same name and labels are added up. Pure.
+ * Prometheus text of several hosts as one: series with the same name and labels are added up, but
+ * for those of the machine, of which all hosts tell the same. Pure.
  * Source: Prometheus, "Exposition formats", text format 0.0.4.
  */
 
@@ -18,6 +19,7 @@ interface Family {
 export const NO_METRICS: Metrics = { families: new Map(), series: new Map() }
 
 const HEAD = /^# (HELP|TYPE) ([\w:]+)(?: (.*))?$/
+const OF_MACHINE = /^nv_cpu_/
 const SERIES = /^([\w:]+(?:\{.*\})?) (\S+)(?: -?\d+)?$/
 
 export function parseMetrics(text: string): Metrics {
@@ -39,7 +41,10 @@ export function parseMetrics(text: string): Metrics {
 
 export function addMetrics(a: Metrics, b: Metrics): Metrics {
   const series = new Map(a.series)
-  for (const [name, value] of b.series) series.set(name, (series.get(name) ?? 0) + value)
+  for (const [name, value] of b.series) {
+    const known = series.get(name) ?? 0
+    series.set(name, OF_MACHINE.test(name) ? Math.max(known, value) : known + value)
+  }
   return { families: new Map([...b.families, ...a.families]), series }
 }
 

@@ -28,7 +28,7 @@ function modelMetrics(rows: readonly ResidenceRow[]): Metric[] {
   )
   return [
     {
-      ...{ name: 'linnet_model_loaded', kind: 'gauge', help: 'Whether the model is in memory' },
+      ...{ name: 'linnet_model_loaded', kind: 'gauge', help: 'Model hosts that have it in memory' },
       rows: each(({ isAwake }) => Number(isAwake)),
     },
     {

@@ -38,6 +38,12 @@ describe('Metrics of several hosts', () => {
     expect(text).toContain('requests{model="a",text="x y"} 1')
   })
 
+  it('tell of the machine once, not once for each host', () => {
+    const host = (used: number) =>
+      parseMetrics(`# TYPE nv_cpu_memory_used_bytes gauge\nnv_cpu_memory_used_bytes ${used}\n`)
+    expect(metricsText(addMetrics(host(70), host(71)))).toContain('nv_cpu_memory_used_bytes 71\n')
+  })
+
   it('never fall when a host is restarted or gone; what it had waiting is gone', () => {
     const total = createRunningTotal({ zero: NO_METRICS, add: addMetrics, lasting: countersOf })
     const text = (...live: string[]): string => metricsText(total.total(new Set(live)))
