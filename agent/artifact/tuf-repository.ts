@@ -163,8 +163,8 @@ export class TufRepository implements Repository, Trust {
     const directorEpoch = director.ok ? director.value.directorEpoch : 0
     await this.#memory.enterEpoch(directorEpoch)
     if (refreshed.ok) {
-      const revoked = await this.#revokedAmong(releases)
-      return { review: { directorEpoch, frozen: null, revoked }, problem: null }
+      const { revoked, expired } = await this.#revokedAmong(releases)
+      return { review: { directorEpoch, frozen: expired, revoked }, problem: expired }
     }
     const problem = refreshed.error
     const isFrozen = problem.code === 'tuf.expired' || this.#metadata.hasExpired()
@@ -208,11 +208,18 @@ export class TufRepository implements Repository, Trust {
     return ok()
   }
 
-  /** Looks each release up by itself: one that is gone must not hide the others. */
-  async #revokedAmong(releases: readonly ReleaseRef[]): Promise<Review['revoked']> {
+  /**
+   * Looks each release up by itself: one that is gone must not hide the others. A delegated role that
+   * has expired says nothing of its releases any more, as expired targets do.
+   */
+  async #revokedAmong(
+    releases: readonly ReleaseRef[],
+  ): Promise<{ revoked: Review['revoked']; expired: Problem | null }> {
     const revoked: Review['revoked'][number][] = []
+    let expired: Problem | null = null
     for (const release of releases) {
       const found = await this.#metadata.find([release.target])
+      if (!found.ok && found.error.code === 'tuf.expired') expired = found.error
       const isKnown = found.ok || found.error.code === 'tuf.target_unknown'
       if (!isKnown) continue
       const isRevoked = !found.ok || !this.#stands(release, found.value[0]!)
@@ -221,7 +228,7 @@ export class TufRepository implements Repository, Trust {
       const { onRevoked = 'serve' } = (await this.#cache.record(release)) ?? {}
       revoked.push({ target: release.target, sha256: release.sha256, onRevoked })
     }
-    return revoked
+    return { revoked, expired }
   }
 
   /**

@@ -42,6 +42,10 @@ export function openApiDocument(version: string): Record<string, unknown> {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer' },
         session: { type: 'apiKey', in: 'cookie', name: 'linnet_session' },
+        device: {
+          ...{ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          description: 'Made by the key of the device in the path, audience linnet:FLEET:http.',
+        },
       },
       schemas: { Error: jsonSchema(errorResourceSchema, 'output') },
     },
@@ -57,9 +61,7 @@ function operation(id: EndpointId, endpoint: Endpoint): Schema {
   return {
     operationId: id,
     summary: endpoint.summary,
-    ...(endpoint.access === 'public'
-      ? { security: [] }
-      : { security: [{ bearer: [] }, { session: [] }], 'x-roles': endpoint.access }),
+    ...securityOf(endpoint),
     parameters: [...parameters('path', route.params), ...parameters('query', route.query)],
     ...(endpoint.body === 'none' ? {} : { requestBody: requestBody(id, endpoint) }),
     responses: {
@@ -75,6 +77,12 @@ function operation(id: EndpointId, endpoint: Endpoint): Schema {
       },
     },
   }
+}
+
+function securityOf({ access }: Endpoint): Schema {
+  if (access === 'public') return { security: [] }
+  if (access === 'device') return { security: [{ device: [] }] }
+  return { security: [{ bearer: [] }, { session: [] }], 'x-roles': access }
 }
 
 function parameters(where: 'path' | 'query', schema: z.ZodObject): Schema[] {

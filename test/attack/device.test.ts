@@ -1,5 +1,6 @@
 /** What a device does under attack: the attackers are in attackers.ts, one row each. */
 import { describe, expect, it } from 'vitest'
+import { dayMs, startMs } from '../shared/signing/tuf/build-repository.ts'
 import { type AttackedDevice, honestNetwork, servingDevice } from './attacked-device.ts'
 import { type Attacker, CONTROLLER_ROWS, NETWORK_ROWS } from './attackers.ts'
 import { KEY_ROWS, stage } from './key-attackers.ts'
@@ -75,6 +76,28 @@ describe('who has the controller, its database or its messages', () => {
 
 describe('who has some keys of the publishers', () => {
   underAttack(KEY_ROWS)
+})
+
+describe('who keeps back what a delegated role signed', () => {
+  it('is noticed once it expires; the release serves on', async () => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    publisher.repository.next((model) => {
+      const later = startMs + 30 * dayMs
+      model.expiresMs = { root: later, timestamp: later, snapshot: later, targets: later }
+      model.twist.production = (signed) => ({ ...signed, expires: '2026-11-25T00:00:00Z' })
+      model.delegated.set('production', { ...model.delegated.get('production')!, version: 2 })
+    })
+    publisher.repository.nextRoot()
+    const slots = [publisher.slot('motor@1.9.0')]
+    await device.assign(publisher.assignment(2, slots, { minSnapshot: 2 }))
+    await device.pass(300_000)
+    expect(device.running()).toEqual([expect.stringMatching(/^motor@1\.9\.0 /)])
+    await device.pass(3 * dayMs)
+    const told = device.notices.map(({ attack, problem }) => `${attack} ${problem.code}`)
+    expect(told).toContain('freeze tuf.expired')
+    expect(device.running()).toEqual([expect.stringMatching(/^motor@1\.9\.0 /)])
+  })
 })
 
 describe('who may sign for staging alone', () => {
