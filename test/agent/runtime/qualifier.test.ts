@@ -97,6 +97,21 @@ describe('Qualification', { timeout: 120_000 }, () => {
     expect(refused).toMatchObject({ ok: false, error: { code: 'qualify.memory' } })
   })
 
+  it('keeps the proof and the default when comparing settings takes too much memory, and says so', async () => {
+    // A run takes 160 MB: one session fits into the limit of 386, two do not.
+    const hog = writeRelease(folder, { version: '2.0.1', description: memoryHog(10_000_000n) })
+    const { profile, ...rest } = options()
+    const limits = { ...profile.limits, sessionMemoryMb: 130 }
+    const proof = await qualifyInProcess(hog, {
+      ...{ ...rest, profile: { ...profile, limits }, tuningMs: 10_000, batching: 'off' },
+    })
+    expect(proof.ok ? null : proof.error).toBeNull()
+    const qualification = proof.ok ? proof.value.qualification : undefined
+    expect(qualification?.attempts).toMatchObject([{ options: 'threads=1', outcome: 'chosen' }])
+    expect(qualification?.cut).toContain('more memory than its profile allows')
+    expect(qualification?.residentMb).toBeGreaterThan(0)
+  })
+
   it('refuses a file that rotted since it was verified', async () => {
     const refused = await qualifyInProcess(releases.unloadable, options())
     expect(refused).toMatchObject({ ok: false, error: { code: 'artifact.digest' } })
@@ -165,20 +180,22 @@ describe('The qualifier as a program', { timeout: 120_000 }, () => {
   })
 })
 
-/** Repeats x into a tensor of 1.6 GB and sums it up again. */
-function memoryHog() {
+/** Repeats x into a tensor of 8 bytes a row, 1.6 GB, and takes its greatest, which is x. */
+function memoryHog(rows = 200_000_000n) {
   const model = tinyClassifier()
   const repeats = { name: 'n', datatype: 'INT64' as const, shape: [2], data: new BigInt64Array(2) }
-  repeats.data.set([200_000_000n, 1n])
+  repeats.data.set([rows, 1n])
   const nodes = [
     { op: 'Tile', inputs: ['x', 'n'], outputs: ['huge'] },
     {
-      op: 'ReduceMean',
+      op: 'ReduceMax',
       inputs: ['huge'],
-      outputs: ['mean'],
+      outputs: ['same'],
       attributes: { axes: { ints: [0] }, keepdims: { int: 1 } },
     },
-    { op: 'Softmax', inputs: ['mean'], outputs: ['scores'] },
+    { op: 'MatMul', inputs: ['same', 'w'], outputs: ['m'] },
+    { op: 'Add', inputs: ['m', 'b'], outputs: ['logits'] },
+    { op: 'Softmax', inputs: ['logits'], outputs: ['scores'] },
   ]
   const initializers = [...model.graph.initializers, repeats]
   return { ...model, graph: { ...model.graph, initializers, nodes } }
