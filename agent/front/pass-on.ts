@@ -1,10 +1,9 @@
 /**
  * One request of the local API, passed on to one of the hosts and its answer back, bytes as they are.
  *
- * Invariants: every request is answered exactly once; it is sent to another host only when the first
- * did not take it (the connection failed, or the host said that it has not the model yet and ran
- * nothing), so it never runs twice; a host that is lost on the way answers 503 at once; a client that
- * leaves takes his request along.
+ * Invariants: every request is answered exactly once; it goes to another host only when no connection
+ * to the first came about, so that none of its bytes was sent: it never runs and never counts twice; a
+ * host that is lost on the way answers 503 at once; a client that leaves takes his request along.
  */
 import {
   Agent,
@@ -67,7 +66,7 @@ export function createPassOn(options: PassOnOptions): PassOn {
       const passage = response.destroyed ? undefined : table.pick({ session, except: tried })
       if (passage === undefined) {
         body.release()
-        answerProblem(request, response, tried.size > 0 ? notReady() : nothingServes())
+        answerProblem(request, response, nothingServes())
         return
       }
       tried.add(passage.ticket.id)
@@ -113,8 +112,10 @@ function sendTo(
     body.release()
   }
   response.on('close', leave)
-  watchConnection(upstream, () => {
+  whenConnected(upstream, () => {
+    if (isOver) return
     isSent = true
+    sendBody(upstream, request, body, bytesMax, (problem) => over('left', problem))
   })
   upstream.on('error', () => {
     // Nothing was sent on a connection that never was.
@@ -122,28 +123,18 @@ function sendTo(
     else if (over('refused')) again()
   })
   upstream.on('response', (answer) => {
-    if (isUntaken(answer) && body.isWhole && over('refused')) {
-      answer.resume()
-      again()
-      return
-    }
     if (!over('answered')) return void answer.destroy()
     body.release()
     passBack(answer, response)
   })
-  sendBody(upstream, request, body, bytesMax, (problem) => over('left', problem))
 }
 
-function watchConnection(upstream: ClientRequest, connected: () => void): void {
+/** Nothing of the body is taken before: what was read from the client cannot be read again. */
+function whenConnected(upstream: ClientRequest, connected: () => void): void {
   upstream.on('socket', (socket) => {
     if (socket.connecting) socket.once('connect', connected)
     else connected()
   })
-}
-
-/** The host says by this code that it neither ran nor counted the request. */
-function isUntaken({ statusCode, headers }: IncomingMessage): boolean {
-  return statusCode === 503 && headers['linnet-code'] === 'infer.not_ready'
 }
 
 function sendBody(
@@ -215,10 +206,7 @@ export function answerProblem(
 }
 
 const nothingServes = (): Problem =>
-  refuse('infer.not_ready', 'No model host is ready.', { next: 'try again in 1 s' }).error
-
-const notReady = (): Problem =>
-  refuse('infer.not_ready', 'No model host took the request; it was not run.', {
+  refuse('infer.not_ready', 'No model host takes requests; this one was not run.', {
     next: 'try again in 1 s',
   }).error
 

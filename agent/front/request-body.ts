@@ -13,7 +13,7 @@ import { tooLarge } from '../serve/read-body.ts'
 export interface RequestBody {
   /** What was read, in order. */
   readonly chunks: readonly Buffer[]
-  /** Nothing follows: the request can be sent again as it is. */
+  /** Nothing follows. */
   readonly isWhole: boolean
   /** Gives the memory back; the chunks are not to be used after. */
   release(): void
@@ -30,7 +30,7 @@ export interface BodyReader {
 
 /** For all requests under way together. */
 const HELD_BYTES_MAX = 512 * 1024 * 1024
-/** A small body is read whole, so that another host can get it if the first does not take it. */
+/** A small body is read whole, which costs less than passing it on in pieces. */
 const WHOLE_BYTES_MAX = 1024 * 1024
 
 export function createBodyReader(bytesMax: number): BodyReader {
