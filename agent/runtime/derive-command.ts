@@ -27,6 +27,8 @@ import { loadSession } from './onnx-session.ts'
 const VECTORS_MAX = 64
 /** Those that draw numbers; a few equal draws in a row are chance, so they are watched for longer. */
 const RANDOM_OPERATORS = /^(Random|Bernoulli$|Multinomial$|Dropout$)/
+/** A float outside of an integer's range becomes another number on every provider. */
+const CASTS = /^Cast(Like)?$/
 const USAGE =
   'derive --model F --out F [--input-spec JSON] [--inputs F] [--seed S] [--vectors N] [--unsigned] [--from N]'
 
@@ -54,7 +56,9 @@ export async function derive(argv: string[]): Promise<Result<object>> {
   const loaded = await loadSession(bytes, { provider: 'cpu', threads: 1 })
   const session = { ...loaded, ...withOpenRanks(loaded, signature.value) }
   const isRandom = signature.value.operators.some(({ type }) => RANDOM_OPERATORS.test(type))
-  const golden = await vectorsFor(session, read.value, isRandom ? 4 : 1)
+  const isCasting = signature.value.operators.some(({ type }) => CASTS.test(type))
+  const from = unsigned && isCasting ? Math.max(1, read.value.from) : read.value.from
+  const golden = await vectorsFor(session, { ...read.value, from }, isRandom ? 4 : 1)
   if (!golden.ok && (!unsigned || golden.error.code === 'golden.input_spec')) return golden
   if (golden.ok && !unsigned) {
     const kept = promised(golden.value)
