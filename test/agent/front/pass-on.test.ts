@@ -1,0 +1,139 @@
+/** One request through the front, with servers on Unix sockets in place of model hosts. */
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, request, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { createFrontListener } from '../../../agent/front/front-listener.ts'
+import type { FrontHost } from '../../../agent/front/front-protocol.ts'
+import { createGather } from '../../../agent/front/gather.ts'
+import { createHostTable } from '../../../agent/front/host-table.ts'
+import { createHostAgent, createPassOn } from '../../../agent/front/pass-on.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'linnet-pass-on-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+let sockets = 0
+let servers: Server[] = []
+afterEach(() => {
+  for (const server of servers) {
+    server.close()
+    server.closeAllConnections()
+  }
+  servers = []
+})
+
+function host(i: number): FrontHost {
+  sockets += 1
+  const socketPath = join(folder, `${sockets}.sock`)
+  return { id: `${i}`, life: 1, weight: 1, takes: true, ends: false, socketPath }
+}
+
+type Answer = (body: Buffer) => { status: number; code?: string }
+
+/** Answers with what it was sent, or breaks the connection off. */
+function listenAt({ socketPath }: FrontHost, answer: Answer | 'breaks off'): Promise<void> {
+  const server = createServer((incoming, response) => {
+    if (answer === 'breaks off') return void incoming.socket.destroy()
+    const chunks: Buffer[] = []
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+    incoming.on('end', () => {
+      const { status, code } = answer(Buffer.concat(chunks))
+      response.writeHead(status, code === undefined ? {} : { 'linnet-code': code }).end('answer')
+    })
+  })
+  servers.push(server)
+  return new Promise((done) => server.listen(socketPath, done))
+}
+
+function startFront(hosts: readonly FrontHost[]): Promise<number> {
+  const agent = createHostAgent()
+  const table = createHostTable({
+    ...{ policy: 'round-robin', draw: () => 0, nowMs: () => performance.now() },
+    onDrained: () => undefined,
+  })
+  table.set(hosts)
+  const direct = createFrontListener({
+    gather: createGather({ table, agent, scaled: () => ({ up: 0, down: 0 }) }),
+    passOn: createPassOn({ table, agent, answerMsMax: 5_000 }),
+    ...{ requestBytesMax: 64 * 1024 * 1024, isPinned: () => false },
+  })
+  const server = createServer((incoming, response) => void direct(incoming, response))
+  servers.push(server)
+  return new Promise((done) =>
+    server.listen(0, '127.0.0.1', () => done((server.address() as AddressInfo).port)),
+  )
+}
+
+const JSON_PART = '{"inputs":[]}'
+
+function infer(port: number, body: Buffer): Promise<{ status: number; code: unknown }> {
+  return new Promise((resolve, reject) => {
+    const asked = request({
+      ...{ port, host: '127.0.0.1', method: 'POST', path: '/v2/models/m/infer' },
+      headers: { 'inference-header-content-length': JSON_PART.length },
+    })
+    asked.on('error', reject)
+    asked.on('response', (answer) => {
+      answer.resume()
+      resolve({ status: answer.statusCode ?? 0, code: answer.headers['linnet-code'] })
+    })
+    asked.end(body)
+  })
+}
+
+const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+describe('A request', () => {
+  it.each([1_000, 8 * 1024 * 1024])(
+    'of %d bytes reaches the next host whole when the first is not there',
+    async (length) => {
+      const hosts = [host(0), host(1)]
+      const got: string[] = []
+      await listenAt(hosts[1]!, (body) => {
+        got.push(digest(body))
+        return { status: 200 }
+      })
+      const port = await startFront(hosts)
+      const body = Buffer.alloc(length, 7)
+      body.write(JSON_PART)
+      expect(await infer(port, body)).toMatchObject({ status: 200 })
+      expect(got).toEqual([digest(body)])
+    },
+  )
+
+  it('that a host broke off is not sent again: nobody knows whether it ran', async () => {
+    const hosts = [host(0), host(1)]
+    let runs = 0
+    await listenAt(hosts[0]!, 'breaks off')
+    await listenAt(hosts[1]!, () => {
+      runs += 1
+      return { status: 200 }
+    })
+    const port = await startFront(hosts)
+    const answer = await infer(port, Buffer.from(JSON_PART))
+    expect(answer).toEqual({ status: 503, code: 'infer.host_lost' })
+    expect(runs).toBe(0)
+  })
+
+  it('that a host counted and refused is not sent again either', async () => {
+    const hosts = [host(0), host(1)]
+    let runs = 0
+    await listenAt(hosts[0]!, () => ({ status: 503, code: 'infer.not_ready' }))
+    await listenAt(hosts[1]!, () => {
+      runs += 1
+      return { status: 200 }
+    })
+    const port = await startFront(hosts)
+    const answer = await infer(port, Buffer.from(JSON_PART))
+    expect(answer).toEqual({ status: 503, code: 'infer.not_ready' })
+    expect(runs).toBe(0)
+  })
+
+  it('is refused with a time to come again when no host is there', async () => {
+    const port = await startFront([host(0), host(1)])
+    const answer = await infer(port, Buffer.from(JSON_PART))
+    expect(answer).toEqual({ status: 503, code: 'infer.not_ready' })
+  })
+})
