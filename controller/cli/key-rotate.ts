@@ -71,6 +71,7 @@ export async function rotateKeys(
     plan = { ...base, roles: { ...base.roles, targets: both } }
     await upload(context, folder, plan, signers)
     await signTargetsAgain(context, folder, fresh)
+    await tellDelegations(context, folder, old.key)
     const alone = publishers.keys.filter((key) => keyIdentity(key) !== keyIdentity(old.key))
     const roles = { ...plan.roles, targets: { ...publishers, keys: [...alone, fresh.key] } }
     plan = { ...plan, version: plan.version + 1, roles }
@@ -182,6 +183,21 @@ async function signTargetsAgain(
   const { bytes } = unwrap(signRole('targets', nextTargets(base.signed, { expiresMs }), [signer]))
   await writeFileAtomic(folder.targets, bytes)
   await publishRoles(context, folder, new Map([['targets', parseTargets(bytes)]]))
+}
+
+/** Root does not name the keys of delegated roles: who holds the old one may still sign there. */
+async function tellDelegations(
+  context: Context,
+  folder: PublisherFolder,
+  old: PublicKey,
+): Promise<void> {
+  const { delegations } = await readRoles(context, folder, true)
+  const named = delegations.filter(({ keySet }) =>
+    [...keySet.keys.values()].some((key) => keyIdentity(key) === keyIdentity(old)),
+  )
+  for (const { name } of named) {
+    context.terminal.say(`The old key may still sign as ${name}: linnet key delegate, again.`)
+  }
 }
 
 const nextPath = (path: string) => path.replace(/\.json$/, '.next.json')
