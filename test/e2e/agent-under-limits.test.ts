@@ -1,0 +1,91 @@
+/**
+ * An agent of a fleet whose control process is stopped, or whose system gives it little: what serves
+ * goes on serving, and what happened is told.
+ */
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { buildMotorFleet, MODEL, type MotorFleet } from './motor-fleet.ts'
+import { until } from './stage.ts'
+
+const LINNET = new URL('../../dist/controller/cli/main.js', import.meta.url).pathname
+const isLinux = process.platform === 'linux'
+
+describe.runIf(isLinux)('an agent that the system holds up (Linux)', () => {
+  let fleet: MotorFleet
+
+  beforeAll(async () => {
+    fleet = await buildMotorFleet(
+      { press: 'raspberry-pi-5' },
+      { seed: 'limits', requestsPerSecond: 20 },
+    )
+  }, 240_000)
+  afterAll(() => fleet?.end(), 60_000)
+
+  /** @returns what the applications got meanwhile. */
+  async function during(act: () => Promise<void>) {
+    const before = fleet.traffic.total()
+    await act()
+    const after = fleet.traffic.total()
+    return { answered: after.answered - before.answered, failed: after.failed - before.failed }
+  }
+
+  test('the control process stands still for a while: its host answers, and it goes on where it was', async () => {
+    const { pid } = fleet.program('press')
+    const { answered, failed } = await during(async () => {
+      process.kill(pid, 'SIGSTOP')
+      await sleep(8_000)
+      process.kill(pid, 'SIGCONT')
+      const seenMs = (await fleet.device('press')).lastSeenMs ?? 0
+      const isBack = async () => ((await fleet.device('press')).lastSeenMs ?? 0) > seenMs
+      await until('heard of again', isBack, 60_000)
+    })
+    expect(failed).toBe(0)
+    expect(answered).toBeGreaterThan(80)
+    const { notices, report, presence } = await fleet.device('press')
+    expect(notices.filter(({ kind }) => kind === 'host_restarted')).toEqual([])
+    expect(report?.slots[0]?.version).toBe('1.0.0')
+    expect(presence?.status).toBe('online')
+  }, 120_000)
+
+  test('under a limit on addresses it starts, serves what it had, and replaces a host that died', async () => {
+    await fleet.program('press').kill('SIGTERM')
+    const { home, device, profile, api } = fleet.devices[0]!
+    const flags = ['--controller', fleet.url, '--home', home, '--device', device]
+    flags.push('--profile', profile, '--listen', api.slice('http://'.length))
+    const command = 'ulimit -v 3000000; exec "$0" "$@"'
+    const args = ['-c', command, process.execPath, LINNET, 'agent', ...flags]
+    const child = spawn('bash', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    let said = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk))
+    try {
+      const isReady = async () => said.includes('linnet agent ready')
+      await until('ready', isReady, 60_000, () => said)
+      const ready = () =>
+        fetch(`${api}/v2/models/${MODEL}/ready`).then(({ status }) => status === 200)
+      await until('the model ready', ready, 30_000, () => said)
+      process.kill(hostBelow(child.pid ?? 0), 'SIGKILL')
+      const killed = async () =>
+        (await fleet.device('press')).notices.find(({ kind }) => kind === 'host_restarted')
+      expect((await until('the death told', killed, 30_000, () => said)).problem.code).toBe(
+        'host.killed',
+      )
+      await until('the model ready again', ready, 30_000, () => said)
+    } finally {
+      child.kill('SIGTERM')
+      await new Promise((resolve) => child.once('exit', resolve))
+    }
+  }, 180_000)
+})
+
+/** The model host: a grandchild of the command. */
+function hostBelow(pid: number): number {
+  const childrenOf = (parent: number): number[] =>
+    readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').match(/\d+/g)?.map(Number) ?? []
+  const isHost = (each: number): boolean =>
+    readFileSync(`/proc/${each}/cmdline`, 'utf8').includes('host-main')
+  const found = childrenOf(pid).flatMap(childrenOf).find(isHost)
+  if (found === undefined) throw new Error('the agent has no model host')
+  return found
+}
