@@ -4,7 +4,7 @@
  * digest it signs; where artifacts are encrypted, no plain copy touches the disk.
  */
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { artifactCipher } from '../artifact/artifact-cipher.ts'
 import { artifactContext } from '../artifact/sealed-files.ts'
@@ -19,9 +19,8 @@ export async function scratchPath(
   key: Uint8Array | undefined,
 ): Promise<string | undefined> {
   if (key === undefined) return `${target}.new`
-  const isThere = await stat(MEMORY_FOLDER).catch(() => undefined)
-  if (isThere?.isDirectory() !== true) return undefined
-  return join(await mkdtemp(join(MEMORY_FOLDER, 'linnet-')), 'optimised')
+  const folder = await mkdtemp(join(MEMORY_FOLDER, 'linnet-')).catch(() => undefined)
+  return folder && join(folder, 'optimised')
 }
 
 /** Puts a kept file in its place, sealed where artifacts are. @returns whether it is there now. */

@@ -10,8 +10,8 @@ import { rm } from 'node:fs/promises'
 import { ok, type Problem, type Result } from '../../shared/kernel/result.ts'
 import type { Qualification } from '../../shared/model/device.ts'
 import type { ResolvedRelease, ServedModel, ServedRelease, ServePlan } from '../ports.ts'
-import type { RunSettings } from './host-plan.ts'
 import { dropScratch, scratchPath, takeFile } from './optimised-file.ts'
+import type { QualificationRecord } from './qualification-record.ts'
 import { type QualifyInProcessOptions, qualifyInProcess } from './qualify-in-process.ts'
 import type { RecordStore } from './record-store.ts'
 
@@ -52,10 +52,8 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
     return done
   }
 
-  const prove = (release: ResolvedRelease, signal = closing.signal, settings?: RunSettings) =>
-    inTurn(() =>
-      proveAndKeep(options, release, AbortSignal.any([signal, closing.signal]), settings),
-    )
+  const prove = (release: ResolvedRelease, signal = closing.signal, before?: Before) =>
+    inTurn(() => proveAndKeep(options, release, AbortSignal.any([signal, closing.signal]), before))
 
   async function assureOne(served: ServedRelease, broken: Broken[]): Promise<ServedRelease | null> {
     const { resolved } = served
@@ -91,10 +89,8 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
     const release = assured.get(sha256)
     const found = release && (await records.find(release))
     if (release === undefined || found?.ok !== true) return
-    const { settings, qualification } = found.value
-    const proof = await prove(release, closing.signal, settings)
-    // The search was not made again, so what it found still stands.
-    if (proof.ok) onProvedAgain({ ...qualification, ...proof.value }, why)
+    const proof = await prove(release, closing.signal, found.value)
+    if (proof.ok) onProvedAgain(proof.value, why)
   }
 
   return {
@@ -103,7 +99,8 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
       return found.ok ? ok(found.value.qualification) : prove(release, signal)
     },
     assure,
-    rebuild: (sha256, why) => void rebuild(sha256, why),
+    // What fails here leaves the artifact serving, and is tried again at the next load.
+    rebuild: (sha256, why) => void rebuild(sha256, why).catch(() => undefined),
     close: () => closing.abort(),
   }
 }
@@ -113,13 +110,15 @@ function releasesOf({ models }: ServePlan): ResolvedRelease[] {
   return slots.flatMap((served) => served?.resolved ?? [])
 }
 
+/** What is proved once more in the settings that it has. */
+type Before = Pick<QualificationRecord, 'settings' | 'qualification'>
 type Broken = AssuredPlan['broken'][number]
 
 async function proveAndKeep(
   options: ProofKeeperOptions,
   release: ResolvedRelease,
   signal: AbortSignal,
-  settings: RunSettings | undefined,
+  before: Before | undefined,
 ): Promise<Result<Qualification>> {
   const { records, artifactKey, isStrict } = options
   const { sha256, length } = release.release
@@ -129,7 +128,7 @@ async function proveAndKeep(
   try {
     const proof = await qualifyInProcess(release, {
       ...{ ...options, signal },
-      ...(settings && { settings, tuningMs: 0 }),
+      ...(before && { settings: before.settings, tuningMs: 0 }),
       ...(optimised && { optimised }),
     })
     if (!proof.ok) return proof
@@ -140,8 +139,11 @@ async function proveAndKeep(
       value.optimised !== null &&
       (await takeFile(path, target, value.optimised, artifactKey))
     if (!isTaken) await rm(target, { force: true })
+    // A search that was not made again: what it found still stands.
+    const tuning = before?.qualification.tuning
+    const qualification = { ...value.qualification, ...(tuning && { tuning }) }
     const record = {
-      qualification: isTaken ? value.qualification : withoutFile(value.qualification),
+      qualification: isTaken ? qualification : withoutFile(qualification),
       settings: { ...value.settings, batching: value.settings.batching ?? null },
       optimised: isTaken ? value.optimised : null,
     }

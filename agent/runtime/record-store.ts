@@ -67,6 +67,16 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     putBounded(bySource, record.binding.source, record)
   }
 
+  async function store(record: QualificationRecord, by: SyncSigner): Promise<void> {
+    const sealed = sealRecord(record, by)
+    if (!sealed.ok) return
+    await writeFileAtomic(pathOf(nameOf(record.binding)), sealed.value, { mode: 0o600 })
+    const diskBytes = surroundings.profile.limits.diskMb * 2 ** 20
+    const any = Number.POSITIVE_INFINITY
+    await removeOldest(directory, SUFFIX, { files: RECORDS_MAX, bytes: any })
+    await removeOldest(directory, '.onnx', { files: any, bytes: diskBytes * OPTIMISED_DISK_SHARE })
+  }
+
   return {
     optimisedPath,
     async find(release) {
@@ -86,17 +96,8 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
       const record = { binding, qualification, settings, optimised }
       remember(record)
       if (signer === undefined) return
-      const sealed = sealRecord(record, signer)
       // What cannot be kept lasts until the restart, and is then proved again, which is told.
-      if (!sealed.ok) return
-      await writeFileAtomic(pathOf(nameOf(binding)), sealed.value, { mode: 0o600 })
-      const diskBytes = surroundings.profile.limits.diskMb * 2 ** 20
-      const any = Number.POSITIVE_INFINITY
-      await removeOldest(directory, SUFFIX, { files: RECORDS_MAX, bytes: any })
-      await removeOldest(directory, '.onnx', {
-        files: any,
-        bytes: diskBytes * OPTIMISED_DISK_SHARE,
-      })
+      await store(record, signer).catch(() => undefined)
     },
     settings: (sha256) => bySource.get(sha256)?.settings ?? DEFAULT,
     optimised(sha256) {

@@ -132,6 +132,15 @@ describe('The store of records', () => {
     })
   })
 
+  it('that cannot be written lasts until the restart, and nothing else fails', async () => {
+    const directory = join(folder, 'gone')
+    const store = open(directory)
+    rmSync(directory, { recursive: true })
+    writeFileSync(directory, 'a file where the folder was')
+    await store.keep(release, record)
+    expect(await store.find(release)).toEqual({ ok: true, value: record })
+  })
+
   it('does not know a file that somebody changed', async () => {
     const directory = join(folder, 'changed')
     await open(directory).keep(release, record)
