@@ -28,7 +28,7 @@ import type {
   StreamPart,
 } from '../data-plane.ts'
 import type { ResolvedRelease } from '../ports.ts'
-import type { AskedPlane, EngineOptions } from './application-engine.ts'
+import type { AskedPlane, AskedRequest, EngineOptions } from './application-engine.ts'
 import type { BatchChoice } from './batch-settings.ts'
 import { createInlineEngine } from './inline-engine.ts'
 import { createIsolatedEngine } from './isolated-engine.ts'
@@ -166,15 +166,25 @@ function runtimeOver(plane: AskedPlane, close: () => Promise<void>): InProcessRu
   async function ask(
     model: string,
     inputs: InProcessInputs,
-    { signal, ...wish }: InferOptions,
+    { signal, deadlineMs, arm, key, priority, outputs }: InferOptions,
     stream?: StreamPart,
   ): Promise<InferAnswer> {
     const isGone = signal === undefined ? undefined : () => signal.aborted
     const arrivedAtMs = plane.nowMs()
-    const { deadlineMs, arm, key, priority, outputs } = wish
-    const tensors = tensorsOf(inputs)
-    const about = { model, inputs: tensors, outputs, stream, arrivedAtMs, isGone, signal }
-    const request = { ...about, deadlineMs, arm, key, priority }
+    // Spelled out: on the way of every request, copying fields from objects is felt.
+    const request: AskedRequest = {
+      model,
+      inputs: tensorsOf(inputs),
+      outputs,
+      stream,
+      arrivedAtMs,
+      isGone,
+      signal,
+      deadlineMs,
+      arm,
+      key,
+      priority,
+    }
     const answer = await plane.infer(request, ok<InferAnswer>)
     if (answer.ok) return answer.value
     throw new ProblemError(answer.error)

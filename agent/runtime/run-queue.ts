@@ -147,8 +147,8 @@ export function createRunQueue<J, R>(
       const refused = door.refusal(priority, ahead, deadlineAtMs)
       if (refused !== undefined) return Promise.resolve(refused)
       return new Promise((settle) => {
-        const place = { priority, ahead, enteredAtMs: nowMs(), isAlone: false }
-        lines.push({ job, deadlineAtMs, isGone, settle, ...place })
+        const [enteredAtMs, isAlone] = [nowMs(), false]
+        lines.push({ job, priority, deadlineAtMs, isGone, settle, ahead, enteredAtMs, isAlone })
         if (!isBusy) void drain()
       })
     },
