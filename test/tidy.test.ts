@@ -136,11 +136,14 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
   },
   {
     from: /^controller\/console\//,
-    may: ['shared', 'controller/console', /^preact/, /^@preact\//, 'uplot'],
+    may: ['shared', 'controller/console', /^preact/, /^@preact\//],
   },
   {
     from: /^controller\/cli\//,
-    may: ['shared', 'controller/cli', /^node:/, 'commander', 'yaml', 'zod', 'playwright-core'],
+    may: [
+      ...['shared', 'controller/cli', 'controller/version.ts'],
+      ...[/^node:/, 'commander', 'yaml', 'zod', 'playwright-core'],
+    ],
   },
   { from: /^controller\/demo\//, may: ['shared', 'controller/demo', 'controller/cli', /^node:/] },
   {
