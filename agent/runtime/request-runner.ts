@@ -64,7 +64,9 @@ export async function runRequest<T>(
   const told = disclosed(outputs, live.manifest)
   const result = encode({ model, version, variant: variant.name, arm, provider, outputs: told })
   const doneMs = nowMs()
-  const latencyMs = { ...reached, output: doneMs - endMs, total: doneMs - arrivedAtMs }
+  const { queue: queued, compute } = reached
+  const [output, total] = [doneMs - endMs, doneMs - arrivedAtMs]
+  const latencyMs = { input, queue: queued, compute, output, total }
   const isValid = result.ok && outputWithNan(outputs) === undefined
   const prediction = predictionOf(live.manifest.classes, outputs)
   const error = isValid ? undefined : 'invalid_output'

@@ -4,7 +4,7 @@
  * around this, so they cannot differ. Source: Open Inference Protocol v2, `POST .../infer`.
  */
 import { ok, refuse } from '../../shared/kernel/result.ts'
-import type { DataPlane } from '../data-plane.ts'
+import type { DataPlane, InferRequest } from '../data-plane.ts'
 import { withClasses } from './classification.ts'
 import { decodeInfer, isArm } from './infer-decode.ts'
 import { encodeAnswer } from './infer-encode.ts'
@@ -37,8 +37,22 @@ export async function answerInfer(plane: DataPlane, exchange: InferExchange): Pr
   const { id, inputs, outputs, binaryOutput, classes, key, deadlineMs, stream } = decoded.value
   const arm = forcedArm ?? decoded.value.arm
   const priority = exchange.priority ?? decoded.value.priority
-  const wish = { model, version, id, arm, key, stream, priority, deadlineMs, arrivedAtMs, isGone }
-  const answered = await plane.infer({ ...wish, inputs, outputs }, (answer) => {
+  // Spelled out: on the way of every request, copying fields from objects is felt.
+  const request: InferRequest = {
+    model,
+    version,
+    id,
+    inputs,
+    outputs,
+    arm,
+    key,
+    stream,
+    priority,
+    deadlineMs,
+    arrivedAtMs,
+    isGone,
+  }
+  const answered = await plane.infer(request, (answer) => {
     const told = withClasses(answer, classes, plane)
     return told.ok ? ok(encodeAnswer(told.value, id, binaryOutput)) : told
   })

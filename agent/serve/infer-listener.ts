@@ -60,7 +60,10 @@ export function createInferListener(
     readWhole(request, limits, ledger, (body, problem) => {
       if (problem !== undefined) return turnAway(request, response, problem)
       const exchange = {
-        ...{ model: path.model, version: path.version, body, arrivedAtMs },
+        model: path.model,
+        version: path.version,
+        body,
+        arrivedAtMs,
         headerLength,
         forcedArm: single(headers['linnet-arm']),
         priority: single(headers['linnet-priority']),
