@@ -34,7 +34,8 @@ beforeAll(async () => {
     { [DEVICE]: 'raspberry-pi-5', [OTHER]: 'intel-n100' },
     { seed: 'thief', requestsPerSecond: 10 },
   )
-  // 1.1.0 supersedes 1.0.0; 1.2.0 is signed and runs nowhere; 1.3.0 is withdrawn; 1.4.0 is for others.
+  // 1.1.0 supersedes 1.0.0; 1.2.0 is signed and runs nowhere; 1.3.0 is withdrawn; 1.4.0 is for others;
+  // 1.5.0 stands in staging.
   await publish('1.1.0', '1.1.0', { minCounter: 2 })
   const id = await fleet.startRollout({
     ...{ model: MODEL, candidate: '1.1.0', baseline: '1.0.0', policy: POLICY },
@@ -44,8 +45,10 @@ beforeAll(async () => {
   await fleet.everywhere('1.1.0')
   await publish('1.2.0', '1.2.0')
   await publish('1.3.0', '1.2.0')
-  await fleet.tell('release', 'revoke', `${MODEL}@1.3.0`, '--yes')
   await publish('1.4.0', '1.2.0', { profiles: ['jetson-orin-nano'] })
+  await splitStaging()
+  await publish('1.5.0', '1.2.0')
+  await fleet.tell('release', 'revoke', `${MODEL}@1.3.0`, '--yes')
   await fleet.program('controller').kill('SIGTERM')
   loot = await mkdtemp(join(tmpdir(), 'linnet-loot-'))
   await cp(fleet.home, loot, { recursive: true, filter: (path) => !path.includes('/devices') })
@@ -82,6 +85,19 @@ async function publish(
   const flags = minCounter === undefined ? [] : ['--min-counter', `${minCounter}`]
   await fleet.tell('release', 'sign', release, ...flags)
   await fleet.tell('release', 'publish', release)
+}
+
+/** From here on releases begin in staging, and two publishers bring them to production. */
+async function splitStaging(): Promise<void> {
+  const bob = join(fleet.home, 'bob')
+  const file = join(fleet.home, 'bob.json')
+  const asBob = async (...args: string[]) => fleet.tell(...args, '--home', bob, '--token', token)
+  const token = (await readFile(join(fleet.home, 'token'), 'utf8')).trim()
+  await writeFile(file, JSON.stringify(await asBob('key', 'publisher')))
+  await cp(join(fleet.home, 'publisher/root.json'), join(bob, 'publisher/root.json'))
+  await fleet.tell('key', 'delegate', '--staging', '--key', file)
+  await asBob('release', 'cosign', '--role', 'production', '--yes')
+  await asBob('release', 'publish')
 }
 
 /** What the device has durably decided to serve, by digest. */
@@ -145,6 +161,11 @@ const ATTEMPTS: readonly Attempt[] = [
     does: 'gives it a release for another profile',
     ...{ kind: 'wrong_assignment', code: 'release.profile' },
     act: () => ({ slots: [motor('1.4.0')] }),
+  },
+  {
+    does: 'gives it a release that is not proven yet',
+    ...{ kind: 'wrong_assignment', code: 'release.unproven' },
+    act: () => ({ slots: [motor('1.5.0')] }),
   },
   {
     does: 'gives out another file under a signed digest',
