@@ -27,6 +27,7 @@ import { dropPlainModels, sealStore } from './artifact/seal-store.ts'
 import { sealedFiles } from './artifact/sealed-files.ts'
 import { TufRepository } from './artifact/tuf-repository.ts'
 import { askAssignment, askTime } from './ask-controller.ts'
+import { diskProblem } from './disk-watch.ts'
 import { deviceSigner, enrol, type HomePaths, homePaths, loadIdentity } from './enrol.ts'
 import { loadProfile } from './firmware-profile.ts'
 import { createLocalControl } from './local-control.ts'
@@ -246,7 +247,7 @@ function stopOnSignals(agent: Agent, log: Log): void {
 }
 
 main().catch((cause: unknown) => {
-  const problem = cause instanceof ProblemError ? cause.problem : undefined
+  const problem = cause instanceof ProblemError ? cause.problem : diskProblem(cause)
   const text = problem === undefined ? String(cause) : describeProblem(problem)
   process.stderr.write(`linnet agent: ${text}\n`)
   process.exit(problem?.code === 'usage' ? 1 : 2)

@@ -9,8 +9,10 @@ import {
   linkSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -27,8 +29,8 @@ export function lockHome(home: string, name: string): void {
   mkdirSync(home, { recursive: true, mode: 0o700 })
   const path = join(home, `${name}.lock`)
   const draft = `${path}.${process.pid}`
-  const mine = `${process.pid} ${startOf(process.pid) ?? '-'}\n`
-  writeFileSync(draft, mine, { mode: 0o600 })
+  const mine = `${process.pid} ${startOf(process.pid) ?? '-'}`
+  writeDraft(draft, mine)
   try {
     for (let attempt = 1; !linked(draft, path); attempt++) {
       if (attempt === TRIES_MAX) throw inUse(home, 'somebody who starts at the same time')
@@ -39,8 +41,20 @@ export function lockHome(home: string, name: string): void {
     unlinkSync(draft)
   }
   process.once('exit', () => {
-    if (textOf(path) === mine) rmSync(path, { force: true })
+    if (textOf(path)?.trim() === mine) rmSync(path, { force: true })
   })
+}
+
+/** A full disk has no room for a line of text, but for a link whose target says the same. */
+function writeDraft(draft: string, mine: string): void {
+  try {
+    writeFileSync(draft, `${mine}\n`, { mode: 0o600 })
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw cause
+    rmSync(draft, { force: true })
+    symlinkSync(mine, draft)
+  }
 }
 
 /** @throws ProblemError `home.in_use` while a program holds the lock. */
@@ -87,6 +101,14 @@ function takeAway(path: string): void {
 function textOf(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
+  } catch {
+    return linkText(path)
+  }
+}
+
+function linkText(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
   } catch {
     return undefined
   }
