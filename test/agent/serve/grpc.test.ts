@@ -101,6 +101,18 @@ function inferRequest(values: readonly number[], how: 'raw' | 'contents', id = '
   return writer.finish()
 }
 
+/** With `sequence_id` and one more parameter: a flag, or an integer for `priority`. */
+function sequenceRequest(id: number, name: string, value: number): Uint8Array {
+  const parameter = (key: string, field: number, given: number): Uint8Array => {
+    const entry = new BinaryWriter().tag(1, 2).string(key)
+    return entry.tag(2, 2).fork().tag(field, 0).int64(given).join().finish()
+  }
+  const extra = parameter(name, name === 'priority' ? 5 : 1, value)
+  const writer = new BinaryWriter().tag(4, 2).bytes(parameter('sequence_id', 2, id))
+  const head = writer.tag(4, 2).bytes(extra).finish()
+  return Buffer.concat([inferRequest([1, 0.25], 'raw'), head])
+}
+
 /** Length-delimited fields by number. */
 function fieldsOf(message: Uint8Array): Map<number, Uint8Array[]> {
   const reader = new BinaryReader(message)
@@ -145,6 +157,28 @@ describe('GRPCInferenceService', () => {
     ])
     const raw = Buffer.from(fields.get(6)![0]!)
     expect([raw.readFloatLE(0), raw.readFloatLE(4)]).toEqual([0.75, 0.25])
+  })
+
+  it('keeps the release of a stream, by the parameters of Triton', async () => {
+    const ask = async (part: 'sequence_start' | 'sequence_end' | 'priority', flag: number) => {
+      const { status, code, message } = await call('ModelInfer', sequenceRequest(42, part, flag))
+      return status === 0 ? textOf(fieldsOf(message).get(2)?.[0]) : `${status} ${code}`
+    }
+    expect(await ask('priority', 1)).toBe('3 stream.unknown')
+    expect(await ask('sequence_start', 1)).toBe('1.0.0')
+    plane.put(
+      buildLive(() => SCORES(1, 0), { version: '1.1.0' }),
+      { generation: 2 },
+    )
+    expect(await ask('priority', 1)).toBe('1.0.0')
+    expect(await ask('sequence_end', 1)).toBe('1.0.0')
+    expect(await ask('sequence_start', 1)).toBe('1.1.0')
+    plane.swap(new Map())
+    plane.put(
+      buildLive(() => SCORES(1, 0)),
+      { generation: 3 },
+    )
+    expect(await ask('priority', 1)).toBe('9 stream.version_gone')
   })
 
   it.each<[string, () => Promise<Answered>, number, string]>([
