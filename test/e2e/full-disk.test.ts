@@ -125,4 +125,12 @@ describe.runIf(isPossible)(`a full disk${reason}`, () => {
       async () => ({ stored: await stored(), answered }),
     )
   }, 180_000)
+
+  test('an agent that is killed and starts on a full disk serves what it had', async () => {
+    fill()
+    await fleet.program('press').kill('SIGKILL')
+    await fleet.startAgent('press')
+    const answer = await fetch(`${fleet.devices[0]!.api}/v2/models/${MODEL}/ready`)
+    expect(answer.status).toBe(200)
+  }, 90_000)
 })
