@@ -76,7 +76,10 @@ const LAYERS: readonly { readonly from: RegExp; readonly may: readonly (string |
   { from: /^shared\/motor\//, may: ['shared/kernel', 'shared/motor'] },
   {
     from: /^shared\/signing\//,
-    may: ['shared/kernel', 'shared/model', 'shared/signing', 'zod', /^@noble\/(hashes|curves)/],
+    may: [
+      ...['shared/kernel', 'shared/model', 'shared/signing', 'zod', 'tweetnacl'],
+      /^@noble\/(hashes|curves)/,
+    ],
   },
   {
     from: /^shared\/onnx\//,

@@ -8,7 +8,7 @@ import { assert } from '../../shared/kernel/assert.ts'
 import { toBase64, toHex } from '../../shared/kernel/bytes.ts'
 import { ecdsaDerFromRaw } from '../../shared/signing/ecdsa-encoding.ts'
 import { ed25519Key, type PublicKey, type Signer } from '../../shared/signing/keys.ts'
-import { nobleSigner } from '../../shared/signing/verifier-noble.ts'
+import { tweetnaclSigner } from '../../shared/signing/signer-tweetnacl.ts'
 import type { Records } from './records.ts'
 
 export interface DeviceKey {
@@ -56,7 +56,7 @@ function isKeyPair(value: unknown): value is CryptoKeyPair {
 }
 
 function fromSeed(seed: Uint8Array): DeviceKey {
-  return { signer: nobleSigner(seed), protection: 'readable by this page' }
+  return { signer: tweetnaclSigner(seed), protection: 'readable by this page' }
 }
 
 async function fromPair({ privateKey, publicKey }: CryptoKeyPair): Promise<DeviceKey> {

@@ -10,7 +10,8 @@ import {
 import { nodeVerifier } from '../../../shared/node/verifier-node.ts'
 import { ecdsaDerFromRaw, ecdsaRawFromDer } from '../../../shared/signing/ecdsa-encoding.ts'
 import type { PublicKey, Scheme } from '../../../shared/signing/keys.ts'
-import { nobleSigner, nobleVerifier } from '../../../shared/signing/verifier-noble.ts'
+import { tweetnaclSigner } from '../../../shared/signing/signer-tweetnacl.ts'
+import { nobleVerifier } from '../../../shared/signing/verifier-noble.ts'
 import { describeVerifier } from '../../contract/verifier.contract.ts'
 
 describeVerifier('node:crypto', nodeVerifier)
@@ -33,12 +34,12 @@ describe('node:crypto with the three schemes', () => {
     }
   })
 
-  it('agrees with @noble/curves on Ed25519', () => {
+  it('agrees with tweetnacl and @noble/curves on Ed25519', () => {
     const seed = new Uint8Array(32).fill(7)
     const node = nodeSigner(ed25519PrivateKey(seed))
-    const noble = nobleSigner(seed)
-    expect(node.key).toEqual(noble.key)
-    expect(Buffer.from(node.sign(message))).toEqual(Buffer.from(noble.sign(message)))
+    const nacl = tweetnaclSigner(seed)
+    expect(node.key).toEqual(nacl.key)
+    expect(Buffer.from(node.sign(message))).toEqual(Buffer.from(nacl.sign(message)))
     expect(nobleVerifier.verify(node.key, message, node.sign(message))).toBe(true)
   })
 

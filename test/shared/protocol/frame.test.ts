@@ -4,13 +4,14 @@ import { encodeMessage } from '../../../shared/protocol/codec.ts'
 import { encodeFrame, openFrame, openMessage, sealMessage } from '../../../shared/protocol/frame.ts'
 import { formatTopic } from '../../../shared/protocol/topics.ts'
 import { checkSync } from '../../../shared/signing/keys.ts'
-import { nobleSigner, nobleVerifier } from '../../../shared/signing/verifier-noble.ts'
+import { tweetnaclSigner } from '../../../shared/signing/signer-tweetnacl.ts'
+import { nobleVerifier } from '../../../shared/signing/verifier-noble.ts'
 
 const device = { fleet: 'plant', device: 'press-1' }
 const address = { ...device, topic: formatTopic('up/state', device) }
 const presence = { status: 'online', boot: 'b', sinceMs: 5 } as const
-const signer = nobleSigner(new Uint8Array(32).fill(1))
-const stranger = nobleSigner(new Uint8Array(32).fill(2))
+const signer = tweetnaclSigner(new Uint8Array(32).fill(1))
+const stranger = tweetnaclSigner(new Uint8Array(32).fill(2))
 
 type Address = typeof address
 const open = (bytes: Uint8Array, at: Address = address, key = signer.key) =>
