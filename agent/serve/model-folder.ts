@@ -14,7 +14,8 @@ export interface ModelFile {
 }
 
 /** Versions are counted each. */
-const MODELS_MAX = 64
+/** Of a repository; how many of them are in memory at once is the memory budget's matter. */
+const MODELS_MAX = 4_096
 /** Foreign repositories use capitals and dots. */
 const NAME = /^[A-Za-z0-9][\w.-]{0,62}$/
 
