@@ -220,6 +220,7 @@ describe.runIf(isLinux)('linnet serve under a limit of the system (Linux)', () =
     const child = spawn('bash', ['-c', command, process.execPath, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
+    running.push(child)
     let said = ''
     child.stderr.on('data', (chunk) => (said += chunk))
     expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(2)
