@@ -5,7 +5,7 @@ import { labelsSchema } from '../shared/model/device.ts'
 import { idSchema } from '../shared/model/names.ts'
 import { HOST_FLAGS, readSharing } from './host-options.ts'
 import { loopback } from './loopback.ts'
-import type { HostSharing } from './runtime/model-hosts.ts'
+import type { HostSharing } from './runtime/host/model-hosts.ts'
 
 export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --controller URL      base URL of the controller

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { BALANCE_POLICIES, type BalancePolicy } from '../shared/balance/balancer.ts'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
-import type { HostSharing } from './runtime/model-hosts.ts'
+import type { HostSharing } from './runtime/host/model-hosts.ts'
 
 /** More would only wait for the same processor. */
 const HOSTS_MAX = 16

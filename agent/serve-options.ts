@@ -7,7 +7,7 @@ import { executionProviderSchema, type FirmwareProfile } from '../shared/model/p
 import { HOST_FLAGS, readSharing } from './host-options.ts'
 import { loopback } from './loopback.ts'
 import type { BatchChoice } from './runtime/batch-settings.ts'
-import type { HostSharing } from './runtime/model-hosts.ts'
+import type { HostSharing } from './runtime/host/model-hosts.ts'
 import { localProfile } from './runtime/unsigned-release.ts'
 
 const SPEC_EXAMPLE = '{ "x": { "shape": [1, 3], "min": 0 } }'

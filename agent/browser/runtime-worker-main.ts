@@ -3,7 +3,7 @@
  * worker is the model host or a qualifier. The page ends it with `terminate`, at any moment.
  */
 import { toProblem } from '../../shared/kernel/result.ts'
-import type { QualifierAnswer } from '../runtime/qualifier-protocol.ts'
+import type { QualifierAnswer } from '../runtime/qualify/qualifier-protocol.ts'
 import { startWorkerHost } from './worker-host.ts'
 import { proveOrder } from './worker-proof.ts'
 import type { FromWorker, ToWorker } from './worker-protocol.ts'

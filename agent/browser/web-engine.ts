@@ -17,7 +17,7 @@ import {
   specOf,
   toOrt,
 } from '../runtime/model-session.ts'
-import type { ProofEngine } from '../runtime/prove-session.ts'
+import type { ProofEngine } from '../runtime/qualify/prove-session.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 
 /** What both builds export, as far as it is used here. */

@@ -5,8 +5,12 @@
  */
 import { err, ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
-import type { HostExit } from '../runtime/host-process.ts'
-import type { Passed, QualifierAnswer, QualifierTask } from '../runtime/qualifier-protocol.ts'
+import type { HostExit } from '../runtime/host/host-process.ts'
+import type {
+  Passed,
+  QualifierAnswer,
+  QualifierTask,
+} from '../runtime/qualify/qualifier-protocol.ts'
 import { startWorkerLife } from './worker-life.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 

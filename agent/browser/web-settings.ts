@@ -6,7 +6,7 @@
 
 import type { SmallFiles } from '../ports.ts'
 import { readBatchSettings } from '../runtime/batch-settings.ts'
-import type { RunSettings } from '../runtime/host-plan.ts'
+import type { RunSettings } from '../runtime/host/host-plan.ts'
 
 export interface WebSettings {
   get(sha256: string): RunSettings

@@ -7,8 +7,8 @@
  * whatever a worker had when it ended is told by `onLost`.
  */
 import type { Result } from '../../shared/kernel/result.ts'
-import type { HostExit } from '../runtime/host-process.ts'
-import type { HostPlan } from '../runtime/host-protocol.ts'
+import type { HostExit } from '../runtime/host/host-process.ts'
+import type { HostPlan } from '../runtime/host/host-protocol.ts'
 import type { ReadArtifact } from './web-qualifier.ts'
 import { startWorkerLife, type WorkerLife } from './worker-life.ts'
 import type { FromWorker, ToWorker, WorkerHostOptions } from './worker-protocol.ts'

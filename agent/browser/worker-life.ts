@@ -4,8 +4,8 @@
  * hangs is terminated.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
-import { createBeatWatch } from '../runtime/beat-watch.ts'
-import type { HostExit } from '../runtime/host-process.ts'
+import { createBeatWatch } from '../runtime/host/beat-watch.ts'
+import type { HostExit } from '../runtime/host/host-process.ts'
 import type { FromWorker, ToWorker } from './worker-protocol.ts'
 
 export interface WorkerLife {

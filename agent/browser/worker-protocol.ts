@@ -5,8 +5,8 @@
  * parses.
  */
 import type { Problem, Result } from '../../shared/kernel/result.ts'
-import type { FromHost, HostPlan } from '../runtime/host-protocol.ts'
-import type { QualifierNews, QualifierTask } from '../runtime/qualifier-protocol.ts'
+import type { FromHost, HostPlan } from '../runtime/host/host-protocol.ts'
+import type { QualifierNews, QualifierTask } from '../runtime/qualify/qualifier-protocol.ts'
 
 /** Which build of ONNX Runtime Web a worker loads, and the threads of its only pool. */
 export interface EngineChoice {

@@ -5,13 +5,13 @@
  */
 import { err, ok, type Problem, type Result } from '../../shared/kernel/result.ts'
 import { programAt } from '../../shared/node/program.ts'
-import { createBeatWatch } from '../runtime/beat-watch.ts'
+import { createBeatWatch } from '../runtime/host/beat-watch.ts'
 import {
   CHECK_MS,
   type ChildExit,
   startChild,
   type WatchedChild,
-} from '../runtime/watched-child.ts'
+} from '../runtime/host/watched-child.ts'
 import type { FromFront, FrontOptions, ToFront } from './front-protocol.ts'
 
 export interface Front {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
-import { usableCores } from '../runtime/usable-cores.ts'
+import { usableCores } from '../runtime/host/usable-cores.ts'
 
 export interface MachineFacts {
   readonly platform: string

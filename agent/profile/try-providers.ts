@@ -12,9 +12,9 @@ import type { Manifest } from '../../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import { bytesOf } from '../../shared/model/tensor-value.ts'
 import { encodeModel } from '../../shared/onnx/graph-writer.ts'
-import { shortReason } from '../runtime/admission.ts'
-import { runQualifier } from '../runtime/qualifier-process.ts'
-import type { QualifierTask } from '../runtime/qualifier-protocol.ts'
+import { shortReason } from '../runtime/qualify/admission.ts'
+import { runQualifier } from '../runtime/qualify/qualifier-process.ts'
+import type { QualifierTask } from '../runtime/qualify/qualifier-protocol.ts'
 
 export interface ProviderFinding {
   readonly provider: ExecutionProvider

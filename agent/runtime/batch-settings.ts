@@ -1,6 +1,6 @@
 /** How many requests of a release may run together, as it was proved on this device. */
 import { z } from 'zod'
-import type { BatchLayout } from './stack-batch.ts'
+import type { BatchLayout } from './plane/stack-batch.ts'
 
 export interface BatchSettings {
   /** Most rows in one run, over all its requests. */

@@ -5,12 +5,12 @@
 import { unwrap } from '../../shared/kernel/result.ts'
 import type { ResolvedRelease } from '../ports.ts'
 import type { ApplicationEngine, EngineOptions } from './application-engine.ts'
-import { createHostPlane } from './host-plane.ts'
-import type { HostModel, HostRelease } from './host-protocol.ts'
+import type { HostModel, HostRelease } from './host/host-protocol.ts'
 import { loadRelease } from './load-release.ts'
-import { createModelRoute, type ModelRoute } from './model-route.ts'
-import { qualifyInProcess } from './qualify-in-process.ts'
-import { APPLICATION_TUNING_MS } from './tune-settings.ts'
+import { createHostPlane } from './plane/host-plane.ts'
+import { createModelRoute, type ModelRoute } from './plane/model-route.ts'
+import { qualifyInProcess } from './qualify/qualify-in-process.ts'
+import { APPLICATION_TUNING_MS } from './qualify/tune-settings.ts'
 
 const DEADLINE_MS_MAX = 10_000
 const QUALIFY_MS_MAX = 180_000

@@ -9,8 +9,8 @@ import type { ReleaseStatus } from '../data-plane.ts'
 import type { ServedModel } from '../ports.ts'
 import type { ApplicationEngine, EngineOptions } from './application-engine.ts'
 import { createNodeRuntime } from './node-runtime.ts'
+import { APPLICATION_TUNING_MS } from './qualify/tune-settings.ts'
 import { createRemotePlane, type RemotePlane } from './remote-plane.ts'
-import { APPLICATION_TUNING_MS } from './tune-settings.ts'
 
 /** A host answers one run at a time; more connections only wait there instead of here. */
 const CONNECTIONS_MAX = 64

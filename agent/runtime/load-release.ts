@@ -6,11 +6,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Problem, unwrap } from '../../shared/kernel/result.ts'
 import { readArtifact } from '../artifact/artifact-cipher.ts'
-import type { HostRelease } from './host-protocol.ts'
-import { type LiveRelease, liveRelease, loadFailed, warmUp } from './live-release.ts'
+import type { HostRelease } from './host/host-protocol.ts'
 import type { ModelSession, SessionOptions } from './model-session.ts'
 import { loadSession } from './onnx-session.ts'
-import { optimisedSettings } from './tune-settings.ts'
+import { type LiveRelease, liveRelease, loadFailed, warmUp } from './plane/live-release.ts'
+import { optimisedSettings } from './qualify/tune-settings.ts'
 
 /**
  * Errors (thrown): `artifact.missing`, `artifact.digest`, `runtime.load_failed`.

@@ -18,20 +18,20 @@ import {
   type ModelRepository,
   type RepositoryEntry,
 } from '../serve/model-repository.ts'
-import { createAssuredServe } from './assured-serve.ts'
 import type { BatchChoice } from './batch-settings.ts'
-import { disguiseInterval, secureUint32 } from './disguise-interval.ts'
-import type { RunSettings } from './host-plan.ts'
-import type { HostPlan, ToHost } from './host-protocol.ts'
-import type { HostAddress, HostNews } from './host-supervisor.ts'
-import { createIntervalMerge } from './interval-merge.ts'
-import { driverName, machineName, runtimeVersion } from './machine.ts'
-import { createModelHosts, type HostSharing } from './model-hosts.ts'
-import { createPlanKeeper } from './plan-keeper.ts'
-import { createProofKeeper, type ProofKeeper } from './proof-keeper.ts'
-import { createRecordStore } from './record-store.ts'
-import type { ResidenceChange } from './residency.ts'
-import { capThreads, usableCores } from './usable-cores.ts'
+import type { RunSettings } from './host/host-plan.ts'
+import type { HostPlan, ToHost } from './host/host-protocol.ts'
+import type { HostAddress, HostNews } from './host/host-supervisor.ts'
+import { createModelHosts, type HostSharing } from './host/model-hosts.ts'
+import { createPlanKeeper } from './host/plan-keeper.ts'
+import type { ResidenceChange } from './host/residency.ts'
+import { capThreads, usableCores } from './host/usable-cores.ts'
+import { disguiseInterval, secureUint32 } from './plane/disguise-interval.ts'
+import { createIntervalMerge } from './plane/interval-merge.ts'
+import { createAssuredServe } from './qualify/assured-serve.ts'
+import { driverName, machineName, runtimeVersion } from './qualify/machine.ts'
+import { createProofKeeper, type ProofKeeper } from './qualify/proof-keeper.ts'
+import { createRecordStore } from './qualify/record-store.ts'
 
 export interface NodeRuntimeOptions {
   readonly device: string

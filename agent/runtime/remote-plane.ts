@@ -12,7 +12,7 @@ import type { ErrorKind } from '../../shared/sketch/window.ts'
 import type { InferAnswer, InferRequest, ReleaseStatus } from '../data-plane.ts'
 import { bytesFromElements, elementsFromBytes } from '../serve/binary-tensor.ts'
 import type { AskedPlane, AskedRequest } from './application-engine.ts'
-import { createStatisticsTable } from './release-statistics.ts'
+import { createStatisticsTable } from './plane/release-statistics.ts'
 
 export interface RemotePlane extends AskedPlane {
   close(): void

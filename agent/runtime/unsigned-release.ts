@@ -15,7 +15,7 @@ import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/prof
 import { readTestData } from '../../shared/node/onnx-test-data.ts'
 import { type ModelSignature, readModelSignature } from '../../shared/onnx/model-signature.ts'
 import type { ResolvedRelease } from '../ports.ts'
-import { type Derived, type DeriveTask, deriveInProcess } from './derive-in-process.ts'
+import { type Derived, type DeriveTask, deriveInProcess } from './qualify/derive-in-process.ts'
 
 /** A file and the name it is asked by. */
 export interface UnsignedModel {

@@ -5,7 +5,7 @@
 import { latencyTotal } from '../../shared/sketch/latency-histogram.ts'
 import type { LatencyPart } from '../../shared/sketch/window.ts'
 import type { DataPlane, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
-import { emptyStatistics } from '../runtime/release-statistics.ts'
+import { emptyStatistics } from '../runtime/plane/release-statistics.ts'
 
 const SERVER_VERSION = '0.1.0'
 /** Durations in Triton's statistics are in nanoseconds. */

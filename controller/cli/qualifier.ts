@@ -42,7 +42,10 @@ export async function deriveGolden(
 }
 
 async function runQualifier(args: readonly string[]): Promise<void> {
-  const { file, execArgv } = programAt(import.meta.url, '../../agent/runtime/qualifier-main')
+  const { file, execArgv } = programAt(
+    import.meta.url,
+    '../../agent/runtime/qualify/qualifier-main',
+  )
   const child = spawn(process.execPath, [...execArgv, file, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: TIMEOUT_MS,

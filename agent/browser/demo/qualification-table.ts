@@ -1,7 +1,7 @@
 /** What was tried on this device, with the measured figures: live while it happens, kept afterwards. */
 import type { Qualification } from '../../../shared/model/device.ts'
-import type { Measured } from '../../runtime/qualifier-protocol.ts'
-import type { Attempt } from '../../runtime/qualify-release.ts'
+import type { Measured } from '../../runtime/qualify/qualifier-protocol.ts'
+import type { Attempt } from '../../runtime/qualify/qualify-release.ts'
 import { byId, GLYPHS, make, type Tone } from './dom.ts'
 import { differenceText, msText } from './format.ts'
 

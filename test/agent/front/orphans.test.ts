@@ -10,7 +10,7 @@ const folder = mkdtempSync(join(tmpdir(), 'linnet-orphans-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const PROGRAMS = {
-  'model host': '../../../agent/runtime/host-main',
+  'model host': '../../../agent/runtime/host/host-main',
   front: '../../../agent/front/front-main',
 }
 

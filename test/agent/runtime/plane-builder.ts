@@ -4,11 +4,11 @@
  */
 
 import type { BatchSettings } from '../../../agent/runtime/batch-settings.ts'
-import { createHostPlane, type HostPlane } from '../../../agent/runtime/host-plane.ts'
-import type { HostModel } from '../../../agent/runtime/host-protocol.ts'
-import type { LiveRelease } from '../../../agent/runtime/live-release.ts'
-import { createModelRoute } from '../../../agent/runtime/model-route.ts'
+import type { HostModel } from '../../../agent/runtime/host/host-protocol.ts'
 import type { ModelSession } from '../../../agent/runtime/model-session.ts'
+import { createHostPlane, type HostPlane } from '../../../agent/runtime/plane/host-plane.ts'
+import type { LiveRelease } from '../../../agent/runtime/plane/live-release.ts'
+import { createModelRoute } from '../../../agent/runtime/plane/model-route.ts'
 import type { Problem } from '../../../shared/kernel/result.ts'
 import type { Manifest } from '../../../shared/model/manifest.ts'
 import type { TensorSpec } from '../../../shared/model/tensor.ts'

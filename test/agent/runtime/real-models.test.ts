@@ -32,7 +32,7 @@ const SILERO_INPUTS = {
 async function releaseOf(file: string, model: string, version: string, spec: object = {}) {
   const { file: program, execArgv } = programAt(
     import.meta.url,
-    '../../../agent/runtime/qualifier-main',
+    '../../../agent/runtime/qualify/qualifier-main',
   )
   const path = join(MODELS, file)
   const out = join(folder, 'golden.bin')

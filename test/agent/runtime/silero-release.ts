@@ -46,7 +46,10 @@ export async function createSileroRelease(folder: string) {
   const given = join(folder, 'inputs.bin')
   const out = join(folder, 'golden.bin')
   writeFileSync(given, encodeGolden([{ inputs, outputs: [] }]))
-  const { file, execArgv } = programAt(import.meta.url, '../../../agent/runtime/qualifier-main')
+  const { file, execArgv } = programAt(
+    import.meta.url,
+    '../../../agent/runtime/qualify/qualifier-main',
+  )
   const args = ['derive', '--model', MODEL, '--inputs', given, '--out', out]
   const { stdout } = await promisify(execFile)(process.execPath, [...execArgv, file, ...args])
   const tensors = JSON.parse(stdout) as { inputs: TensorSpec[]; outputs: TensorSpec[] }

@@ -1,0 +1,141 @@
+/**
+ * The model host: the data process of a device. Owns the sessions of ONNX Runtime and the sockets of
+ * the local API; takes plans from the agent over IPC and sends counts back. Composition root of this
+ * process. Crash-only: it keeps nothing that its parent cannot give it again, and dies with it.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { toProblem } from '../../../shared/kernel/result.ts'
+import { listenGrpc } from '../../serve/grpc-listener.ts'
+import { createInferListener } from '../../serve/infer-listener.ts'
+import { createInferenceApi, type InferenceApiOptions } from '../../serve/inference-api.ts'
+import { type Listening, listen } from '../../serve/listen.ts'
+import { loadWarmSession } from '../load-release.ts'
+import { createHostPlane, type HostPlane } from '../plane/host-plane.ts'
+import { createHostMetrics } from './host-metrics.ts'
+import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
+import { createPlanLoader } from './plan-loader.ts'
+import { createRepositoryRelay } from './repository-relay.ts'
+import { Residency } from './residency.ts'
+import { openRunMark } from './run-mark.ts'
+import { settleEngine } from './settle-engine.ts'
+
+const BEAT_MS = 250
+const IDLE_CHECK_MS = 500
+/** Requests under way get this long when the host is told to close. */
+const CLOSE_MS_MAX = 5_000
+
+const options = JSON.parse(process.argv[2] ?? '{}') as HostOptions
+const send = (message: FromHost): void => {
+  // The parent may be gone; then `disconnect` ends this process.
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined)
+}
+
+async function main(): Promise<void> {
+  const mark = openRunMark(options.markPath)
+  const repository = createRepositoryRelay(`${process.pid}`, send)
+  const plane = createHostPlane({
+    nowMs: () => performance.now(),
+    deadlineMsMax: options.deadlineMsMax,
+    queueLengthMax: options.queueLengthMax,
+    mark: (live) => mark.set(live?.sha256 ?? null),
+    defer: setImmediate,
+    onBroke: ({ sha256 }, problem) => send({ kind: 'broke', sha256, problem }),
+    isComing: repository.isComing,
+  })
+  const sendCounts = (): void => {
+    for (const interval of plane.flush()) send({ kind: 'counted', interval })
+  }
+  let artifactKey: Uint8Array | undefined
+  const residency = new Residency({
+    bytesMax: options.sessionBytesMax,
+    idleMs: options.idleUnloadMs,
+    nowMs: () => performance.now(),
+    residentBytes: () => process.memoryUsage.rss(),
+    load: (release) =>
+      loadWarmSession(release, artifactKey, (problem) => {
+        const { sha256 } = release.resolved.release
+        send({ kind: 'optimisedRefused', sha256, problem })
+      }),
+    onLoading: (sha256) => send({ kind: 'loading', sha256 }),
+    onChange: (change) => send({ kind: 'residence', change }),
+  })
+  let settled: Promise<void> | undefined
+  const loader = createPlanLoader({
+    seed: `${options.device}/${options.boot}/${options.incarnation}`,
+    sessionSeed: options.device,
+    async load(release) {
+      settled ??= settleEngine()
+      await settled
+      return residency.admit(release)
+    },
+    warm: (live) => live.residence?.wake(Infinity),
+    onExpected: plane.expect,
+    onLoading: (sha256) => send({ kind: 'loading', sha256 }),
+    swap: (routes) => {
+      plane.swap(routes)
+      sendCounts()
+    },
+    wallClockMs: Date.now,
+  })
+  const metrics = createHostMetrics(residency)
+  const listening = await openApi(plane, { repository, metrics })
+  setInterval(() => send({ kind: 'beat' }), BEAT_MS)
+  setInterval(sendCounts, options.flushMs)
+  setInterval(() => void residency.sleepIdle(), IDLE_CHECK_MS)
+  process.on('message', (message: ToHost) => {
+    if (message.kind === 'close') {
+      void closeHost(listening, sendCounts)
+      return
+    }
+    if (message.kind === 'budget') return residency.bound(message.bytesMax)
+    if (message.kind === 'repository') return repository.told(message.entries)
+    if (message.kind === 'changed') return repository.changed(message.id, message.result)
+    artifactKey = message.artifactKey
+    residency.expect(message.plan)
+    const { planId } = message.plan
+    void loader.apply(message.plan).then((outcome) => {
+      if (outcome !== undefined) send({ kind: 'served', planId, outcome })
+    })
+  })
+}
+
+async function openApi(
+  plane: HostPlane,
+  { repository, metrics }: Required<Pick<InferenceApiOptions, 'repository' | 'metrics'>>,
+): Promise<Listening> {
+  const { listen: tcp, socketPath, requestBytesMax } = options
+  const limits = { requestBytesMax, loopbackOnly: true, repository, metrics }
+  const direct = createInferListener(plane, limits)
+  const listening = await listen(createInferenceApi(plane, limits), { tcp, socketPath, direct })
+  const { grpc } = options
+  const second =
+    grpc === null ? null : await listenGrpc(plane, { ...grpc, requestBytesMax, repository })
+  const port = listening.port ?? null
+  send({ kind: 'listening', port, grpcPort: second?.port ?? null, socketPath })
+  return {
+    port: listening.port,
+    close: async () => {
+      await Promise.all([listening.close(), second?.close()])
+    },
+  }
+}
+
+async function closeHost(listening: Listening, sendCounts: () => void): Promise<void> {
+  setTimeout(() => process.exit(0), CLOSE_MS_MAX).unref()
+  await listening.close()
+  sendCounts()
+  await nextTurn()
+  process.exit(0)
+}
+
+// A host without its agent would serve a plan that nobody can change.
+process.on('disconnect', () => process.exit(0))
+// It may have gone while this program was read; nobody is told of that any more.
+if (!process.connected) process.exit(0)
+// The agent decides when to end; a Ctrl-C in a terminal reaches the whole group.
+process.on('SIGINT', () => undefined)
+
+main().catch((cause: unknown) => {
+  send({ kind: 'cannotListen', problem: toProblem(cause, 'serve.cannot_listen') })
+  setImmediate(() => process.exit(1))
+})

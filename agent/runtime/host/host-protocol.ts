@@ -1,0 +1,92 @@
+/**
+ * What the control process and its model host say to each other over the IPC channel, and the
+ * options that the host is started with (one JSON argument).
+ */
+import type { Problem, Result } from '../../../shared/kernel/result.ts'
+import type { ClosedInterval, ServedModel, ServedRelease, ServeOutcome } from '../../ports.ts'
+import type { RepositoryCommand, RepositoryEntry } from '../../serve/model-repository.ts'
+import type { BatchSettings } from '../batch-settings.ts'
+import type { ProcessorSettings } from '../qualify/tune-settings.ts'
+import type { OptimisedFile } from './host-plan.ts'
+import type { ResidenceChange } from './residency.ts'
+
+export interface HostOptions {
+  readonly device: string
+  /** Random per start of the agent; with `incarnation` it seeds the draw of arms. */
+  readonly boot: string
+  /** Counts the hosts of one boot, from 1. */
+  readonly incarnation: number
+  /** Loopback address and port of the local API; port 0 takes any. */
+  readonly listen: { readonly host: string; readonly port: number } | null
+  /** gRPC, where it is wanted; port 0 takes any. */
+  readonly grpc: { readonly host: string; readonly port: number } | null
+  readonly socketPath: string | null
+  /** The file in which the host notes which release it is running (see run-mark.ts). */
+  readonly markPath: string
+  readonly flushMs: number
+  /** Memory that all sessions of this host may take. */
+  readonly sessionBytesMax: number
+  /** Sessions idle for so long leave the memory until they are asked; null: never. */
+  readonly idleUnloadMs: number | null
+  readonly queueLengthMax: number
+  readonly deadlineMsMax: number
+  readonly requestBytesMax: number
+}
+
+/** A release with what the host needs to load it as it was qualified. */
+export interface HostRelease extends ServedRelease, ProcessorSettings {
+  /** Loaded in place of the artifact while its bytes have this digest. */
+  readonly optimised?: OptimisedFile | null
+  readonly goldenPath: string | null
+  readonly layout: 'NCHW' | 'NHWC' | null
+  /** Absent or null: each request runs by itself. */
+  readonly batching?: BatchSettings | null | undefined
+}
+
+export interface HostModel
+  extends Omit<ServedModel, 'current' | 'candidate' | 'previous' | 'others'> {
+  readonly current: HostRelease | null
+  readonly candidate: HostRelease | null
+  readonly previous: HostRelease | null
+  readonly others?: readonly HostRelease[]
+}
+
+export interface HostPlan {
+  readonly planId: number
+  readonly generation: number
+  readonly models: readonly HostModel[]
+}
+
+export type ToHost =
+  /** With the key that its artifacts are encrypted with, where they are. */
+  | { readonly kind: 'plan'; readonly plan: HostPlan; readonly artifactKey?: Uint8Array }
+  /** Memory that this host's sessions may take from now on. */
+  | { readonly kind: 'budget'; readonly bytesMax: number }
+  /** What the repository holds beside what the plan serves. */
+  | { readonly kind: 'repository'; readonly entries: readonly RepositoryEntry[] }
+  /** The outcome of the `change` with this id. */
+  | { readonly kind: 'changed'; readonly id: string; readonly result: Result<undefined> }
+  | { readonly kind: 'close' }
+
+export type FromHost =
+  | {
+      readonly kind: 'listening'
+      readonly port: number | null
+      readonly grpcPort: number | null
+      readonly socketPath: string | null
+    }
+  | { readonly kind: 'cannotListen'; readonly problem: Problem }
+  /** The event loop turns. */
+  | { readonly kind: 'beat' }
+  /** A blocking load begins (`sha256`) or ended (null); the parent waits longer meanwhile. */
+  | { readonly kind: 'loading'; readonly sha256: string | null }
+  | { readonly kind: 'served'; readonly planId: number; readonly outcome: ServeOutcome }
+  /** What was counted since the last one: at most `flushMs` of it is lost when the host dies. */
+  | { readonly kind: 'counted'; readonly interval: ClosedInterval }
+  /** A session left the memory, or came back. */
+  | { readonly kind: 'residence'; readonly change: ResidenceChange }
+  /** Somebody asked the repository API to load or to unload a model. */
+  | { readonly kind: 'change'; readonly id: string; readonly command: RepositoryCommand }
+  /** The release serves, but not from its optimised file, which is not what the record says. */
+  | { readonly kind: 'optimisedRefused'; readonly sha256: string; readonly problem: Problem }
+  | { readonly kind: 'broke'; readonly sha256: string; readonly problem: Problem }

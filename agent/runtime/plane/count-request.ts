@@ -1,0 +1,46 @@
+/**
+ * What is remembered of a request once it has its outcome: running totals, the window of its arm, its
+ * prediction for a later label, the local guard, and whether the candidate computes it as well.
+ * Takes a few microseconds between the answer and its sending; nothing here may wait.
+ */
+import type { Problem } from '../../../shared/kernel/result.ts'
+import type { InferRequest } from '../../data-plane.ts'
+import type { LabelTable } from './label-table.ts'
+import type { LiveRelease } from './live-release.ts'
+import type { Draw, ModelRoute } from './model-route.ts'
+import type { StatisticsTable } from './release-statistics.ts'
+import type { Outcome } from './request-runner.ts'
+
+export interface CountOptions {
+  readonly statistics: StatisticsTable
+  readonly labels: LabelTable
+  readonly onBroke: (live: LiveRelease, problem: Problem) => void
+  /** Computes the request with the candidate too; called for the share that the plan says. */
+  readonly shadow: (route: ModelRoute, request: InferRequest, servedClass: number) => void
+}
+
+export function countRequest(
+  { statistics, labels, onBroke, shadow }: CountOptions,
+  request: InferRequest,
+  route: ModelRoute,
+  { live, arm, recorder }: Draw,
+  { sample, leads }: Pick<Outcome<unknown>, 'sample' | 'leads'>,
+): void {
+  const { error, latencyMs, prediction } = sample
+  statistics.record(live.model, live.version, sample, leads)
+  if (recorder === undefined) return
+  if (request.id !== undefined && prediction !== undefined) {
+    const { classIndex } = prediction
+    labels.remember(`${live.model}/${request.id}`, { sha256: live.sha256, classIndex })
+  }
+  recorder.record(arm, sample)
+  // A full line is the device's trouble, not the release's.
+  const failed = error !== undefined && error !== 'overloaded' && error !== 'cancelled'
+  const late = (latencyMs.total ?? 0) > live.manifest.serviceLevels.latencyMsMax
+  const problem = route.watch(live, { failed, late })
+  if (problem !== undefined) onBroke(live, problem)
+  const isServed = error === undefined && arm === 'baseline'
+  if (isServed && prediction !== undefined && route.drawShadow()) {
+    shadow(route, request, prediction.classIndex)
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Counts what the arms of one model do under one plan. A request keeps the recorder it was drawn
+ * under, so an interval never spans a change of share, even when the answer comes after the change.
+ * Invariant: what was flushed is not flushed again.
+ */
+import type { RolloutRef } from '../../../shared/model/assignment.ts'
+import type { Arm } from '../../../shared/protocol/messages.ts'
+import { emptyWindow, type Window, type WindowShape } from '../../../shared/sketch/window.ts'
+import {
+  type RequestSample,
+  recordLabel,
+  recordRequest,
+  recordShadow,
+} from '../../../shared/sketch/window-record.ts'
+import type { ClosedInterval } from '../../ports.ts'
+
+/** One release, in the arm it serves. */
+export interface RecordedArm {
+  readonly arm: Arm
+  readonly sha256: string
+  readonly version: string
+  readonly variant: string
+  readonly shape: WindowShape
+}
+
+export interface RecorderPlan {
+  readonly model: string
+  readonly generation: number
+  readonly rollout: RolloutRef | null
+  /** Parts per million. */
+  readonly share: number
+  readonly arms: readonly RecordedArm[]
+}
+
+export interface IntervalRecorder {
+  record(arm: Arm, sample: RequestSample): void
+  recordShadow(agreed: boolean): void
+  /** @returns false when that release is in no arm of this plan any more. */
+  recordLabel(sha256: string, predicted: number, truth: number): boolean
+  /** What was counted since the last flush; undefined when there is nothing. */
+  flush(): ClosedInterval | undefined
+}
+
+export function createIntervalRecorder(
+  plan: RecorderPlan,
+  wallClockMs: () => number,
+): IntervalRecorder {
+  const { arms, ...identity } = plan
+  let startedAtMs = wallClockMs()
+  let dirty = false
+  const windows = new Map<Arm, Window>(arms.map(({ arm, shape }) => [arm, emptyWindow(shape)]))
+  const shapes = new Map<Arm, WindowShape>(arms.map(({ arm, shape }) => [arm, shape]))
+
+  return {
+    record(arm, sample) {
+      const window = windows.get(arm)
+      const shape = shapes.get(arm)
+      if (window === undefined || shape === undefined) return
+      recordRequest(window, shape, sample)
+      dirty = true
+    },
+    recordShadow(agreed) {
+      const window = windows.get('canary')
+      if (window === undefined) return
+      recordShadow(window, agreed)
+      dirty = true
+    },
+    recordLabel(sha256, predicted, truth) {
+      const arm = arms.find((candidate) => candidate.sha256 === sha256)?.arm
+      const window = arm === undefined ? undefined : windows.get(arm)
+      if (window === undefined) return false
+      recordLabel(window, predicted, truth)
+      dirty = true
+      return true
+    },
+    flush() {
+      const nowMs = wallClockMs()
+      if (!dirty) {
+        startedAtMs = nowMs
+        return undefined
+      }
+      const interval: ClosedInterval = {
+        ...identity,
+        startedAtMs,
+        durationMs: Math.max(0, nowMs - startedAtMs),
+        arms: arms.map(({ arm, version, variant, shape: { noise } }) => ({
+          ...{ arm, version, variant, window: windows.get(arm)! },
+          ...(noise && { noise }),
+        })),
+      }
+      startedAtMs = nowMs
+      dirty = false
+      for (const { arm, shape } of arms) windows.set(arm, emptyWindow(shape))
+      return interval
+    },
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * How the queue runs requests: each by itself, or those of one release together where qualification
+ * proved that this changes no answer and gains time. Every failure is a value.
+ */
+import { ok, type Result, refuse, toProblem } from '../../../shared/kernel/result.ts'
+import type { NumericElements, TensorValue } from '../../../shared/model/tensor-value.ts'
+import type { LiveRelease } from './live-release.ts'
+import type { QueueWork, RunQueue } from './run-queue.ts'
+import { fitsTogether, rowsOf, splitOutputs, stackInputs } from './stack-batch.ts'
+import { createStackMemory, type StackMemory } from './stack-memory.ts'
+
+export interface RunJob {
+  readonly live: LiveRelease
+  readonly inputs: readonly TensorValue[]
+  /** Names of the wanted outputs; absent: all. */
+  readonly outputs: readonly string[] | undefined
+}
+
+export type Computed = Result<readonly TensorValue[]>
+export type JobQueue = RunQueue<RunJob, Computed>
+
+/** @param mark told which release runs now; null: none. */
+export function createJobWork(
+  mark: (live: LiveRelease | null) => void,
+): QueueWork<RunJob, Computed> {
+  const memories = new WeakMap<LiveRelease, StackMemory>()
+
+  function memoryOf(live: LiveRelease): StackMemory {
+    const found = memories.get(live) ?? createStackMemory()
+    memories.set(live, found)
+    return found
+  }
+
+  return {
+    async runOne({ live, inputs, outputs }) {
+      mark(live)
+      try {
+        return ok(await live.session.run(inputs, outputs))
+      } catch (cause) {
+        return runFailed(live, cause)
+      } finally {
+        mark(null)
+      }
+    },
+    async runTogether(jobs) {
+      const { live } = jobs[0]!
+      mark(live)
+      try {
+        return await runStacked(live, jobs, memoryOf(live))
+      } catch {
+        // One of them may be to blame: each is run again by itself and has its own failure.
+        return undefined
+      } finally {
+        mark(null)
+      }
+    },
+    company(head) {
+      const { batching } = head.live
+      if (batching === null) return undefined
+      const { inputs } = batching.layout
+      let rows = rowsOf(head.inputs, inputs)
+      if (rows === undefined || rows >= batching.rowsMax) return undefined
+      return (other) => {
+        if (other.live !== head.live) return false
+        const more = rowsOf(other.inputs, inputs)
+        if (more === undefined || rows! + more > batching.rowsMax) return false
+        if (!fitsTogether(head.inputs, other.inputs, inputs)) return false
+        rows! += more
+        return true
+      }
+    },
+  }
+}
+
+async function runStacked(
+  { session, batching }: LiveRelease,
+  jobs: readonly RunJob[],
+  memory: StackMemory,
+): Promise<readonly Computed[] | undefined> {
+  if (batching === null) return undefined
+  const { inputs: inputAxes, outputs: outputAxes } = batching.layout
+  const inputs = stackInputs(
+    jobs.map((job) => job.inputs),
+    inputAxes,
+    memory,
+  )
+  const outputs = await session.run(inputs, wantedByAny(jobs))
+  const rows = jobs.map((job) => rowsOf(job.inputs, inputAxes) ?? 0)
+  const split = splitOutputs(outputs, rows, outputAxes)
+  // Only now: an output may be the input itself.
+  for (const { name, data } of inputs) {
+    if (inputAxes[name] !== null) memory.giveBack(name, data as NumericElements)
+  }
+  return split?.map((own, i) => ok(pick(own, jobs[i]?.outputs)))
+}
+
+function wantedByAny(jobs: readonly RunJob[]): readonly string[] | undefined {
+  const names = new Set<string>()
+  for (const { outputs } of jobs) {
+    if (outputs === undefined) return undefined
+    for (const name of outputs) names.add(name)
+  }
+  return [...names]
+}
+
+function pick(
+  outputs: readonly TensorValue[],
+  names: readonly string[] | undefined,
+): readonly TensorValue[] {
+  if (names === undefined) return outputs
+  return names.flatMap((name) => outputs.find((output) => output.name === name) ?? [])
+}
+
+function runFailed(live: LiveRelease, cause: unknown): Result<never> {
+  const { message } = toProblem(cause, 'infer.failed')
+  return refuse('infer.failed', 'The model could not compute this request.', {
+    found: `${live.version}: ${message}`.slice(0, 500),
+  })
+}

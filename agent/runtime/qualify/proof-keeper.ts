@@ -1,0 +1,163 @@
+/**
+ * Proofs of the releases of one device, over its restarts: a release is qualified once, its record is
+ * kept, and whatever is to serve must have a record that still holds.
+ *
+ * Invariants: nothing that has no proof here is told to the host, once the device has a key to sign
+ * proofs with; a proof that is made again, and why, is told to whoever listens. One qualification
+ * runs at a time.
+ */
+import { rm } from 'node:fs/promises'
+import { ok, type Problem, type Result } from '../../../shared/kernel/result.ts'
+import type { Qualification } from '../../../shared/model/device.ts'
+import type { ResolvedRelease, ServedModel, ServedRelease, ServePlan } from '../../ports.ts'
+import { dropScratch, scratchPath, takeFile } from './optimised-file.ts'
+import type { QualificationRecord } from './qualification-record.ts'
+import { type QualifyInProcessOptions, qualifyInProcess } from './qualify-in-process.ts'
+import type { RecordStore } from './record-store.ts'
+
+export interface ProofKeeperOptions extends Omit<QualifyInProcessOptions, 'signal' | 'optimised'> {
+  readonly records: RecordStore
+  /** Whether every release of a plan must have a record; without a key there are none to have. */
+  readonly isStrict: boolean
+  readonly onProvedAgain: (qualification: Qualification, why: Problem) => void
+}
+
+export interface ProofKeeper {
+  /** By the record if it holds, else anew. Errors: those of `qualifyRelease`. */
+  qualify(release: ResolvedRelease, signal: AbortSignal): Promise<Result<Qualification>>
+  /** The plan with the providers that are proved now, less what could not be proved again. */
+  assure(plan: ServePlan): Promise<AssuredPlan>
+  /** The host could not use the optimised file of this release: it is made again. */
+  rebuild(sha256: string, why: Problem): void
+  close(): void
+}
+
+export interface AssuredPlan {
+  readonly plan: ServePlan
+  readonly broken: readonly { readonly sha256: string; readonly problem: Problem }[]
+}
+
+/** An optimised file may be so much larger than its source. */
+const OPTIMISED_EXTRA_BYTES = 32 * 2 ** 20
+
+export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
+  const { records, isStrict, onProvedAgain } = options
+  const closing = new AbortController()
+  /** Releases of the newest plan: those that a host can tell of. */
+  let assured = new Map<string, ResolvedRelease>()
+  let turn: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
+    const done = turn.then(task)
+    turn = done.catch(() => undefined)
+    return done
+  }
+
+  const prove = (release: ResolvedRelease, signal = closing.signal, before?: Before) =>
+    inTurn(() => proveAndKeep(options, release, AbortSignal.any([signal, closing.signal]), before))
+
+  async function assureOne(served: ServedRelease, broken: Broken[]): Promise<ServedRelease | null> {
+    const { resolved } = served
+    const found = await records.find(resolved)
+    if (found.ok) return { ...served, provider: found.value.qualification.chosen }
+    if (!isStrict) return served
+    const proof = await prove(resolved)
+    if (proof.ok) {
+      onProvedAgain(proof.value, found.error)
+      return { ...served, provider: proof.value.chosen }
+    }
+    if (proof.error.code !== 'qualify.cancelled') {
+      broken.push({ sha256: resolved.release.sha256, problem: proof.error })
+    }
+    return null
+  }
+
+  async function assure(plan: ServePlan): Promise<AssuredPlan> {
+    const broken: Broken[] = []
+    assured = new Map(releasesOf(plan).map((release) => [release.release.sha256, release]))
+    const models: ServedModel[] = []
+    const one = async (served: ServedRelease | null) =>
+      served === null ? null : assureOne(served, broken)
+    for (const model of plan.models) {
+      const current = await one(model.current)
+      const candidate = await one(model.candidate)
+      models.push({ ...model, current, candidate, previous: await one(model.previous) })
+    }
+    return { plan: { ...plan, models }, broken }
+  }
+
+  async function rebuild(sha256: string, why: Problem): Promise<void> {
+    const release = assured.get(sha256)
+    const found = release && (await records.find(release))
+    if (release === undefined || found?.ok !== true) return
+    const proof = await prove(release, closing.signal, found.value)
+    if (proof.ok) onProvedAgain(proof.value, why)
+  }
+
+  return {
+    async qualify(release, signal) {
+      const found = await records.find(release)
+      return found.ok ? ok(found.value.qualification) : prove(release, signal)
+    },
+    assure,
+    // What fails here leaves the artifact serving, and is tried again at the next load.
+    rebuild: (sha256, why) => void rebuild(sha256, why).catch(() => undefined),
+    close: () => closing.abort(),
+  }
+}
+
+function releasesOf({ models }: ServePlan): ResolvedRelease[] {
+  const slots = models.flatMap(({ current, candidate, previous }) => [current, candidate, previous])
+  return slots.flatMap((served) => served?.resolved ?? [])
+}
+
+/** What is proved once more in the settings that it has. */
+type Before = Pick<QualificationRecord, 'settings' | 'qualification'>
+type Broken = AssuredPlan['broken'][number]
+
+async function proveAndKeep(
+  options: ProofKeeperOptions,
+  release: ResolvedRelease,
+  signal: AbortSignal,
+  before: Before | undefined,
+): Promise<Result<Qualification>> {
+  const { records, artifactKey, isStrict } = options
+  const { sha256, length } = release.release
+  const target = records.optimisedPath(sha256)
+  const path = isStrict ? await scratchPath(target, artifactKey) : undefined
+  const optimised = path && { path, bytesMax: length + OPTIMISED_EXTRA_BYTES }
+  try {
+    const proof = await qualifyInProcess(release, {
+      ...{ ...options, signal },
+      ...(before && { settings: before.settings, tuningMs: 0 }),
+      ...(optimised && { optimised }),
+    })
+    if (!proof.ok) return proof
+    const { value } = proof
+    // The agent itself reads what the qualifier wrote: what it vouches for, it has seen.
+    const isTaken =
+      path !== undefined &&
+      value.optimised !== null &&
+      (await takeFile(path, target, value.optimised, artifactKey))
+    if (!isTaken) await rm(target, { force: true })
+    // A search that was not made again: what it found still stands.
+    const tuning = before?.qualification.tuning
+    const qualification = { ...value.qualification, ...(tuning && { tuning }) }
+    const record = {
+      qualification: isTaken ? qualification : withoutFile(qualification),
+      settings: { ...value.settings, batching: value.settings.batching ?? null },
+      optimised: isTaken ? value.optimised : null,
+    }
+    await records.keep(release, record)
+    return ok(record.qualification)
+  } finally {
+    if (path !== undefined) await dropScratch(path, artifactKey)
+  }
+}
+
+/** The file paid, and could not be put in its place. */
+function withoutFile(qualification: Qualification): Qualification {
+  const { optimised } = qualification
+  if (optimised?.kept !== true) return qualification
+  const reason = 'it could not be stored'
+  return { ...qualification, optimised: { ...optimised, kept: false, reason } }
+}

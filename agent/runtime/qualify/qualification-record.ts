@@ -1,0 +1,143 @@
+/**
+ * The stored result of a qualification: what was proved, in which settings, and everything that it
+ * holds for, signed with the device's key.
+ *
+ * Invariant: a record counts only when this device's key signed it and every field that it is bound
+ * to is as it was; anything else asks for a new proof, with the reason. So neither an optimised model
+ * file, which no release signature covers, nor an old proof can be slipped in by who can only write to
+ * the disk. Where records are kept is left to record-store.ts.
+ */
+import { z } from 'zod'
+import { ok, type Result, refuse } from '../../../shared/kernel/result.ts'
+import { qualificationSchema } from '../../../shared/model/device.ts'
+import { sha256Schema } from '../../../shared/model/names.ts'
+import type { FirmwareProfile } from '../../../shared/model/profile.ts'
+import {
+  envelopeBytes,
+  isSignedBy,
+  openEnvelope,
+  signEnvelope,
+} from '../../../shared/signing/envelope.ts'
+import {
+  checkSync,
+  keyId,
+  type PublicKey,
+  type SyncSigner,
+  type SyncVerifier,
+} from '../../../shared/signing/keys.ts'
+import type { ResolvedRelease } from '../../ports.ts'
+import { readBatchSettings } from '../batch-settings.ts'
+
+export const RECORD_BYTES_MAX = 262_144
+const JSON_LIMITS = { bytesMax: RECORD_BYTES_MAX, depthMax: 8, valuesMax: 64 }
+const TYPE = 'linnet.qualified.v1'
+
+/** All that a proof holds for; each is compared as it stands. */
+const bindingSchema = z.strictObject({
+  source: sha256Schema,
+  golden: sha256Schema,
+  tolerance: z.string(),
+  runtimeVersion: z.string(),
+  machine: z.string(),
+  drivers: z.string(),
+  /** Of the profile, in order. */
+  providers: z.string(),
+  limits: z.string(),
+})
+export type RecordBinding = z.infer<typeof bindingSchema>
+
+const settingsSchema = z.strictObject({
+  threads: z.int().min(1).max(1024),
+  layout: z.enum(['NCHW', 'NHWC']).nullable(),
+  spinning: z.boolean().optional(),
+  graph: z.enum(['disabled', 'basic', 'extended', 'all']).optional(),
+  batching: z.unknown().optional().transform(readBatchSettings),
+})
+
+const recordSchema = z.strictObject({
+  binding: bindingSchema,
+  qualification: qualificationSchema,
+  settings: settingsSchema,
+  optimised: z.strictObject({ sha256: sha256Schema, length: z.int().min(1) }).nullable(),
+})
+export type QualificationRecord = z.infer<typeof recordSchema>
+
+/** What lies under every proof of this process. */
+export interface Surroundings {
+  readonly runtimeVersion: string
+  readonly machine: string
+  readonly drivers: string
+  readonly profile: Pick<FirmwareProfile, 'executionProviders' | 'limits'>
+}
+
+export function bindingOf(
+  { variant }: Pick<ResolvedRelease, 'variant'>,
+  { runtimeVersion, machine, drivers, profile }: Surroundings,
+): RecordBinding {
+  const { threadsMax, sessionMemoryMb, artifactBytesMax } = profile.limits
+  return {
+    ...{ source: variant.artifact.sha256, golden: variant.golden.sha256 },
+    tolerance: `${variant.tolerance.absolute} ${variant.tolerance.relative}`,
+    ...{ runtimeVersion, machine, drivers },
+    providers: profile.executionProviders.join(','),
+    limits: `threads=${threadsMax} memoryMb=${sessionMemoryMb} bytes=${artifactBytesMax}`,
+  }
+}
+
+/** Errors: `record.malformed`. The figures are fractions, which canonical JSON does not know: what is signed holds them as text. */
+export function sealRecord(record: QualificationRecord, signer: SyncSigner): Result<Uint8Array> {
+  // What this device could not read again would be made again at every start.
+  const checked = recordSchema.safeParse(record)
+  if (!checked.success) return malformed(checked.error.issues[0]?.message ?? '')
+  const signed = { _type: TYPE, record: JSON.stringify(record) }
+  const envelope = signEnvelope(signed, [signer])
+  return envelope.ok ? ok(envelopeBytes(envelope.value)) : envelope
+}
+
+/** Codes `record.malformed`, `record.signature`, `record.outdated` with the field that differs. */
+export function openRecord(
+  bytes: Uint8Array,
+  binding: RecordBinding,
+  { key, verifier }: { readonly key: PublicKey; readonly verifier: SyncVerifier },
+): Result<QualificationRecord> {
+  const opened = openEnvelope(bytes, JSON_LIMITS)
+  if (!opened.ok) return malformed(opened.error.message)
+  const keys = new Map([[keyId(key), key]])
+  if (!checkSync(isSignedBy(opened.value, { keys, threshold: 1 }), verifier)) {
+    return refuse('record.signature', 'A qualification record was not signed by this device.', {
+      expected: `a signature of ${keyId(key).slice(0, 12)}`,
+      next: 'the release is qualified again',
+    })
+  }
+  const { _type, record: text } = opened.value.signed
+  const parsed = recordSchema.safeParse(_type === TYPE ? parse(text) : undefined)
+  if (!parsed.success) return malformed(parsed.error.issues[0]?.message ?? '')
+  for (const field of Object.keys(binding) as (keyof RecordBinding)[]) {
+    const found = parsed.data.binding[field]
+    if (found !== binding[field]) return outdated(field, binding[field], found)
+  }
+  return ok(parsed.data)
+}
+
+function parse(text: unknown): unknown {
+  try {
+    return JSON.parse(String(text))
+  } catch {
+    return undefined
+  }
+}
+
+function outdated(field: string, expected: string, found: string): Result<never> {
+  return refuse('record.outdated', `The proof was made for another ${field}.`, {
+    expected: expected.slice(0, 300),
+    found: found.slice(0, 300),
+    next: 'the release is qualified again',
+  })
+}
+
+function malformed(found: string): Result<never> {
+  return refuse('record.malformed', 'A qualification record cannot be read.', {
+    found: found.slice(0, 300),
+    next: 'the release is qualified again',
+  })
+}

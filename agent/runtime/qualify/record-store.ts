@@ -1,0 +1,146 @@
+/**
+ * Qualification records of this device: in memory, and with the device's key on the disk as well, so
+ * that a restart does not prove again what still holds. Without a key (`linnet serve`, applications)
+ * nothing is kept: a record that anybody could write proves nothing.
+ *
+ * Invariant: what `find` gives was kept by this process, or its signature and all that it is bound to
+ * were checked in this process.
+ */
+import { createHash } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ok, type Result, refuse } from '../../../shared/kernel/result.ts'
+import { readFileBounded, writeFileAtomic } from '../../../shared/node/atomic-file.ts'
+import { nodeVerifier } from '../../../shared/node/verifier-node.ts'
+import type { SyncSigner } from '../../../shared/signing/keys.ts'
+import type { ResolvedRelease } from '../../ports.ts'
+import type { RunSettings } from '../host/host-plan.ts'
+import {
+  bindingOf,
+  openRecord,
+  type QualificationRecord,
+  RECORD_BYTES_MAX,
+  type Surroundings,
+  sealRecord,
+} from './qualification-record.ts'
+
+export interface RecordStore {
+  /** Codes `record.missing`, `record.malformed`, `record.signature`, `record.outdated`. */
+  find(release: ResolvedRelease): Promise<Result<QualificationRecord>>
+  keep(release: ResolvedRelease, record: Omit<QualificationRecord, 'binding'>): Promise<void>
+  /** Of what this process found or kept; else those that most proofs are made in. */
+  settings(sha256: string): RunSettings
+  /** Where the optimised model file of a release lies, if one was kept. */
+  optimised(
+    sha256: string,
+  ): { readonly path: string; readonly sha256: string; readonly length: number } | null
+  /** The path of that file, whether it is there or not. */
+  optimisedPath(sha256: string): string
+}
+
+export interface RecordStoreOptions {
+  readonly directory: string
+  readonly surroundings: Surroundings
+  /** The device's own; absent: records last as long as the process. */
+  readonly signer?: SyncSigner | undefined
+}
+
+/** Releases that are remembered; the oldest goes first, and is proved again when it comes back. */
+const RECORDS_MAX = 256
+/** Of the disk that releases may take, so much more for optimised files; the oldest go first. */
+const OPTIMISED_DISK_SHARE = 0.25
+const DEFAULT: RunSettings = { threads: 1, layout: null }
+const SUFFIX = '.json'
+
+export function createRecordStore(options: RecordStoreOptions): RecordStore {
+  const { directory, surroundings, signer } = options
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  /** By what was proved: releases may share a model file and differ in their golden vectors. */
+  const known = new Map<string, QualificationRecord>()
+  const bySource = new Map<string, QualificationRecord>()
+  const pathOf = (name: string): string => join(directory, `${name}${SUFFIX}`)
+  const optimisedPath = (sha256: string): string => join(directory, `${sha256}.onnx`)
+
+  function remember(record: QualificationRecord): void {
+    putBounded(known, nameOf(record.binding), record)
+    putBounded(bySource, record.binding.source, record)
+  }
+
+  async function store(record: QualificationRecord, by: SyncSigner): Promise<void> {
+    const sealed = sealRecord(record, by)
+    if (!sealed.ok) return
+    await writeFileAtomic(pathOf(nameOf(record.binding)), sealed.value, { mode: 0o600 })
+    const diskBytes = surroundings.profile.limits.diskMb * 2 ** 20
+    const any = Number.POSITIVE_INFINITY
+    await removeOldest(directory, SUFFIX, { files: RECORDS_MAX, bytes: any })
+    await removeOldest(directory, '.onnx', { files: any, bytes: diskBytes * OPTIMISED_DISK_SHARE })
+  }
+
+  return {
+    optimisedPath,
+    async find(release) {
+      const binding = bindingOf(release, surroundings)
+      const found = known.get(nameOf(binding))
+      if (found !== undefined) return ok(found)
+      if (signer === undefined) return missing()
+      const path = pathOf(nameOf(binding))
+      const bytes = await readFileBounded(path, RECORD_BYTES_MAX).catch(() => undefined)
+      if (bytes === undefined) return missing()
+      const record = openRecord(bytes, binding, { key: signer.key, verifier: nodeVerifier })
+      if (record.ok) remember(record.value)
+      return record
+    },
+    async keep(release, { qualification, settings, optimised }) {
+      const binding = bindingOf(release, surroundings)
+      const record = { binding, qualification, settings, optimised }
+      remember(record)
+      if (signer === undefined) return
+      // What cannot be kept lasts until the restart, and is then proved again, which is told.
+      await store(record, signer).catch(() => undefined)
+    },
+    settings: (sha256) => bySource.get(sha256)?.settings ?? DEFAULT,
+    optimised(sha256) {
+      const file = bySource.get(sha256)?.optimised ?? null
+      return file === null ? null : { path: optimisedPath(sha256), ...file }
+    },
+  }
+}
+
+/** Of the proof itself; what lies around it (machine, versions) is compared, not looked up. */
+function nameOf({ source, golden, tolerance }: QualificationRecord['binding']): string {
+  return createHash('sha256').update(`${source} ${golden} ${tolerance}`).digest('hex')
+}
+
+function putBounded<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key)
+  map.set(key, value)
+  const [oldest] = map.keys()
+  if (map.size > RECORDS_MAX && oldest !== undefined) map.delete(oldest)
+}
+
+function missing(): Result<never> {
+  return refuse('record.missing', 'There is no qualification record of this release here.')
+}
+
+/** The newest stay, up to so many files and so many bytes. */
+async function removeOldest(
+  directory: string,
+  suffix: string,
+  max: { readonly files: number; readonly bytes: number },
+): Promise<void> {
+  const names = (await readdir(directory)).filter((name) => name.endsWith(suffix))
+  const found = await Promise.all(
+    names.map(async (name) => ({ name, ...(await sizeOf(join(directory, name))) })),
+  )
+  let files = 0
+  let bytes = 0
+  for (const { name, size } of found.toSorted((a, b) => b.mtimeMs - a.mtimeMs)) {
+    files += 1
+    bytes += size
+    if (files > max.files || bytes > max.bytes) await rm(join(directory, name), { force: true })
+  }
+}
+
+const sizeOf = (path: string): Promise<{ readonly size: number; readonly mtimeMs: number }> =>
+  stat(path).catch(() => ({ size: 0, mtimeMs: 0 }))
