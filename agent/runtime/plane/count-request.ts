@@ -34,8 +34,9 @@ export function countRequest(
     labels.remember(`${live.model}/${request.id}`, { sha256: live.sha256, classIndex })
   }
   recorder.record(arm, sample)
-  // A full line is the device's trouble, not the release's.
-  const failed = error !== undefined && error !== 'overloaded' && error !== 'cancelled'
+  // A full line is the device's trouble and a deadline mostly its client's: whoever sends requests
+  // must not be able to stop a release with them. That it is slow tells what it promised itself.
+  const failed = error === 'internal' || error === 'invalid_output'
   const late = (latencyMs.total ?? 0) > live.manifest.serviceLevels.latencyMsMax
   const problem = route.watch(live, { failed, late })
   if (problem !== undefined) onBroke(live, problem)

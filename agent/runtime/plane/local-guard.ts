@@ -56,8 +56,9 @@ export interface GuardState {
 export const GUARD_START: GuardState = { errors: QUIET, late: QUIET, n: 0, lateCount: 0 }
 
 export interface GuardedRequest {
-  /** The release's own fault: failed, invalid or timed out in its run; not a full queue. */
+  /** The release's own fault: it failed, or its answer was invalid; not a full line nor a deadline. */
   readonly failed: boolean
+  /** Computed, and later than the release promises, whatever the client wished. */
   readonly late: boolean
 }
 

@@ -219,6 +219,39 @@ describe('The local guard in the plane', () => {
     ])
   })
 
+  it('is not moved by deadlines that clients choose, before the run or after it', async () => {
+    let atMs = 0
+    const plane = buildPlane({ nowMs: () => atMs })
+    const runs = buildLive(() => {
+      atMs += 5
+      return SCORES(0.9, 0.1)
+    })
+    plane.put(runs, { previous: high() })
+    for (let i = 0; i < 100; i++) {
+      const late = await ask(plane, { arrivedAtMs: atMs, deadlineMs: 1 })
+      expect(late).toMatchObject({ error: { code: 'infer.deadline' } })
+    }
+    for (let i = 0; i < 100; i++) {
+      const first = ask(plane, { arrivedAtMs: atMs })
+      const [, expired] = [await first, await ask(plane, { arrivedAtMs: atMs - 2, deadlineMs: 1 })]
+      expect(expired).toMatchObject({ error: { code: 'infer.deadline' } })
+    }
+    expect(windowOf(plane)).toMatchObject({ n: 300, errors: { timeout: 200 } })
+    expect(plane.broke).toEqual([])
+  })
+
+  it('stops what misses its own service level, though every client gave it up before', async () => {
+    let atMs = 0
+    const plane = buildPlane({ nowMs: () => atMs, deadlineMsMax: 1_500 })
+    const slower = buildLive(() => {
+      atMs += 2_000
+      return SCORES(0.9, 0.1)
+    })
+    plane.put(low(), { candidate: slower, trafficShare: 1_000_000 })
+    for (let i = 0; i < 60; i++) await ask(plane, { arrivedAtMs: atMs })
+    expect(plane.broke).toMatchObject([{ problem: { code: 'guard.latency' } }])
+  })
+
   it('leaves a failing release in place where there is nothing to fall back to', async () => {
     const plane = buildPlane()
     plane.put(failing())
