@@ -14,7 +14,7 @@ export const USAGE = `linnet agent --controller URL --profile NAME [options]
   --home DIR            keys, state and models of this device (./.linnet/device)
   --profile NAME        firmware profile, see firmware-profiles/
   --device ID           the id this device would like; else made from its key
-  --listen HOST:PORT    local inference API (127.0.0.1:8000; port 0 takes any)
+  --listen HOST:PORT    local inference API, loopback only (127.0.0.1:8000; port 0 takes any)
   --socket PATH         local inference API on a Unix socket as well
   --grpc HOST:PORT      local inference API over gRPC as well, loopback only
   --idle-unload-s S     models not asked for so long leave the memory until they are asked (never)
@@ -77,8 +77,6 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
   if (!/^\d{1,4}$/.test(parsed['tuning-seconds'])) {
     return usage('--tuning-seconds must be a whole number')
   }
-  const listen = /^([^:]+|\[[0-9a-f:]+\]):(\d{1,5})$/.exec(parsed.listen)
-  if (listen === null || Number(listen[2]) > 65_535) return usage('--listen must be HOST:PORT')
   const pairs = (parsed.label ?? []).map((text) => /^([^=]+)=(.*)$/.exec(text)?.slice(1, 3))
   const labels = labelsSchema.safeParse(Object.fromEntries(pairs.map((pair) => pair ?? ['=', ''])))
   if (!labels.success) return usage('--label must be name=value, with a lower-case name')
@@ -94,25 +92,26 @@ export function parseArguments(args: readonly string[]): Result<AgentArguments> 
     tokenFile: parsed['token-file'],
     ...encryptionOf(parsed),
     controller: controller.replace(/\/+$/, ''),
-    listen: { host: listen[1]!.replace(/^\[|\]$/g, ''), port: Number(listen[2]) },
     staging: parsed.staging,
     tuningSeconds: Number(parsed['tuning-seconds']),
     jsonLogs: parsed['json-logs'],
   })
 }
 
-/** gRPC has no protection of its own against other machines. */
+/** Whoever reaches the local API may ask it: a Host header, which anybody can write, guards nothing. */
 function localOf(
   parsed: Exclude<ReturnType<typeof read>, string>,
-): Result<Pick<AgentArguments, 'grpc' | 'idleUnloadMs'>> {
+): Result<Pick<AgentArguments, 'listen' | 'grpc' | 'idleUnloadMs'>> {
   const { grpc: address } = parsed
+  const listen = loopback(parsed.listen)
+  if (listen === undefined) return usage('--listen takes a loopback address: 127.0.0.1:8000')
   const grpc = address === undefined ? null : loopback(address)
   if (grpc === undefined) return usage('--grpc takes a loopback address: 127.0.0.1:8001')
   const idleS = Number(parsed['idle-unload-s'] ?? Number.NaN)
   if (parsed['idle-unload-s'] !== undefined && !(idleS > 0 && Number.isFinite(idleS))) {
     return usage('--idle-unload-s must be a number over 0')
   }
-  return ok({ grpc, idleUnloadMs: Number.isNaN(idleS) ? null : idleS * 1_000 })
+  return ok({ listen, grpc, idleUnloadMs: Number.isNaN(idleS) ? null : idleS * 1_000 })
 }
 
 /** A file that opens artifacts says by itself that they are encrypted. */

@@ -68,6 +68,10 @@ describe('the command line of the agent', () => {
 
   it.each([
     ['gRPC for everybody', [...NEEDED, '--grpc', '0.0.0.0:8001']],
+    ['an API for everybody', [...NEEDED, '--listen', '0.0.0.0:8000']],
+    ['an API for every IPv6 address', [...NEEDED, '--listen', '[::]:8000']],
+    ['an API for a network', [...NEEDED, '--listen', '192.168.1.20:8000']],
+    ['a name that only begins like loopback', [...NEEDED, '--listen', '127.0.0.1.example:8000']],
     ['gRPC over many hosts', [...NEEDED, '--grpc', '127.0.0.1:8001', '--hosts', '2']],
     ['no time', [...NEEDED, '--idle-unload-s', '0']],
     ['no controller', ['--profile', 'x']],
