@@ -11,6 +11,7 @@ import type { Ack, Arm } from '../shared/protocol/messages.ts'
 import type { CountNoise } from '../shared/sketch/count-noise.ts'
 import type { Window } from '../shared/sketch/window.ts'
 import type { AssignmentOrder, DurableState, ReleaseRef, Review } from '../shared/update/state.ts'
+import type { RunSettings } from './runtime/run-settings.ts'
 
 export interface Clock {
   /** Since 1970, for stamps; somebody may set it, also back. */
@@ -117,6 +118,8 @@ export interface ServedRelease {
   readonly modelPath: string
   /** What its session took when it was proved; absent where nothing is known. */
   readonly sessionMb?: number
+  /** Of the proof that the provider is of; absent: the usual ones. */
+  readonly settings?: RunSettings
 }
 
 export interface ServedModel {

@@ -7,14 +7,21 @@
  */
 import { ok, type Problem } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
-import type { ResolvedRelease, Runtime, RuntimeEvent, SmallFiles } from '../ports.ts'
+import type {
+  ResolvedRelease,
+  Runtime,
+  RuntimeEvent,
+  ServedRelease,
+  ServePlan,
+  SmallFiles,
+} from '../ports.ts'
 import { createPlanKeeper } from '../runtime/host/plan-keeper.ts'
 import { disguiseInterval, secureUint32 } from '../runtime/plane/disguise-interval.ts'
 import { createIntervalMerge } from '../runtime/plane/interval-merge.ts'
 import { type QualifyOptions, qualifyRelease } from '../runtime/qualify/qualify-release.ts'
 import { createLocalRequests, type LocalFetch } from './local-requests.ts'
 import { proveInWorker, type ReadArtifact } from './web-qualifier.ts'
-import { openWebSettings } from './web-settings.ts'
+import { openWebSettings, type WebSettings } from './web-settings.ts'
 import { WorkerHosts } from './worker-hosts.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 
@@ -86,7 +93,6 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
   )
   const keeper = createPlanKeeper({
     artifactPath,
-    settings: settings.get,
     send: (plan) => host.sendPlan(plan),
     emit,
     addInterval: intervals.add,
@@ -123,13 +129,13 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
       ...(onAttempt && { onAttempt }),
     })
     if (!proof.ok) return proof
-    await settings.put(release.release.sha256, proof.value.settings)
+    await settings.put(release, proof.value.settings)
     return ok(proof.value.qualification)
   }
 
   return {
     qualify,
-    serve: keeper.serve,
+    serve: (plan) => keeper.serve(withSettings(plan, settings.get)),
     fetch: requests.fetch,
     restartHost: () => host.restart(),
     onEvent: (handler) => void handlers.push(handler),
@@ -140,4 +146,16 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
       keeper.close()
     },
   }
+}
+
+function withSettings(plan: ServePlan, of: WebSettings['get']): ServePlan {
+  const one = (served: ServedRelease | null): ServedRelease | null =>
+    served && { ...served, settings: of(served.resolved) }
+  const models = plan.models.map((model) => ({
+    ...model,
+    current: one(model.current),
+    candidate: one(model.candidate),
+    previous: one(model.previous),
+  }))
+  return { ...plan, models }
 }

@@ -4,27 +4,27 @@
  * provider's own layout, which is how most proofs are made.
  */
 
-import type { SmallFiles } from '../ports.ts'
+import type { ResolvedRelease, SmallFiles } from '../ports.ts'
 import { readBatchSettings } from '../runtime/batch-settings.ts'
-import type { RunSettings } from '../runtime/host/host-plan.ts'
+import { proofName, proofSubject } from '../runtime/proof-subject.ts'
+import { type RunSettings, USUAL_SETTINGS } from '../runtime/run-settings.ts'
 
 export interface WebSettings {
-  get(sha256: string): RunSettings
-  put(sha256: string, settings: RunSettings): Promise<void>
+  get(release: ResolvedRelease): RunSettings
+  put(release: ResolvedRelease, settings: RunSettings): Promise<void>
 }
 
 /** Releases that one device remembers; the oldest is forgotten first. */
 const ENTRIES_MAX = 256
 
-const DEFAULT: RunSettings = { threads: 1, layout: null }
-
 export async function openWebSettings(files: SmallFiles): Promise<WebSettings> {
   const known = new Map<string, RunSettings>()
   for (const name of await files.names()) known.set(name, parse(await files.read(name)))
   return {
-    get: (sha256) => known.get(sha256) ?? DEFAULT,
-    async put(sha256, settings) {
-      known.set(sha256, settings)
+    get: (release) => known.get(proofName(proofSubject(release))) ?? USUAL_SETTINGS,
+    async put(release, settings) {
+      const name = proofName(proofSubject(release))
+      known.set(name, settings)
       const oldest = known.keys().next()
       if (known.size > ENTRIES_MAX && !oldest.done) {
         known.delete(oldest.value)
@@ -32,14 +32,14 @@ export async function openWebSettings(files: SmallFiles): Promise<WebSettings> {
       }
       const { threads, layout, batching } = settings
       const batches = batching == null ? '' : ` ${JSON.stringify(batching)}`
-      await files.write(sha256, `${threads} ${layout ?? 'default'}${batches}`)
+      await files.write(name, `${threads} ${layout ?? 'default'}${batches}`)
     },
   }
 }
 
 function parse(text = ''): RunSettings {
   const parts = /^([1-9]) (NCHW|NHWC|default)(?: (.+))?$/s.exec(text)
-  if (parts === null) return DEFAULT
+  if (parts === null) return USUAL_SETTINGS
   const [, threads, layout, batching] = parts
   const isLayout = layout === 'NCHW' || layout === 'NHWC'
   return {

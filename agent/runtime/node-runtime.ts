@@ -19,7 +19,6 @@ import {
   type RepositoryEntry,
 } from '../serve/model-repository.ts'
 import type { BatchChoice } from './batch-settings.ts'
-import type { RunSettings } from './host/host-plan.ts'
 import type { HostPlan, ToHost } from './host/host-protocol.ts'
 import type { HostAddress, HostNews } from './host/host-supervisor.ts'
 import { createModelHosts, type HostSharing } from './host/model-hosts.ts'
@@ -110,7 +109,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const emit = (event: RuntimeEvent): void => {
     for (const handler of handlers) handler(event)
   }
-  const { proofs, settings } = createProofs(options, limits, emit)
+  const proofs = createProofs(options, limits, emit)
   const uint32 = secureUint32()
   const intervals = createIntervalMerge(
     () => keeper.plan().windowMs,
@@ -121,7 +120,6 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   })
   const keeper = createPlanKeeper({
     artifactPath,
-    settings,
     send: (plan) => hosts.send(planMessage(plan)),
     emit,
     addInterval: intervals.add,
@@ -187,12 +185,12 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   }
 }
 
-/** What is proved on this device, and the settings that each release runs in. */
+/** What is proved on this device. */
 function createProofs(
   options: NodeRuntimeOptions,
   limits: RuntimeLimits,
   emit: (event: RuntimeEvent) => void,
-): { readonly proofs: ProofKeeper; readonly settings: (sha256: string) => RunSettings } {
+): ProofKeeper {
   const { profile, signer, directory, artifactPath, artifactKey, batching } = options
   const hosts = options.sharing?.hostsMax ?? 1
   // Settings that were found for other cores, or for fewer hosts, do not hold.
@@ -205,16 +203,11 @@ function createProofs(
     },
     signer,
   })
-  const proofs = createProofKeeper({
+  return createProofKeeper({
     ...{ records, profile, artifactPath, artifactKey, hosts, isStrict: signer !== undefined },
     ...{ timeMsMax: limits.qualifyMsMax, tuningMs: limits.tuningMs },
     ...(batching && { batching }),
     onProvedAgain: (qualification, problem) =>
       emit({ kind: 'provedAgain', qualification, problem }),
   })
-  const settings = (sha256: string) => ({
-    ...records.settings(sha256),
-    optimised: records.optimised(sha256),
-  })
-  return { proofs, settings }
 }

@@ -1,33 +1,15 @@
 /**
  * From the agent's plan to what the host is told: the same slots, less the releases that killed it,
- * plus the settings each release was qualified with. Pure.
+ * each spread out in the settings of its proof. Pure.
  */
 import type { Problem } from '../../../shared/kernel/result.ts'
 import type { ServedRelease, ServePlan } from '../../ports.ts'
-import type { BatchSettings } from '../batch-settings.ts'
-import type { ProcessorSettings } from '../qualify/tune-settings.ts'
+import { USUAL_SETTINGS } from '../run-settings.ts'
 import type { HostModel, HostPlan, HostRelease } from './host-protocol.ts'
-
-/** A model file as ONNX Runtime optimised it, vouched for by a qualification record. */
-export interface OptimisedFile {
-  readonly path: string
-  readonly sha256: string
-  readonly length: number
-}
-
-/** How a release was qualified on this device, beyond its provider. */
-export interface RunSettings extends ProcessorSettings {
-  readonly layout: 'NCHW' | 'NHWC' | null
-  /** Loaded in place of the artifact while its bytes have this digest. */
-  readonly optimised?: OptimisedFile | null
-  /** Absent or null: each request runs by itself. */
-  readonly batching?: BatchSettings | null | undefined
-}
 
 export interface HostPlanParts {
   readonly planId: number
   readonly condemned: ReadonlyMap<string, Problem>
-  readonly settings: (sha256: string) => RunSettings
   readonly artifactPath: (sha256: string) => string | undefined
 }
 
@@ -35,7 +17,8 @@ export function hostPlan(plan: ServePlan, parts: HostPlanParts): HostPlan {
   const prepare = (served: ServedRelease | null): HostRelease | null => {
     if (served === null || parts.condemned.has(shaOf(served))) return null
     const goldenPath = parts.artifactPath(served.resolved.variant.golden.sha256) ?? null
-    return { ...served, goldenPath, ...parts.settings(shaOf(served)) }
+    const { settings = USUAL_SETTINGS, ...rest } = served
+    return { ...rest, goldenPath, ...settings }
   }
   const models = plan.models.map((model): HostModel => {
     const previous = prepare(model.previous)

@@ -5,9 +5,7 @@
 import type { Problem, Result } from '../../../shared/kernel/result.ts'
 import type { ClosedInterval, ServedModel, ServedRelease, ServeOutcome } from '../../ports.ts'
 import type { RepositoryCommand, RepositoryEntry } from '../../serve/model-repository.ts'
-import type { BatchSettings } from '../batch-settings.ts'
-import type { ProcessorSettings } from '../qualify/tune-settings.ts'
-import type { OptimisedFile } from './host-plan.ts'
+import type { RunSettings } from '../run-settings.ts'
 import type { ResidenceChange } from './residency.ts'
 
 export interface HostOptions {
@@ -34,13 +32,8 @@ export interface HostOptions {
 }
 
 /** A release with what the host needs to load it as it was qualified. */
-export interface HostRelease extends ServedRelease, ProcessorSettings {
-  /** Loaded in place of the artifact while its bytes have this digest. */
-  readonly optimised?: OptimisedFile | null
+export interface HostRelease extends Omit<ServedRelease, 'settings'>, RunSettings {
   readonly goldenPath: string | null
-  readonly layout: 'NCHW' | 'NHWC' | null
-  /** Absent or null: each request runs by itself. */
-  readonly batching?: BatchSettings | null | undefined
 }
 
 export interface HostModel

@@ -19,7 +19,7 @@ import { condemnedIn, type HostPlanParts, hostPlan, servingReleases, shaOf } fro
 import type { HostExit } from './host-process.ts'
 import type { HostPlan } from './host-protocol.ts'
 
-export interface PlanKeeperOptions extends Pick<HostPlanParts, 'settings' | 'artifactPath'> {
+export interface PlanKeeperOptions extends Pick<HostPlanParts, 'artifactPath'> {
   readonly send: (plan: HostPlan) => void
   readonly emit: (event: RuntimeEvent) => void
   readonly addInterval: (interval: ClosedInterval) => void
@@ -48,7 +48,7 @@ interface Waiting {
 const NOT_SERVED: ServeOutcome = { served: false, broken: [] }
 
 export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
-  const { settings, artifactPath } = options
+  const { artifactPath } = options
   let plan: ServePlan = { generation: -1, windowMs: 60_000, models: [] }
   let planId = 0
   let waiting: Waiting[] = []
@@ -57,7 +57,7 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
   let isClosed = false
 
   function tell(send: (plan: HostPlan) => void): void {
-    if (planId > 0) send(hostPlan(plan, { planId, condemned, settings, artifactPath }))
+    if (planId > 0) send(hostPlan(plan, { planId, condemned, artifactPath }))
   }
 
   function condemn(sha256: string, problem: Problem): void {

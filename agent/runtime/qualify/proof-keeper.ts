@@ -58,18 +58,24 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
   async function assureOne(served: ServedRelease, broken: Broken[]): Promise<ServedRelease | null> {
     const { resolved } = served
     const found = await records.find(resolved)
-    if (found.ok) return { ...served, provider: found.value.qualification.chosen }
+    if (found.ok) return asProved(served, found.value)
     if (!isStrict) return served
     const proof = await prove(resolved)
     if (proof.ok) {
-      onProvedAgain(proof.value, found.error)
-      return { ...served, provider: proof.value.chosen }
+      onProvedAgain(proof.value.qualification, found.error)
+      return asProved(served, proof.value)
     }
     if (proof.error.code !== 'qualify.cancelled') {
       broken.push({ sha256: resolved.release.sha256, problem: proof.error })
     }
     return null
   }
+
+  const asProved = (served: ServedRelease, record: QualificationRecord): ServedRelease => ({
+    ...served,
+    provider: record.qualification.chosen,
+    settings: records.settings(record),
+  })
 
   async function assure(plan: ServePlan): Promise<AssuredPlan> {
     const broken: Broken[] = []
@@ -80,7 +86,13 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
     for (const model of plan.models) {
       const current = await one(model.current)
       const candidate = await one(model.candidate)
-      models.push({ ...model, current, candidate, previous: await one(model.previous) })
+      const previous = await one(model.previous)
+      const others: ServedRelease[] = []
+      for (const other of model.others ?? []) {
+        const assuredOther = await one(other)
+        if (assuredOther !== null) others.push(assuredOther)
+      }
+      models.push({ ...model, current, candidate, previous, others })
     }
     return { plan: { ...plan, models }, broken }
   }
@@ -90,13 +102,15 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
     const found = release && (await records.find(release))
     if (release === undefined || found?.ok !== true) return
     const proof = await prove(release, closing.signal, found.value)
-    if (proof.ok) onProvedAgain(proof.value, why)
+    if (proof.ok) onProvedAgain(proof.value.qualification, why)
   }
 
   return {
     async qualify(release, signal) {
       const found = await records.find(release)
-      return found.ok ? ok(found.value.qualification) : prove(release, signal)
+      if (found.ok) return ok(found.value.qualification)
+      const proof = await prove(release, signal)
+      return proof.ok ? ok(proof.value.qualification) : proof
     },
     assure,
     // What fails here leaves the artifact serving, and is tried again at the next load.
@@ -106,7 +120,10 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
 }
 
 function releasesOf({ models }: ServePlan): ResolvedRelease[] {
-  const slots = models.flatMap(({ current, candidate, previous }) => [current, candidate, previous])
+  const slots = models.flatMap(({ current, candidate, previous, others = [] }) => [
+    ...[current, candidate, previous],
+    ...others,
+  ])
   return slots.flatMap((served) => served?.resolved ?? [])
 }
 
@@ -119,10 +136,10 @@ async function proveAndKeep(
   release: ResolvedRelease,
   signal: AbortSignal,
   before: Before | undefined,
-): Promise<Result<Qualification>> {
+): Promise<Result<QualificationRecord>> {
   const { records, artifactKey, isStrict } = options
-  const { sha256, length } = release.release
-  const target = records.optimisedPath(sha256)
+  const { length } = release.release
+  const target = records.optimisedPath(release)
   const path = isStrict ? await scratchPath(target, artifactKey) : undefined
   const optimised = path && { path, bytesMax: length + OPTIMISED_EXTRA_BYTES }
   try {
@@ -147,8 +164,7 @@ async function proveAndKeep(
       settings: { ...value.settings, batching: value.settings.batching ?? null },
       optimised: isTaken ? value.optimised : null,
     }
-    await records.keep(release, record)
-    return ok(record.qualification)
+    return ok(await records.keep(release, record))
   } finally {
     if (path !== undefined) await dropScratch(path, artifactKey)
   }

@@ -27,6 +27,7 @@ import {
 } from '../../../shared/signing/keys.ts'
 import type { ResolvedRelease } from '../../ports.ts'
 import { readBatchSettings } from '../batch-settings.ts'
+import { proofSubject } from '../proof-subject.ts'
 
 export const RECORD_BYTES_MAX = 262_144
 const JSON_LIMITS = { bytesMax: RECORD_BYTES_MAX, depthMax: 8, valuesMax: 64 }
@@ -37,6 +38,7 @@ const bindingSchema = z.strictObject({
   source: sha256Schema,
   golden: sha256Schema,
   tolerance: z.string(),
+  tensors: sha256Schema,
   runtimeVersion: z.string(),
   machine: z.string(),
   drivers: z.string(),
@@ -71,13 +73,12 @@ export interface Surroundings {
 }
 
 export function bindingOf(
-  { variant }: Pick<ResolvedRelease, 'variant'>,
+  release: Pick<ResolvedRelease, 'variant' | 'manifest'>,
   { runtimeVersion, machine, drivers, profile }: Surroundings,
 ): RecordBinding {
   const { threadsMax, sessionMemoryMb, artifactBytesMax } = profile.limits
   return {
-    ...{ source: variant.artifact.sha256, golden: variant.golden.sha256 },
-    tolerance: `${variant.tolerance.absolute} ${variant.tolerance.relative}`,
+    ...proofSubject(release),
     ...{ runtimeVersion, machine, drivers },
     providers: profile.executionProviders.join(','),
     limits: `threads=${threadsMax} memoryMb=${sessionMemoryMb} bytes=${artifactBytesMax}`,

@@ -6,7 +6,6 @@
  * Invariant: what `find` gives was kept by this process, or its signature and all that it is bound to
  * were checked in this process.
  */
-import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,7 +14,8 @@ import { readFileBounded, writeFileAtomic } from '../../../shared/node/atomic-fi
 import { nodeVerifier } from '../../../shared/node/verifier-node.ts'
 import type { SyncSigner } from '../../../shared/signing/keys.ts'
 import type { ResolvedRelease } from '../../ports.ts'
-import type { RunSettings } from '../host/host-plan.ts'
+import { proofName } from '../proof-subject.ts'
+import type { RunSettings } from '../run-settings.ts'
 import {
   bindingOf,
   openRecord,
@@ -28,15 +28,14 @@ import {
 export interface RecordStore {
   /** Codes `record.missing`, `record.malformed`, `record.signature`, `record.outdated`. */
   find(release: ResolvedRelease): Promise<Result<QualificationRecord>>
-  keep(release: ResolvedRelease, record: Omit<QualificationRecord, 'binding'>): Promise<void>
-  /** Of what this process found or kept; else those that most proofs are made in. */
-  settings(sha256: string): RunSettings
-  /** Where the optimised model file of a release lies, if one was kept. */
-  optimised(
-    sha256: string,
-  ): { readonly path: string; readonly sha256: string; readonly length: number } | null
-  /** The path of that file, whether it is there or not. */
-  optimisedPath(sha256: string): string
+  keep(
+    release: ResolvedRelease,
+    record: Omit<QualificationRecord, 'binding'>,
+  ): Promise<QualificationRecord>
+  /** How a release runs by its record, with the place of its optimised model file. */
+  settings(record: QualificationRecord): RunSettings
+  /** The path of that file, whether it is there or not: each proof has its own. */
+  optimisedPath(release: ResolvedRelease): string
 }
 
 export interface RecordStoreOptions {
@@ -50,27 +49,25 @@ export interface RecordStoreOptions {
 const RECORDS_MAX = 256
 /** Of the disk that releases may take, so much more for optimised files; the oldest go first. */
 const OPTIMISED_DISK_SHARE = 0.25
-const DEFAULT: RunSettings = { threads: 1, layout: null }
 const SUFFIX = '.json'
 
 export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const { directory, surroundings, signer } = options
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  /** By what was proved: releases may share a model file and differ in their golden vectors. */
+  /** By what was proved; what lies around it (machine, versions) is compared, not looked up. */
   const known = new Map<string, QualificationRecord>()
-  const bySource = new Map<string, QualificationRecord>()
   const pathOf = (name: string): string => join(directory, `${name}${SUFFIX}`)
-  const optimisedPath = (sha256: string): string => join(directory, `${sha256}.onnx`)
+  const optimisedPathOf = (binding: QualificationRecord['binding']): string =>
+    join(directory, `${proofName(binding)}.onnx`)
 
   function remember(record: QualificationRecord): void {
-    putBounded(known, nameOf(record.binding), record)
-    putBounded(bySource, record.binding.source, record)
+    putBounded(known, proofName(record.binding), record)
   }
 
   async function store(record: QualificationRecord, by: SyncSigner): Promise<void> {
     const sealed = sealRecord(record, by)
     if (!sealed.ok) return
-    await writeFileAtomic(pathOf(nameOf(record.binding)), sealed.value, { mode: 0o600 })
+    await writeFileAtomic(pathOf(proofName(record.binding)), sealed.value, { mode: 0o600 })
     const diskBytes = surroundings.profile.limits.diskMb * 2 ** 20
     const any = Number.POSITIVE_INFINITY
     await removeOldest(directory, SUFFIX, { files: RECORDS_MAX, bytes: any })
@@ -78,13 +75,13 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   }
 
   return {
-    optimisedPath,
+    optimisedPath: (release) => optimisedPathOf(bindingOf(release, surroundings)),
     async find(release) {
       const binding = bindingOf(release, surroundings)
-      const found = known.get(nameOf(binding))
+      const found = known.get(proofName(binding))
       if (found !== undefined) return ok(found)
       if (signer === undefined) return missing()
-      const path = pathOf(nameOf(binding))
+      const path = pathOf(proofName(binding))
       const bytes = await readFileBounded(path, RECORD_BYTES_MAX).catch(() => undefined)
       if (bytes === undefined) return missing()
       const record = openRecord(bytes, binding, { key: signer.key, verifier: nodeVerifier })
@@ -95,21 +92,16 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
       const binding = bindingOf(release, surroundings)
       const record = { binding, qualification, settings, optimised }
       remember(record)
-      if (signer === undefined) return
+      if (signer === undefined) return record
       // What cannot be kept lasts until the restart, and is then proved again, which is told.
       await store(record, signer).catch(() => undefined)
+      return record
     },
-    settings: (sha256) => bySource.get(sha256)?.settings ?? DEFAULT,
-    optimised(sha256) {
-      const file = bySource.get(sha256)?.optimised ?? null
-      return file === null ? null : { path: optimisedPath(sha256), ...file }
+    settings({ binding, settings, optimised }) {
+      if (optimised === null) return { ...settings, optimised: null }
+      return { ...settings, optimised: { path: optimisedPathOf(binding), ...optimised } }
     },
   }
-}
-
-/** Of the proof itself; what lies around it (machine, versions) is compared, not looked up. */
-function nameOf({ source, golden, tolerance }: QualificationRecord['binding']): string {
-  return createHash('sha256').update(`${source} ${golden} ${tolerance}`).digest('hex')
 }
 
 function putBounded<T>(map: Map<string, T>, key: string, value: T): void {

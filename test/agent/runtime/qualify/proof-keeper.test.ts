@@ -106,7 +106,7 @@ const recordPath = (home: string): string => {
   const name = readdirSync(directory).find((file) => file.endsWith('.json')) ?? 'none'
   return join(directory, name)
 }
-const optimisedPath = (home: string): string => join(folder, home, 'qualified', `${sha256}.onnx`)
+const optimisedPath = (home: string): string => recordPath(home).replace(/json$/, 'onnx')
 
 async function installed(home: string): Promise<Qualification> {
   const life = start(home)

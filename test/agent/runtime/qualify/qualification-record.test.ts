@@ -52,7 +52,12 @@ const sealed = unwrap(sealRecord(record, signer))
 
 /** Everything that a proof holds for, and what it may have become. */
 const CHANGED: RecordBinding = {
-  ...{ source: 'b'.repeat(64), golden: 'c'.repeat(64), tolerance: '0.1 0.1' },
+  ...{
+    source: 'b'.repeat(64),
+    golden: 'c'.repeat(64),
+    tolerance: 'absolute=0.1 relative=0.1 nan=never',
+  },
+  tensors: 'd'.repeat(64),
   ...{ runtimeVersion: '1.31.0', machine: 'linux/x64 bench 4567', drivers: '6.2' },
   ...{ providers: 'webgpu,cpu', limits: 'threads=2 memoryMb=512 bytes=67108864' },
 }
@@ -103,6 +108,12 @@ describe('A qualification record', () => {
   })
 })
 
+const NAN_EQUAL = { ...release.variant.tolerance, nan: 'equal' as const }
+function batchable() {
+  const { manifest } = release
+  return { ...manifest, inputs: manifest.inputs.map((input) => ({ ...input, batchAxis: 0 })) }
+}
+
 describe('The store of records', () => {
   const open = (directory: string, more: object = {}) =>
     createRecordStore({ directory, surroundings, signer, ...more })
@@ -111,12 +122,10 @@ describe('The store of records', () => {
     const directory = join(folder, 'restart')
     await open(directory).keep(release, record)
     const again = open(directory)
-    expect(again.settings(sha256)).toEqual({ threads: 1, layout: null })
     expect(await again.find(release)).toEqual({ ok: true, value: record })
-    expect(again.settings(sha256)).toEqual(record.settings)
-    expect(again.optimised(sha256)).toEqual({
-      ...record.optimised,
-      path: join(directory, `${sha256}.onnx`),
+    expect(again.settings(record)).toEqual({
+      ...record.settings,
+      optimised: { ...record.optimised, path: again.optimisedPath(release) },
     })
   })
 
@@ -153,6 +162,17 @@ describe('The store of records', () => {
     })
   })
 
+  it.each([
+    ['passes NaN', { variant: { ...release.variant, tolerance: NAN_EQUAL } }],
+    ['says what may be batched', { manifest: batchable() }],
+  ])('knows no record of a release that %s where the proved one did not', async (_, more) => {
+    const store = open(join(folder, 'subject'))
+    await store.keep(release, record)
+    expect(await store.find({ ...release, ...more })).toMatchObject({
+      error: { code: 'record.missing' },
+    })
+  })
+
   it('tells releases apart that share a model file and differ in their golden vectors', async () => {
     const directory = join(folder, 'shared')
     const other = {
@@ -164,8 +184,11 @@ describe('The store of records', () => {
       ok: false,
       error: { code: 'record.missing' },
     })
-    await open(directory).keep(other, record)
-    expect((await open(directory).find(release)).ok).toBe(true)
-    expect((await open(directory).find(other)).ok).toBe(true)
+    const store = open(directory)
+    const settings = { ...record.settings, threads: 3 }
+    await store.keep(other, { ...record, settings })
+    expect(unwrap(await open(directory).find(release)).settings.threads).toBe(2)
+    expect(unwrap(await open(directory).find(other)).settings.threads).toBe(3)
+    expect(store.optimisedPath(other)).not.toBe(store.optimisedPath(release))
   })
 })
