@@ -13,6 +13,7 @@ import type { Question } from './ask-host.ts'
 import type { Gather } from './gather.ts'
 import { answerProblem, type PassOn } from './pass-on.ts'
 import { createBodyReader, type RequestBody } from './request-body.ts'
+import { targetOf } from './request-target.ts'
 import { modelSession, sessionOf } from './session-of.ts'
 
 export interface FrontListenerOptions {
@@ -31,7 +32,7 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
   const { gather, passOn, isPinned, requestBytesMax: bytesMax } = options
   const bodies = createBodyReader(bytesMax)
   return (request, response) => {
-    const { headers, method = 'GET' } = request
+    const { headers, method = 'GET', url = '/' } = request
     const declared = headers['content-length']
     const refused =
       refuseForeign(headers.host, headers.origin) ??
@@ -42,11 +43,17 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
       answerProblem(request, response, refused)
       return true
     }
-    const path = (request.url ?? '/').replace(/\?.*$/, '')
+    const target = targetOf(url)
+    if (!target.ok) {
+      answerProblem(request, response, target.error)
+      return true
+    }
+    const { path, query } = target.value
+    const exchange = { request, response, target: path + query, bytesMax }
     const model = method === 'POST' ? INFER.exec(path)?.[1] : undefined
     const isInfer = model !== undefined
     const headBytes = isInfer ? headLength(headers['inference-header-content-length']) : undefined
-    const encoding = headers['content-encoding']
+    const encoding = headers['content-encoding']?.toLowerCase()
     // Where the JSON part ends is not to be seen in a compressed body.
     bodies.read(request, encoding === undefined ? headBytes : undefined, (read) => {
       if (!read.ok) return answerProblem(request, response, read.error)
@@ -55,13 +62,13 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
         plainBytes(body, encoding, bytesMax, (plain) => {
           const json = headBytes === undefined ? plain : plain.subarray(0, headBytes)
           const session = isPinned(model) ? modelSession(model) : sessionOf(json)
-          passOn({ request, response, body, bytesMax, session })
+          passOn({ ...exchange, body, session })
         })
         return
       }
       const answer = gather.answer(questionOf(request, path, body))
       if (answer === undefined) {
-        return passOn({ request, response, body, bytesMax, session: undefined })
+        return passOn({ ...exchange, body, session: undefined })
       }
       body.release()
       void answer

@@ -23,6 +23,8 @@ export type PassOn = (exchange: PassedExchange) => void
 export interface PassedExchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** Path and query as the host gets them. */
+  readonly target: string
   readonly body: RequestBody
   /** Bytes of the body that may follow what was read. */
   readonly bytesMax: number
@@ -80,15 +82,15 @@ export function createPassOn(options: PassOnOptions): PassOn {
 function sendTo(
   { table, agent, answerMsMax }: PassOnOptions,
   passage: Passage,
-  { request, response, body, bytesMax }: PassedExchange,
+  { request, response, target, body, bytesMax }: PassedExchange,
   headers: Record<string, string | string[]>,
   again: () => void,
 ): void {
   let isOver = false
   let isSent = false
   const { socketPath } = passage
-  const { method, url } = request
-  const upstream = openRequest({ socketPath, agent, method, path: url, headers })
+  const { method } = request
+  const upstream = openRequest({ socketPath, agent, method, path: target, headers })
   const timer = setTimeout(() => over('left', hostSilent(answerMsMax)), answerMsMax)
 
   /** Ends the passage, once; then the problem is the client's answer. */

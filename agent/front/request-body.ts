@@ -4,10 +4,13 @@
  *
  * A body whose JSON part is marked off by `Inference-Header-Content-Length` goes on as soon as that
  * part is there; any other is read whole, for its session may be named at its end. Invariants: no more
- * than `bytesMax` of one body is kept, and no more than `HELD_BYTES_MAX` of all together.
+ * than `bytesMax` of one body is kept; of all that are still coming in no more than
+ * `INCOMING_BYTES_MAX`, past which the connection that has held on longest is cut; of all that are
+ * whole and wait for their host no more than `WHOLE_BYTES_MAX`, past which the newest is refused.
  */
 import type { IncomingMessage } from 'node:http'
 import { err, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
+import { createByteLedger } from '../serve/byte-ledger.ts'
 import { tooLarge } from '../serve/read-body.ts'
 
 export interface RequestBody {
@@ -28,23 +31,32 @@ export interface BodyReader {
   ): void
 }
 
-/** For all requests under way together. */
-const HELD_BYTES_MAX = 512 * 1024 * 1024
+/** Of all together; how long these are held depends on those who send them. */
+const INCOMING_BYTES_MAX = 256 * 1024 * 1024
+/** Of all together; these are held for as long as their hosts take, which has a deadline. */
+const WHOLE_BYTES_MAX = 512 * 1024 * 1024
 /** A small body is read whole, which costs less than passing it on in pieces. */
-const WHOLE_BYTES_MAX = 1024 * 1024
+const SMALL_BYTES_MAX = 1024 * 1024
 
-export function createBodyReader(bytesMax: number): BodyReader {
-  let heldBytes = 0
+export function createBodyReader(
+  bytesMax: number,
+  { incomingBytesMax = INCOMING_BYTES_MAX, wholeBytesMax = WHOLE_BYTES_MAX } = {},
+): BodyReader {
+  const incoming = createByteLedger(incomingBytesMax)
+  let wholeBytes = 0
   return {
     read(request, headBytes, done) {
       const chunks: Buffer[] = []
       let own = 0
+      let ownWhole = 0
+      const holder = incoming.enter(() => request.destroy())
       const release = (): void => {
-        heldBytes -= own
-        own = 0
+        holder.leave()
+        wholeBytes -= ownWhole
+        ownWhole = 0
       }
       const declared = Number(request.headers['content-length'] ?? Infinity)
-      const enough = headBytes === undefined || declared <= WHOLE_BYTES_MAX ? Infinity : headBytes
+      const enough = headBytes === undefined || declared <= SMALL_BYTES_MAX ? Infinity : headBytes
       const stop = (): void => {
         request.off('data', keep)
         request.off('end', end)
@@ -57,18 +69,27 @@ export function createBodyReader(bytesMax: number): BodyReader {
       }
       const keep = (chunk: Buffer): void => {
         own += chunk.length
-        heldBytes += chunk.length
+        if (own > bytesMax) {
+          fail(tooLarge(bytesMax, `more than ${bytesMax}`).error)
+          return
+        }
         chunks.push(chunk)
-        if (own > bytesMax) fail(tooLarge(bytesMax, `more than ${bytesMax}`).error)
-        else if (heldBytes > HELD_BYTES_MAX) fail(overloaded())
-        else if (own >= enough) {
+        holder.add(chunk.length)
+        if (own >= enough) {
           stop()
           request.pause()
           done({ ok: true, value: { chunks, isWhole: false, release } })
         }
       }
       const end = (): void => {
+        if (wholeBytes + own > wholeBytesMax) {
+          fail(overloaded(wholeBytesMax))
+          return
+        }
         stop()
+        holder.leave()
+        ownWhole = own
+        wholeBytes += own
         done({ ok: true, value: { chunks, isWhole: true, release } })
       }
       const leave = (): void => {
@@ -84,9 +105,9 @@ export function createBodyReader(bytesMax: number): BodyReader {
   }
 }
 
-function overloaded(): Problem {
+function overloaded(wholeBytesMax: number): Problem {
   return refuse('infer.overloaded', 'Too many large requests are under way.', {
-    expected: `at most ${HELD_BYTES_MAX} bytes of them`,
+    expected: `at most ${wholeBytesMax} bytes of them`,
     next: 'try again in 1 s',
   }).error
 }

@@ -30,7 +30,7 @@ function host(i: number): FrontHost {
   return { id: `${i}`, life: 1, weight: 1, takes: true, ends: false, socketPath }
 }
 
-type Answer = (body: Buffer) => { status: number; code?: string }
+type Answer = (body: Buffer, url: string) => { status: number; code?: string }
 
 /** Answers with what it was sent, or breaks the connection off. */
 function listenAt({ socketPath }: FrontHost, answer: Answer | 'breaks off'): Promise<void> {
@@ -39,7 +39,7 @@ function listenAt({ socketPath }: FrontHost, answer: Answer | 'breaks off'): Pro
     const chunks: Buffer[] = []
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
     incoming.on('end', () => {
-      const { status, code } = answer(Buffer.concat(chunks))
+      const { status, code } = answer(Buffer.concat(chunks), incoming.url ?? '')
       response.writeHead(status, code === undefined ? {} : { 'linnet-code': code }).end('answer')
     })
   })
@@ -47,7 +47,10 @@ function listenAt({ socketPath }: FrontHost, answer: Answer | 'breaks off'): Pro
   return new Promise((done) => server.listen(socketPath, done))
 }
 
-function startFront(hosts: readonly FrontHost[]): Promise<number> {
+function startFront(
+  hosts: readonly FrontHost[],
+  isPinned: (model: string) => boolean = () => false,
+): Promise<number> {
   const agent = createHostAgent()
   const table = createHostTable({
     ...{ policy: 'round-robin', draw: () => 0, nowMs: () => performance.now() },
@@ -57,7 +60,7 @@ function startFront(hosts: readonly FrontHost[]): Promise<number> {
   const direct = createFrontListener({
     gather: createGather({ table, agent, scaled: () => ({ up: 0, down: 0 }) }),
     passOn: createPassOn({ table, agent, answerMsMax: 5_000 }),
-    ...{ requestBytesMax: 64 * 1024 * 1024, isPinned: () => false },
+    ...{ requestBytesMax: 64 * 1024 * 1024, isPinned },
   })
   const server = createServer((incoming, response) => void direct(incoming, response))
   servers.push(server)
@@ -68,10 +71,14 @@ function startFront(hosts: readonly FrontHost[]): Promise<number> {
 
 const JSON_PART = '{"inputs":[]}'
 
-function infer(port: number, body: Buffer): Promise<{ status: number; code: unknown }> {
+function infer(
+  port: number,
+  body: Buffer,
+  path = '/v2/models/m/infer',
+): Promise<{ status: number; code: unknown }> {
   return new Promise((resolve, reject) => {
     const asked = request({
-      ...{ port, host: '127.0.0.1', method: 'POST', path: '/v2/models/m/infer' },
+      ...{ port, host: '127.0.0.1', method: 'POST', path },
       headers: { 'inference-header-content-length': JSON_PART.length },
     })
     asked.on('error', reject)
@@ -135,5 +142,22 @@ describe('A request', () => {
     const port = await startFront([host(0), host(1)])
     const answer = await infer(port, Buffer.from(JSON_PART))
     expect(answer).toEqual({ status: 503, code: 'infer.not_ready' })
+  })
+
+  it('of a model with a limit goes to its one host, however its address is spelled', async () => {
+    const hosts = [host(0), host(1)]
+    const got: string[] = []
+    for (const [i, one] of hosts.entries()) {
+      await listenAt(one, (_body, url) => {
+        got.push(`${i} ${url}`)
+        return { status: 200 }
+      })
+    }
+    const port = await startFront(hosts, (model) => model === 'm')
+    const spellings = ['/v2/models/m/infer', '/v2/models/%6d/infer', '/v2/x/../models/m/%69nfer']
+    for (const path of spellings) await infer(port, Buffer.from(JSON_PART), path)
+    expect(got).toHaveLength(3)
+    expect(new Set(got).size).toBe(1)
+    expect(got[0]).toMatch(/ \/v2\/models\/m\/infer$/)
   })
 })
