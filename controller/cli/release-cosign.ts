@@ -1,10 +1,9 @@
 /**
  * `linnet release cosign`: the signature of a second publisher on targets metadata that the first one
- * signed, on another machine. What changes against what the controller publishes is shown first:
- * nobody signs what he has not seen.
+ * signed, on another machine. What differs from what the controller publishes is shown first, all of
+ * it (signed-changes.ts): nobody signs what he has not seen.
  */
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
-import { MANIFEST_FILE } from '../../shared/model/manifest.ts'
 import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import { loadSigner } from '../../shared/node/key-files.ts'
 import type { KeySet } from '../../shared/signing/envelope.ts'
@@ -16,12 +15,14 @@ import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
 import { TARGETS_LIFETIME_MS } from './release-sign.ts'
+import { changesOf, requireKnownForm } from './signed-changes.ts'
 import {
   holdsKeyOf,
   keysOfRole,
   notPublisher,
   readRoles,
   signaturesOn,
+  signedByAnother,
   waitingAt,
 } from './signed-roles.ts'
 
@@ -33,7 +34,10 @@ interface CosignOptions {
   readonly yes: boolean
 }
 
-/** Errors (thrown): `release.not_signed`, `.not_next`, `.expiry`, `key.not_publisher`, `key_file.*`, `tuf.*`. */
+/**
+ * Errors (thrown): `release.not_signed`, `.not_next`, `.expiry`, `.unknown_form`, `key.id_mismatch`,
+ * `key.not_publisher`, `key_file.*`, `cli.not_confirmed`, `tuf.*`.
+ */
 export async function cosignTargets(
   context: Context,
   folder: PublisherFolder,
@@ -54,11 +58,16 @@ export async function cosignTargets(
       next: 'copy the folder publisher/ from the machine of the first publisher',
     })
   }
-  const { targets } = parseTargets(unsigned)
+  if (waiting !== undefined) await requireProposer(waiting.bytes, keySet, folder, role)
+  const next = parseTargets(unsigned)
+  const { targets } = next
+  requireKnownForm(role, next.signed)
   requireShortLife(targets)
-  const changes = changesOf(roles.published.get(role)?.targets, targets)
-  context.terminal.say(`Version ${targets.version} of ${role}:`)
-  for (const change of changes) context.terminal.say(`  ${change}`)
+  const shown = changesOf(roles.published.get(role), next)
+  context.terminal.say(
+    `Version ${targets.version} of ${role}, until ${new Date(targets.expiresMs).toISOString()}:`,
+  )
+  for (const change of [...shown.changes, ...shown.difference]) context.terminal.say(`  ${change}`)
   await confirm(context, 'Sign this?', options.yes)
   const bytes = await addSignature(folder, unsigned, keySet)
   await writeFileAtomic(file, bytes)
@@ -66,12 +75,12 @@ export async function cosignTargets(
   const { threshold } = keySet
   const versions = { targetsVersion: targets.version, ...(role !== 'targets' && { role }) }
   const how = options.file === undefined ? '' : ' --targets FILE'
-  const next =
+  const command =
     signatures >= threshold
       ? `linnet release publish${role === 'targets' ? how : ''}`
       : 'linnet release cosign, by somebody else'
-  context.show({ ...versions, signatures, threshold, changes }, () =>
-    [`Signed by ${signatures} of ${threshold}.`, `next: ${next}`].join('\n'),
+  context.show({ ...versions, signatures, threshold, ...shown }, () =>
+    [`Signed by ${signatures} of ${threshold}.`, `next: ${command}`].join('\n'),
   )
 }
 
@@ -86,22 +95,21 @@ export async function addSignature(
   return unwrap(addSignatures(bytes, [signer]))
 }
 
-/** Who may sign what else, where that is not as before. */
-function delegationChanges(before: Targets | undefined, next: Targets): string[] {
-  const texts = (targets: Targets | undefined) =>
-    new Map(
-      (targets?.delegations?.roles ?? []).map(({ name, keySet, paths, terminating }) => {
-        const keys = [...keySet.keys.keys()].map((id) => id.slice(0, 12)).join(' ')
-        const how = `${keySet.threshold} of ${keys}${terminating ? ', alone' : ''}`
-        return [name, `delegates ${paths.join(' ')} to ${name}: ${how}`]
-      }),
-    )
-  const [old, now] = [texts(before), texts(next)]
-  const gone = [...old.keys()].filter((name) => !now.has(name))
-  return [
-    ...[...now].flatMap(([name, text]) => (old.get(name) === text ? [] : [text])),
-    ...gone.map((name) => `takes the delegation to ${name} back`),
-  ]
+/** Nobody completes what no other publisher began. Errors (thrown): `release.not_signed`. */
+async function requireProposer(
+  bytes: Uint8Array,
+  keySet: KeySet,
+  folder: PublisherFolder,
+  role: string,
+): Promise<void> {
+  if (await signedByAnother(bytes, keySet, folder)) return
+  throw new ProblemError({
+    code: 'release.not_signed',
+    message: `What waits for ${role} at the controller no other publisher has signed.`,
+    expected: `a signature of another key of ${role}`,
+    found: 'none that holds',
+    next: 'sign nothing; ask the other publishers who put it there',
+  })
 }
 
 /**
@@ -125,35 +133,3 @@ export function isShortLived(expiresMs: number): boolean {
 }
 
 const DAY_MS = 86_400_000
-
-/** In words. Errors (thrown): `release.not_next`. */
-export function changesOf(before: Targets | undefined, next: Targets): string[] {
-  if (before !== undefined && next.version !== before.version + 1) {
-    throw new ProblemError({
-      code: 'release.not_next',
-      message: 'These targets are not made from the ones that are published.',
-      expected: `version ${before.version + 1}`,
-      found: `version ${next.version}`,
-      next: 'linnet release sign, again, on the machine of the first publisher',
-    })
-  }
-  const releases = (targets: Targets | undefined) =>
-    new Map(
-      [...(targets?.targets ?? [])]
-        .filter(([path]) => path.endsWith(`/${MANIFEST_FILE}`))
-        .map(([path, { hashes, custom }]) => [
-          path,
-          JSON.stringify([hashes.get('sha256'), custom]),
-        ]),
-    )
-  const [old, now] = [releases(before), releases(next)]
-  const named = (path: string) => path.slice(0, -MANIFEST_FILE.length - 1).replace('/', '@')
-  const added = [...now].filter(([path, digest]) => old.get(path) !== digest)
-  const removed = [...old.keys()].filter((path) => !now.has(path))
-  const changes = [
-    ...added.map(([path]) => `${old.has(path) ? 'changes' : 'adds'} ${named(path)}`),
-    ...removed.map((path) => `revokes ${named(path)}`),
-    ...delegationChanges(before, next),
-  ]
-  return changes.length > 0 ? changes : ['changes no release; the expiry is later']
-}

@@ -6,13 +6,15 @@
  */
 import { ProblemError } from '../../shared/kernel/result.ts'
 import { writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import type { KeySet } from '../../shared/signing/envelope.ts'
 import { PRODUCTION_ROLE, STAGING_ROLE } from '../../shared/signing/tuf/release-target.ts'
 import { confirm } from './confirm.ts'
 import type { Context } from './context.ts'
 import { type PublisherFolder, readSignedTargets, type SignedTargets } from './publisher-folder.ts'
-import { addSignature, changesOf, isShortLived } from './release-cosign.ts'
+import { addSignature, isShortLived } from './release-cosign.ts'
 import { publishRoles, waitingText } from './release-publish.ts'
 import { signInto, TARGETS_LIFETIME_MS } from './release-sign.ts'
+import { changesOf, requireKnownForm } from './signed-changes.ts'
 import {
   entriesIn,
   holdsKeyOf,
@@ -22,6 +24,7 @@ import {
   readRoles,
   type SignedRoles,
   signaturesOn,
+  signedByAnother,
   waitingAt,
 } from './signed-roles.ts'
 
@@ -42,10 +45,11 @@ export async function promoteRelease(
   const keySet = await keysOfRole(roles, PRODUCTION_ROLE, folder)
   if (!(await holdsKeyOf(keySet, folder))) throw await notPublisher([...keySet.keys.keys()], folder)
   const name = `${release.model}@${release.version}`
-  const proposal = await proposalOf(context, folder, roles, release)
-  const before = roles.published.get(PRODUCTION_ROLE)?.targets
-  const changes = proposal && changesOf(before, proposal.targets)
-  for (const change of changes ?? []) context.terminal.say(`production ${change}`)
+  const proposal = await proposalOf(context, folder, roles, release, keySet)
+  const shown = proposal && changesOf(roles.published.get(PRODUCTION_ROLE), proposal)
+  for (const change of [...(shown?.changes ?? []), ...(shown?.difference ?? [])]) {
+    context.terminal.say(`production ${change}`)
+  }
   await confirm(context, `${name}: every device may be given it.`, yes)
   const expiresMs = Date.now() + TARGETS_LIFETIME_MS
   const path = folder.role(PRODUCTION_ROLE)
@@ -98,28 +102,35 @@ function requireStaged({ published, delegations }: SignedRoles, release: Release
   })
 }
 
-/** What others signed for exactly this release and version of production; undefined: nothing fits. */
+/**
+ * What others signed for exactly this release and version of production; undefined: nothing fits.
+ * Errors (thrown): `release.unknown_form`.
+ */
 async function proposalOf(
   context: Context,
   folder: PublisherFolder,
   roles: SignedRoles,
   release: Release,
+  keySet: KeySet,
 ): Promise<SignedTargets | undefined> {
   const before = roles.published.get(PRODUCTION_ROLE)
   const wanted = [
     ...entriesOf(before),
     ...entriesIn(roles.published.get(STAGING_ROLE), release).map(textOf),
   ].toSorted()
+  const waiting = await waitingAt(context, PRODUCTION_ROLE)
+  const isProposed = waiting && (await signedByAnother(waiting.bytes, keySet, folder))
   const candidates = [
-    await waitingAt(context, PRODUCTION_ROLE),
+    isProposed ? waiting : undefined,
     await readSignedTargets(folder.role(PRODUCTION_ROLE)),
   ]
-  return candidates.find((proposal) => {
-    if (proposal?.targets.version !== (before?.targets.version ?? 0) + 1) return false
-    const { delegations } = proposal.signed
-    if (!isShortLived(proposal.targets.expiresMs)) return false
-    return delegations === undefined && entriesOf(proposal).toSorted().join() === wanted.join()
+  const proposal = candidates.find((candidate) => {
+    if (candidate?.targets.version !== (before?.targets.version ?? 0) + 1) return false
+    if (!isShortLived(candidate.targets.expiresMs)) return false
+    return entriesOf(candidate).toSorted().join() === wanted.join()
   })
+  if (proposal !== undefined) requireKnownForm(PRODUCTION_ROLE, proposal.signed)
+  return proposal
 }
 
 function entriesOf(signed: SignedTargets | undefined): string[] {

@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { MANIFEST_FILE } from '../../shared/model/manifest.ts'
+import { fetchBounded } from '../../shared/node/http-download.ts'
 import { readPublicKey } from '../../shared/node/key-files.ts'
 import { createTufFiles } from '../../shared/node/tuf-files.ts'
 import { nodeVerifier } from '../../shared/node/verifier-node.ts'
@@ -16,6 +17,7 @@ import { modelRole } from '../../shared/signing/tuf/delegate.ts'
 import type { Delegation } from '../../shared/signing/tuf/delegations.ts'
 import { runTufAsync } from '../../shared/signing/tuf/effects.ts'
 import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
+import type { Root } from '../../shared/signing/tuf/metadata.ts'
 import { nextTargets, type TargetEntry, targetsMetadata } from '../../shared/signing/tuf/publish.ts'
 import { PRODUCTION_ROLE, STAGING_ROLE } from '../../shared/signing/tuf/release-target.ts'
 import { roleFileName } from '../../shared/signing/tuf/store-layout.ts'
@@ -27,7 +29,7 @@ import {
   readSignedTargets,
   type SignedTargets,
 } from './publisher-folder.ts'
-import { newestRoot, verifyRepository } from './trusted-root.ts'
+import { METADATA_PACE, newestRoot, verifyRepository, waitingRoot } from './trusted-root.ts'
 
 export interface SignedRoles {
   /** As the controller publishes them, or as it did when this machine last asked. */
@@ -38,6 +40,10 @@ export interface SignedRoles {
   readonly newest: ReadonlyMap<string, SignedTargets>
   /** What the newest targets delegate, in order of priority. */
   readonly delegations: readonly Delegation[]
+  /** The next root, which waits at the controller for targets that its publishers sign. */
+  readonly waitingRoot?: Root
+  /** The controller said what is published; else what was signed here last may be it. */
+  readonly isAsked: boolean
 }
 
 /** Errors (thrown): `trust.no_root`, `tuf.*`. */
@@ -66,16 +72,32 @@ export async function readRoles(
   const top = pending.get('targets') ?? published.get('targets')
   const delegations = top?.targets.delegations?.roles ?? []
   for (const { name } of delegations) await read(name, folder.role(name))
-  return { published, pending, newest: new Map([...published, ...pending]), delegations }
+  const isAsked = trusted !== undefined || (!offline && (await isEmpty(context)))
+  const next = trusted && (await waitingRoot(context, folder))
+  const newest = new Map([...published, ...pending])
+  return {
+    ...{ published, pending, newest, delegations, isAsked },
+    ...(next !== undefined && { waitingRoot: next }),
+  }
 }
 
-/** The keys of a role. Errors (thrown): `delegation.unknown`, `trust.no_root`. */
+/** Nothing was published there yet. */
+async function isEmpty({ baseUrl }: Context): Promise<boolean> {
+  const url = `${baseUrl}/tuf/metadata/timestamp.json`
+  const bytesMax = defaultTufLimits.timestampBytesMax
+  return (await fetchBounded(url, { ...METADATA_PACE, bytesMax })).kind === 'absent'
+}
+
+/** The keys of a role. Whoever is a publisher in the next root only signs for that. Errors (thrown): `delegation.unknown`, `trust.no_root`. */
 export async function keysOfRole(
-  { delegations }: SignedRoles,
+  { delegations, waitingRoot: next }: SignedRoles,
   role: string,
   folder: PublisherFolder,
 ): Promise<KeySet> {
-  if (role === 'targets') return (await newestRoot(folder)).root.roles.targets
+  if (role === 'targets') {
+    const keySet = (await newestRoot(folder)).root.roles.targets
+    return next === undefined || (await holdsKeyOf(keySet, folder)) ? keySet : next.roles.targets
+  }
   const found = delegations.find(({ name }) => name === role)
   if (found !== undefined) return found.keySet
   throw new ProblemError({
@@ -155,9 +177,10 @@ export function signaturesOn(bytes: Uint8Array, { keys }: Pick<KeySet, 'keys'>):
 }
 
 /**
- * What the next version of a role is made from. Targets: the newest. Of a delegated role the version
- * that lacks signatures is replaced, not followed: nobody can take it over. What waits for production
- * is not a base for anything else.
+ * What the next version of a role is made from: the newest, but what waits for production is not a
+ * base for anything else. It follows what is published: what was signed since is replaced by it, and
+ * holds what that held. Where nobody says what is published, what was signed here and needs no more
+ * signatures may be.
  */
 export function nextOf(
   roles: SignedRoles,
@@ -179,8 +202,8 @@ export function nextOf(
     return targetsMetadata({ version: 1, expiresMs: change.expiresMs, targets: change.add ?? [] })
   }
   const next = nextTargets(base.signed, change)
-  const before = isDone ? pending.targets.version : (published?.targets.version ?? 0)
-  return role === 'targets' ? next : { ...next, version: before + 1 }
+  const before = isDone && !roles.isAsked ? pending : published
+  return { ...next, version: (before?.targets.version ?? 0) + 1 }
 }
 
 /** The files of a release in one role, as they were signed. */
@@ -196,13 +219,35 @@ export function entriesIn(
     }))
 }
 
-/** What a role holds that waits at the controller for signatures; undefined where nothing does. */
+/** Whether a key of the set that is not this machine's signed. Errors (thrown): `key_file.*`. */
+export async function signedByAnother(
+  bytes: Uint8Array,
+  { keys }: KeySet,
+  folder: PublisherFolder,
+): Promise<boolean> {
+  const own = keyIdentity(await readPublicKey(folder.publisherKey))
+  const others = [...keys].filter(([, key]) => keyIdentity(key) !== own)
+  return signaturesOn(bytes, { keys: new Map(others) }) > 0
+}
+
+/**
+ * What a role holds that waits at the controller for signatures; undefined where nothing does, or
+ * nobody answers. Errors (thrown): `tuf.endless_data`, `tuf.slow_retrieval`, those of `parseTargets`.
+ */
 export async function waitingAt(
   { baseUrl }: Context,
   role: string,
 ): Promise<SignedTargets | undefined> {
   const url = `${baseUrl}/tuf/metadata/waiting.${roleFileName(role)}`
-  const answer = await fetch(url).catch(() => undefined)
-  if (!answer?.ok) return undefined
-  return parseTargets(new Uint8Array(await answer.arrayBuffer()))
+  const reply = await fetchBounded(url, {
+    ...METADATA_PACE,
+    bytesMax: defaultTufLimits.targetsBytesMax,
+  })
+  if (reply.kind === 'fetched') return parseTargets(reply.bytes)
+  if (reply.kind === 'failed' && TOO_MUCH.includes(reply.problem.code)) {
+    throw new ProblemError(reply.problem)
+  }
+  return undefined
 }
+
+const TOO_MUCH: readonly string[] = ['tuf.endless_data', 'tuf.slow_retrieval']

@@ -7,9 +7,11 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import { fetchBounded } from '../../shared/node/http-download.ts'
 import { createTufFiles } from '../../shared/node/tuf-files.ts'
 import { nodeVerifier } from '../../shared/node/verifier-node.ts'
-import { openEnvelope } from '../../shared/signing/envelope.ts'
+import { isSignedBy, openEnvelope } from '../../shared/signing/envelope.ts'
+import { checkSync } from '../../shared/signing/keys.ts'
 import { refresh, type TrustedSet } from '../../shared/signing/tuf/client.ts'
 import { runTufAsync } from '../../shared/signing/tuf/effects.ts'
 import { defaultTufLimits, jsonLimits } from '../../shared/signing/tuf/limits.ts'
@@ -19,6 +21,8 @@ import type { Context } from './context.ts'
 import type { PublisherFolder } from './publisher-folder.ts'
 
 export const ROOT_BYTES_MAX = 1_048_576
+/** A controller that stands still, or never ends, holds no publisher up. */
+export const METADATA_PACE = { deadlineMs: 30_000, bytesPerSecondMin: 100 } as const
 
 /**
  * What the controller publishes, verified from our own root. undefined where it publishes nothing
@@ -37,10 +41,15 @@ export async function verifyRepository(
       next: 'linnet key new',
     })
   }
-  const answer = await fetch(`${baseUrl}/tuf/metadata/timestamp.json`).catch(() => undefined)
-  if (answer === undefined) terminal.say('The controller does not answer; using what is at hand.')
-  await answer?.body?.cancel()
-  if (!answer?.ok) return undefined
+  const bytesMax = defaultTufLimits.timestampBytesMax
+  const answer = await fetchBounded(`${baseUrl}/tuf/metadata/timestamp.json`, {
+    ...METADATA_PACE,
+    bytesMax,
+  })
+  if (answer.kind === 'failed') {
+    terminal.say('The controller does not answer; using what is at hand.')
+  }
+  if (answer.kind !== 'fetched') return undefined
   await keepTrustedRoot(folder, root)
   const files = createTufFiles(folder.verified, `${baseUrl}/tuf/metadata`, nodeVerifier)
   return unwrap(await runTufAsync(refresh(Date.now()), files))
@@ -64,6 +73,27 @@ export async function newestRoot(
     expected: folder.root,
     next: 'linnet key new, or copy root.json from the machine of the ceremony',
   })
+}
+
+/**
+ * The next root, where one waits at the controller for targets that its publishers sign. It is one
+ * only if the root keys of both versions say so: the controller is not believed.
+ */
+export async function waitingRoot(
+  { baseUrl }: Context,
+  folder: PublisherFolder,
+): Promise<Root | undefined> {
+  const url = `${baseUrl}/tuf/metadata/waiting.${roleFileName('root')}`
+  const answer = await fetchBounded(url, { ...METADATA_PACE, bytesMax: ROOT_BYTES_MAX })
+  if (answer.kind !== 'fetched') return undefined
+  const { root: present } = await newestRoot(folder)
+  const opened = openEnvelope(answer.bytes, jsonLimits(defaultTufLimits.rootBytesMax))
+  const next = opened.ok ? readRoot(opened.value.signed) : opened
+  if (!opened.ok || !next.ok || next.value.version !== present.version + 1) return undefined
+  const isTrusted = [present, next.value].every(({ roles }) =>
+    checkSync(isSignedBy(opened.value, roles.root), nodeVerifier),
+  )
+  return isTrusted ? next.value : undefined
 }
 
 /** Our own file: signatures are checked by whoever takes it over. */

@@ -1,11 +1,16 @@
 /** A model with a key of its own, and staging with two publishers: the commands and a real controller. */
+import { once } from 'node:events'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { keyCommands } from '../../../controller/cli/key-commands.ts'
 import { releaseCommands } from '../../../controller/cli/release-commands.ts'
-import { toProblem } from '../../../shared/kernel/result.ts'
+import { toProblem, unwrap } from '../../../shared/kernel/result.ts'
+import { loadSigner } from '../../../shared/node/key-files.ts'
+import { signEnvelope } from '../../../shared/signing/envelope.ts'
 import {
   type ControllerProgram,
   removeFolder,
@@ -99,6 +104,26 @@ async function create(folder: string, release: string): Promise<void> {
   const [name = '', version = ''] = release.split('@')
   const args = ['release', 'create', '--model', ONNX, '--name', name, '--version', version]
   expect((await as(folder, ...args)).problem).toBeUndefined()
+}
+
+/** A controller in the hands of a thief: it answers with his words what waits, else as before. */
+async function startThief(url: string, waiting: string) {
+  const server = createServer(async (request, response) => {
+    if (request.url?.endsWith('/waiting.production.json')) return void response.end(waiting)
+    const answer = await fetch(url + request.url)
+    response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close: () => new Promise((done) => server.close(done).closeAllConnections()),
+  }
+}
+
+async function signWith(folder: string, signed: unknown): Promise<string> {
+  const signer = await loadSigner(join(folder, 'keys/publisher.json'), 'correct horse battery')
+  return JSON.stringify(unwrap(signEnvelope(signed, [signer])))
 }
 
 describe('a model whose owner has a key of his own', () => {
@@ -238,6 +263,33 @@ describe('a fleet with staging', () => {
     expect((await as(bob.folder, 'release', 'promote', 'motor@1.1.0')).data.promoted).toBe(true)
     expect((await roles()).toSorted()).toEqual(['1.0.0 production', '1.1.0 production'])
   }, 90_000)
+
+  test('signs nothing that a thief at the controller made up', async () => {
+    const production = JSON.parse(
+      await readFile(join(bob.folder, 'publisher/role-production.json'), 'utf8'),
+    ) as { signed: { version: number } }
+    const { signed } = production
+    const next = { ...signed, version: signed.version + 1 }
+    const succinct = { keyids: [], threshold: 1, bit_length: 1, name_prefix: 'bin' }
+    const delegating = { ...next, delegations: { keys: {}, succinct_roles: succinct } }
+    const cosign = ['release', 'cosign', '--role', 'production']
+    const waits = async (waiting: string) => {
+      const thief = await startThief(controller.url, waiting)
+      try {
+        return (await run(bob.folder, cosign, thief.url)).problem
+      } finally {
+        await thief.close()
+      }
+    }
+    for (const forged of [next, delegating]) {
+      expect(await waits(JSON.stringify({ ...production, signed: forged }))).toBe(
+        'release.not_signed',
+      )
+    }
+    const adas = await signWith(ada, delegating)
+    expect(await waits(adas)).toBe('release.unknown_form')
+    expect(await waits('x'.repeat(2_000_000))).toBe('tuf.endless_data')
+  }, 60_000)
 
   test('takes a release back from production with two signatures as well', async () => {
     const one = await as(ada, 'release', 'revoke', 'motor@1.1.0')
