@@ -3,8 +3,6 @@
  * Trusts nothing: names, sizes and shapes are checked before they are used; raw contents become
  * views into the message, not copies, where the offset is aligned.
  */
-import { WireType } from '@bufbuild/protobuf/wire'
-import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { ok, type Result, refuse, unwrap } from '../../shared/kernel/result.ts'
 import { DATATYPES, type Datatype } from '../../shared/model/tensor.ts'
 import type { TensorElements, TensorValue } from '../../shared/model/tensor-value.ts'
@@ -12,14 +10,14 @@ import {
   type FieldTable,
   onBytes,
   onInteger,
-  onRepeated,
   onString,
   onVarints,
   readFields,
 } from '../../shared/onnx/wire-fields.ts'
 import type { InferRequest } from '../data-plane.ts'
 import { elementsFromBytes } from './binary-tensor.ts'
-import { into, malformed, NAME_BYTES_MAX, reading } from './grpc-requests.ts'
+import { createValueBudget, readContents, type ValueBudget } from './grpc-contents.ts'
+import { FIELDS_MAX, into, malformed, NAME_BYTES_MAX, reading } from './grpc-requests.ts'
 import {
   countOf,
   type DecodedRequest,
@@ -33,12 +31,12 @@ export interface GrpcInfer
   extends Omit<InferRequest, 'arrivedAtMs' | 'isGone'>,
     Pick<DecodedRequest, 'classes'> {}
 
-/** As it stands in the message; `values` are those of its `contents`. */
+/** As it stands in the message; `contents` are read once its shape is known. */
 interface WireTensor {
   name: string
   datatype: string
   readonly shape: number[]
-  readonly values: unknown[]
+  readonly contents: Uint8Array[]
 }
 
 type Parameters = Record<string, string | number | boolean>
@@ -47,6 +45,8 @@ type Parameters = Record<string, string | number | boolean>
 const noParameters = (): Parameters => Object.create(null) as Parameters
 
 const TENSORS_MAX = 256
+/** Of a map's entry, and of the value in it: two, and what a later protocol adds. */
+const PARAMETER_FIELDS_MAX = 16
 
 /** Errors: `request.malformed`, `infer.invalid_input`. */
 export function decodeGrpcInfer(message: Uint8Array): Result<GrpcInfer> {
@@ -60,7 +60,7 @@ function readRequest(message: Uint8Array): GrpcInfer {
   const outputs: { readonly name: string; readonly classes: number | undefined }[] = []
   const raw: Uint8Array[] = []
   const parameters = noParameters()
-  readFields(message, {
+  const table = {
     1: into(head, 'model'),
     2: into(head, 'version'),
     3: into(head, 'id'),
@@ -68,17 +68,19 @@ function readRequest(message: Uint8Array): GrpcInfer {
     5: onBytes((tensor) => push(tensors, readTensor(tensor))),
     6: onBytes((output) => push(outputs, readOutput(output))),
     7: onBytes((bytes) => push(raw, bytes)),
-  })
+  }
+  readFields(message, table, FIELDS_MAX)
   if (raw.length > 0 && raw.length !== tensors.length) {
     throw malformed(`raw contents for all ${tensors.length} inputs or none`, `${raw.length}`)
   }
   const control = unwrap(decodeControl(parameters))
   const { model, version, id } = head
+  const budget = createValueBudget()
   return {
     model,
     version: version === '' ? undefined : version,
     id: id === '' ? undefined : id,
-    inputs: tensors.map((tensor, i) => unwrap(toValue(tensor, raw[i]))),
+    inputs: tensors.map((tensor, i) => unwrap(toValue(tensor, raw[i], budget))),
     outputs: outputs.length === 0 ? undefined : outputs.map(({ name }) => name),
     classes: new Map(outputs.flatMap(({ name, classes }) => (classes ? [[name, classes]] : []))),
     ...control,
@@ -91,47 +93,34 @@ function push<T>(list: T[], item: T): void {
 }
 
 function readTensor(message: Uint8Array): WireTensor {
-  const tensor: WireTensor = { name: '', datatype: '', shape: [], values: [] }
+  const tensor: WireTensor = { name: '', datatype: '', shape: [], contents: [] }
   const parameters = noParameters()
-  readFields(message, {
+  const table = {
     1: into(tensor, 'name'),
     2: into(tensor, 'datatype'),
     3: onVarints((size) => void push(tensor.shape, Number(size))),
     4: onBytes((entry) => readParameter(entry, parameters)),
-    5: onBytes((contents) => readFields(contents, contentsInto(tensor.values))),
-  })
+    5: onBytes((contents) => push(tensor.contents, contents)),
+  }
+  readFields(message, table, FIELDS_MAX)
   const shared = refuseShared(parameters)
   if (shared !== undefined) unwrap(shared)
   return tensor
 }
 
-/** All kinds of contents in one list; whether they fit the datatype is checked after. */
-function contentsInto(values: unknown[]): FieldTable {
-  const integer = onVarints((value) => {
-    const number = Number(value)
-    values.push(Number.isSafeInteger(number) ? number : String(value))
-  })
-  return {
-    1: onVarints((value) => void values.push(value !== 0n)),
-    2: integer,
-    3: integer,
-    4: onRepeated(WireType.Varint, (reader) => void values.push(reader.uint32())),
-    5: onRepeated(WireType.Varint, (reader) => void values.push(String(reader.uint64()))),
-    6: onRepeated(WireType.Bit32, (reader) => void values.push(reader.float())),
-    7: onRepeated(WireType.Bit64, (reader) => void values.push(reader.double())),
-    8: onBytes((bytes) => void values.push(fromUtf8(bytes))),
-  }
-}
-
-function toValue({ name, datatype, shape, values }: WireTensor, raw: Uint8Array | undefined) {
+function toValue(
+  { name, datatype, shape, contents }: WireTensor,
+  raw: Uint8Array | undefined,
+  budget: ValueBudget,
+): Result<TensorValue> {
   if (!isDatatype(datatype)) return wrong(name, DATATYPES.join(', '), datatype.slice(0, 64))
   const count = countOf(shape)
   if (count === undefined) return wrong(name, 'a shape', `[${shape.slice(0, 16).join(',')}]`)
   const elements: Result<TensorElements> =
     raw === undefined
-      ? elementsFromJson(name, datatype, values, count)
+      ? elementsFromJson(name, datatype, readContents(name, contents, count, budget), shape)
       : elementsFromBytes(name, datatype, raw, count)
-  return elements.ok ? ok<TensorValue>({ name, datatype, shape, data: elements.value }) : elements
+  return elements.ok ? ok({ name, datatype, shape, data: elements.value }) : elements
 }
 
 /** An entry of `map<string, InferParameter>`. */
@@ -154,10 +143,11 @@ function readParameter(message: Uint8Array, parameters: Parameters): void {
     },
     5: integer,
   }
-  readFields(message, {
+  const table = {
     1: into(entry, 'key'),
-    2: onBytes((parameter) => readFields(parameter, choices)),
-  })
+    2: onBytes((parameter) => readFields(parameter, choices, PARAMETER_FIELDS_MAX)),
+  }
+  readFields(message, table, PARAMETER_FIELDS_MAX)
   if (value !== undefined && Object.keys(parameters).length < TENSORS_MAX) {
     parameters[entry.key] = value
   }
@@ -167,10 +157,11 @@ function readParameter(message: Uint8Array, parameters: Parameters): void {
 function readOutput(message: Uint8Array) {
   const output = { name: '' }
   const parameters = noParameters()
-  readFields(message, {
+  const table = {
     1: into(output, 'name'),
     2: onBytes((entry) => readParameter(entry, parameters)),
-  })
+  }
+  readFields(message, table, FIELDS_MAX)
   const { classes } = unwrap(decodeWish(parameters))
   return { ...output, classes }
 }

@@ -9,13 +9,15 @@ import {
 } from '../../shared/onnx/wire-fields.ts'
 
 export const NAME_BYTES_MAX = 1_024
+/** Of a message, known or not: one of millions of empty fields would stop everybody else. */
+export const FIELDS_MAX = 1_024
 const PARAMETERS_MAX = 64
 
 /** `{ name = 1, version = 2 }`, of the requests about a model. Errors: `request.malformed`. */
 export function decodeModelName(message: Uint8Array): Result<{ name: string; version: string }> {
   return reading(() => {
     const asked = { name: '', version: '' }
-    readFields(message, { 1: into(asked, 'name'), 2: into(asked, 'version') })
+    readFields(message, { 1: into(asked, 'name'), 2: into(asked, 'version') }, FIELDS_MAX)
     return asked
   })
 }
@@ -24,11 +26,10 @@ export function decodeModelName(message: Uint8Array): Result<{ name: string; ver
 export function decodeIndexRequest(message: Uint8Array): Result<boolean> {
   return reading(() => {
     let ready = false
-    readFields(message, {
-      2: onInteger((value) => {
-        ready = value !== 0
-      }),
+    const asked = onInteger((value) => {
+      ready = value !== 0
     })
+    readFields(message, { 2: asked }, FIELDS_MAX)
     return ready
   })
 }
@@ -40,14 +41,12 @@ export function decodeChange(
   return reading(() => {
     const asked = { model: '' }
     const parameters: string[] = []
-    readFields(message, {
-      2: into(asked, 'model'),
-      3: onBytes((entry) => {
-        const named = { key: '' }
-        readFields(entry, { 1: into(named, 'key') })
-        if (parameters.length < PARAMETERS_MAX) parameters.push(named.key)
-      }),
+    const parameter = onBytes((entry) => {
+      const named = { key: '' }
+      readFields(entry, { 1: into(named, 'key') }, FIELDS_MAX)
+      if (parameters.length < PARAMETERS_MAX) parameters.push(named.key)
     })
+    readFields(message, { 2: into(asked, 'model'), 3: parameter }, FIELDS_MAX)
     return { ...asked, parameters }
   })
 }
@@ -56,7 +55,7 @@ export function decodeChange(
 export function decodeHealthRequest(message: Uint8Array): Result<string> {
   return reading(() => {
     const asked = { service: '' }
-    readFields(message, { 1: into(asked, 'service') })
+    readFields(message, { 1: into(asked, 'service') }, FIELDS_MAX)
     return asked.service
   })
 }

@@ -11,6 +11,7 @@ import type { Arm } from '../../shared/protocol/messages.ts'
 import type { Priority, StreamPart } from '../data-plane.ts'
 import { elementsFromBytes } from './binary-tensor.ts'
 import type { ClassCounts } from './classification.ts'
+import { isCheapJson } from './json-cost.ts'
 import { elementsFromJson } from './json-tensor.ts'
 import { decodePriority, decodeStream } from './request-control.ts'
 
@@ -37,7 +38,7 @@ export type Fields = Readonly<Record<string, unknown>>
 
 /**
  * @param headerLength of the JSON part, from `Inference-Header-Content-Length`; absent: all of it.
- * Errors: `request.malformed`, `request.unsupported`, `infer.invalid_input`.
+ * Errors: `request.malformed`, `request.too_large`, `request.unsupported`, `infer.invalid_input`.
  */
 export function decodeInfer(
   body: Uint8Array,
@@ -73,6 +74,13 @@ export function decodeInfer(
 }
 
 function parseObject(bytes: Uint8Array): Result<Fields> {
+  if (!isCheapJson(bytes)) {
+    return refuse('request.too_large', 'There is too much in this JSON to parse it at once.', {
+      expected: 'at most 8 million numbers, or a quarter as many brackets and texts',
+      found: `${bytes.length} bytes of JSON`,
+      next: 'send the tensors as binary data (binary_data_size)',
+    })
+  }
   const text = fromUtf8(bytes)
   if (text === undefined) return malformed('JSON in UTF-8', 'bytes that are not UTF-8')
   try {
@@ -123,7 +131,7 @@ function decodeInput(input: Fields, bytes: Uint8Array | undefined): Result<Tenso
   if (shared !== undefined) return shared
   const elements =
     bytes === undefined
-      ? elementsFromJson(name, datatype, data, count)
+      ? elementsFromJson(name, datatype, data, shape as number[])
       : elementsFromBytes(name, datatype, bytes, count)
   if (!elements.ok) return elements
   return ok({ name, datatype, shape: shape as number[], data: elements.value })

@@ -1,7 +1,8 @@
 /**
- * Tensor data in JSON: a flat or nested array in row-major order (Open Inference Protocol v2,
- * "Tensor Data"). Strict where JavaScript is lenient: an integer out of range, a fraction for an
- * integer type, a string for a number are refused, with the position.
+ * Tensor data in JSON: an array in row-major order, flat or nested as its shape says (Open Inference
+ * Protocol v2, "Tensor Data"). Strict where JavaScript is lenient: an integer out of range, a fraction
+ * for an integer type, a string for a number, a finite number that its type cannot hold are refused,
+ * with the position.
  * What JSON cannot write travels as text, as in ProtoJSON: 64-bit integers that are not safe as
  * decimal strings, and "NaN", "Infinity", "-Infinity". Source: protobuf.dev, "ProtoJSON Format".
  */
@@ -28,27 +29,48 @@ const WIDE_RANGES: Partial<Record<Datatype, readonly [least: bigint, greatest: b
   UINT64: [0n, 2n ** 64n - 1n],
   INT64: [-(2n ** 63n), 2n ** 63n - 1n],
 }
-const DEPTH_MAX = 16
 
-/** Errors: `infer.invalid_input`. `count` is what the shape asks for. */
+/** @param shape checked before: sizes of one tensor. Errors: `infer.invalid_input`. */
 export function elementsFromJson(
   name: string,
   datatype: Datatype,
   data: unknown,
-  count: number,
+  shape: readonly number[],
 ): Result<TensorElements> {
   if (!Array.isArray(data)) return invalid(name, 'an array', typeof data)
-  const flat = Array.isArray(data[0]) ? data.flat(DEPTH_MAX) : data
+  const flat = flattened(data, shape)
+  if (flat === undefined) {
+    return invalid(name, `arrays nested as its shape [${shape.join(',')}]`, 'others')
+  }
+  const count = shape.reduce((product, size) => product * size, 1)
   if (flat.length !== count) {
     return invalid(name, `${count} elements, from its shape`, `${flat.length}`)
   }
   if (datatype === 'BYTES') {
     const bad = flat.findIndex((value) => typeof value !== 'string')
-    return bad < 0 ? ok(flat) : invalid(name, 'strings', describe(flat[bad], bad))
+    return bad < 0
+      ? ok(flat as readonly string[])
+      : invalid(name, 'strings', describe(flat[bad], bad))
   }
   const elements = new ELEMENT_ARRAYS[datatype](count)
   const bad = fill(elements, datatype, flat)
   return bad < 0 ? ok(elements) : invalid(name, `values of ${datatype}`, describe(flat[bad], bad))
+}
+
+/** Undefined where rows are not of the lengths that the shape says; stops at the first of them. */
+function flattened(
+  data: readonly unknown[],
+  shape: readonly number[],
+): readonly unknown[] | undefined {
+  if (!Array.isArray(data[0])) return data
+  let rows = data
+  if (rows.length !== shape[0]) return undefined
+  for (const size of shape.slice(1)) {
+    const fits = (row: unknown): boolean => Array.isArray(row) && row.length === size
+    if (!rows.every(fits)) return undefined
+    rows = rows.flat()
+  }
+  return rows
 }
 
 /** @returns the position of the first value that does not fit, or -1. */
@@ -59,6 +81,7 @@ function fill(elements: NumericElements, datatype: Datatype, flat: readonly unkn
       const value = asFloat(flat[i])
       if (value === undefined) return i
       floats[i] = value
+      if (!Number.isFinite(floats[i]) && Number.isFinite(value)) return i
     }
     return -1
   }
@@ -71,6 +94,7 @@ function fill(elements: NumericElements, datatype: Datatype, flat: readonly unkn
     if (typeof value !== 'number') return i
     if (range !== undefined && !(Number.isInteger(value) && inRange(value, range))) return i
     numbers[i] = datatype === 'FP16' ? toHalf(value) : value
+    if (datatype === 'FP16' && isOverflow(numbers[i]!, value)) return i
   }
   return -1
 }
@@ -85,14 +109,18 @@ function fillWide(
     const readable =
       typeof value === 'number'
         ? Number.isSafeInteger(value)
-        : typeof value === 'string' && /^-?\d{1,20}$/.test(value)
+        : typeof value === 'bigint' || (typeof value === 'string' && /^-?\d{1,20}$/.test(value))
     if (!readable) return i
-    const integer = BigInt(value as number | string)
+    const integer = BigInt(value as number | bigint | string)
     if (integer < least || integer > greatest) return i
     elements[i] = integer
   }
   return -1
 }
+
+/** A half float is infinite where all bits of its exponent stand and none of its fraction. */
+const isOverflow = (half: number, value: number): boolean =>
+  (half & 0x7fff) === 0x7c00 && Number.isFinite(value)
 
 const inRange = (value: number, [least, greatest]: readonly [number, number]): boolean =>
   value >= least && value <= greatest
@@ -118,7 +146,8 @@ function asBool(value: unknown): unknown {
 }
 
 function describe(value: unknown, position: number): string {
-  return `${JSON.stringify(value)?.slice(0, 40)} at element ${position}`
+  const text = typeof value === 'bigint' ? String(value) : JSON.stringify(value)
+  return `${text?.slice(0, 40)} at element ${position}`
 }
 
 function invalid(name: string, expected: string, found: string): Result<never> {

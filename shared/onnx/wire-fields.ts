@@ -12,9 +12,11 @@ import { ProblemError, type Result, toProblem } from '../kernel/result.ts'
 export type FieldReader = (reader: BinaryReader, wireType: WireType) => void
 export type FieldTable = Readonly<Record<number, FieldReader>>
 
-export function readFields(message: Uint8Array, table: FieldTable): void {
+/** @param fieldsMax known or not; past it the message is malformed. */
+export function readFields(message: Uint8Array, table: FieldTable, fieldsMax = Infinity): void {
   const reader = new BinaryReader(message)
-  while (reader.pos < reader.len) {
+  for (let count = 1; reader.pos < reader.len; count++) {
+    if (count > fieldsMax) malformed('more fields', `at most ${fieldsMax} fields`)
     const [field, wireType] = reader.tag()
     const read = table[field]
     if (read === undefined) reader.skip(wireType, field)
