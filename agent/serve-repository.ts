@@ -1,7 +1,8 @@
 /**
  * The model repository of `linnet serve`: files on disk, brought into service one model at a time,
  * each proved first. Invariants: one change at a time; a model that cannot be loaded leaves what
- * served before in service, and stands in the index with its reason.
+ * served before in service, and stands in the index with its reason; after a change nothing is
+ * LOADING any more.
  */
 import { resolve } from 'node:path'
 import {
@@ -78,12 +79,14 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
     served.set(model, brought.value)
     const broken = await putInForce()
     const failed = broken.find(({ sha256 }) => sha256 === shaOf(brought.value.current))
-    if (failed === undefined) return ok()
-    // The host keeps what served before, and so must the next plan.
-    if (former === undefined) served.delete(model)
-    else served.set(model, former)
-    index.tell(model, found.map(entryIn('UNAVAILABLE', describeProblem(failed.problem))))
-    return err(failed.problem)
+    if (failed !== undefined) {
+      // The host keeps what served before, and so must the next plan.
+      if (former === undefined) served.delete(model)
+      else served.set(model, former)
+      index.tell(model, found.map(entryIn('UNAVAILABLE', describeProblem(failed.problem))))
+    }
+    settle(served, index, broken)
+    return failed === undefined ? ok() : err(failed.problem)
   }
 
   async function unload(model: string): Promise<Result<undefined>> {
@@ -116,7 +119,9 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
     },
     async start() {
       await startWith(served, index, parts)
-      for (const { sha256, problem } of await putInForce()) giveUp(sha256, problem)
+      const broken = await putInForce()
+      for (const { sha256, problem } of broken) giveUp(sha256, problem)
+      settle(served, index, broken)
       if (options.control === 'none' && served.size === 0) throw new Error(NOTHING_SERVED)
       for (const model of options.loadFirst) {
         const loaded = await change({ action: 'load', model })
@@ -124,6 +129,30 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
       }
       return [...served.keys()]
     },
+  }
+}
+
+/** What the host loaded is READY; an older version that broke in it stays out of the next plan. */
+function settle(
+  served: Map<string, ServedModel>,
+  index: Index,
+  broken: readonly BrokenRelease[],
+): void {
+  const problems = new Map(broken.map(({ sha256, problem }) => [sha256, problem]))
+  for (const [model, slots] of served) {
+    const { current, others = [] } = slots
+    const releases = current === null ? others : [current, ...others]
+    const states = releases.map(({ resolved: { release } }): RepositoryEntry => {
+      const problem = problems.get(release.sha256)
+      const row = { name: model, version: release.version }
+      if (problem === undefined) return { ...row, state: 'READY', reason: '' }
+      return { ...row, state: 'UNAVAILABLE', reason: describeProblem(problem) }
+    })
+    served.set(model, {
+      ...slots,
+      others: others.filter((other) => !problems.has(shaOf(other) ?? '')),
+    })
+    index.settle(model, states)
   }
 }
 
@@ -158,18 +187,27 @@ interface Index {
   tell(model: string, rows: readonly RepositoryEntry[]): void
   /** All versions of a model into one state. */
   move(model: string, state: RepositoryEntry['state'], reason: string): void
+  /** These versions of a model into the states that they have come to. */
+  settle(model: string, states: readonly RepositoryEntry[]): void
   knows(model: string): boolean
 }
 
-/** Every change is told to the host, which answers for it. */
+/** Every change is told to the host, which answers for it and knows by itself what is READY there. */
 function createIndex(runtime: ServeRepositoryParts['runtime']): Index {
   const entries = new Map<string, readonly RepositoryEntry[]>()
   function tell(model: string, rows: readonly RepositoryEntry[]): void {
     entries.set(model, rows)
-    runtime.tellRepository([...entries.values()].flat())
+    const all = [...entries.values()].flat()
+    runtime.tellRepository(all.filter(({ state }) => state !== 'READY'))
   }
   return {
     tell,
+    settle(model, states) {
+      const settled = (entries.get(model) ?? []).map(
+        (row) => states.find(({ version }) => version === row.version) ?? row,
+      )
+      tell(model, settled)
+    },
     knows: (model) => entries.has(model),
     move(model, state, reason) {
       const rows = entries.get(model) ?? []

@@ -102,6 +102,7 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     expect(said()).toMatch(/tiny: cpu, loads in \d+ ms/)
     expect(said()).toMatch(/gRPC on 127\.0\.0\.1:\d+/)
     expect((await ask(url)).high).toBeCloseTo(softmax(1)[1], 5)
+    expect((await ask(`${url}/versions/2`)).status).toBe(404)
     const base = url.replace(/\/models.*/, '')
     const index = await fetch(`${base}/repository/index`, { method: 'POST' })
     expect(await index.json()).toEqual([
@@ -162,7 +163,9 @@ describe('linnet serve', { timeout: 120_000 }, () => {
       const older = await ask(`${url}/models/tiny/versions/${version}`)
       expect(older).toMatchObject({ version: '1', high: expect.closeTo(softmax(1)[1], 5) })
     }
+    // Nothing is on its way any more, so nobody is told to wait for a version that never comes.
     expect((await ask(`${url}/models/tiny/versions/3`)).status).toBe(404)
+    expect((await fetch(`${url}/models/tiny/versions/7/stats`)).status).toBe(404)
     // Another version arrives while it serves; a load finds it.
     write('control/tiny/3/model.onnx', encodeModel(tinyClassifier(2)))
     expect((await post('models/tiny/load')).status).toBe(200)
