@@ -18,8 +18,10 @@ export interface ResidenceEntry {
   /** Nobody will ask it again. */
   isGone: boolean
   users: number
-  /** As its proof or its file tell, until it was loaded once. */
+  /** As its proof tells; without that as its file, and from the first load on as its loads do. */
   bytes: number
+  /** A load was seen while nothing else ran. */
+  isMeasured: boolean
   lastUsedMs: number
   loadMs: number
   loads: number
@@ -32,8 +34,34 @@ export function entryOf(key: string, release: HostRelease): ResidenceEntry {
   return {
     ...{ key, release, session: null, waking: null, isGone: false, users: 0 },
     bytes: Math.max(release.resolved.release.length, (release.sessionMb ?? 0) * MIB),
+    isMeasured: false,
     ...{ lastUsedMs: 0, loadMs: 0, loads: 0, releases: { room: 0, idle: 0 } },
   }
+}
+
+/**
+ * What a load took of the process, where no proof tells it. Whatever else allocated meanwhile is in the
+ * figure as well, so the least of all loads is kept, and what was seen while requests ran is at most the
+ * budget and bars no later load.
+ */
+export function learnBytes(
+  entry: ResidenceEntry,
+  tookBytes: number,
+  { isQuiet, bytesMax }: { readonly isQuiet: boolean; readonly bytesMax: number },
+): void {
+  const { resolved, sessionMb } = entry.release
+  if (sessionMb !== undefined) return
+  const bytes = Math.max(
+    resolved.release.length,
+    isQuiet ? tookBytes : Math.min(tookBytes, bytesMax),
+  )
+  entry.bytes = entry.loads === 0 ? bytes : Math.min(entry.bytes, bytes)
+  entry.isMeasured ||= isQuiet
+}
+
+/** What a load certainly takes. */
+export function leastBytes({ release, bytes, isMeasured }: ResidenceEntry): number {
+  return isMeasured || release.sessionMb !== undefined ? bytes : release.resolved.release.length
 }
 
 export const shaOf = ({ release }: ResidenceEntry): string => release.resolved.release.sha256

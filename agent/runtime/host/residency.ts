@@ -16,6 +16,8 @@ import {
   asRefusal,
   entryOf,
   lastingSession,
+  learnBytes,
+  leastBytes,
   nameOf,
   notReady,
   type ResidenceEntry,
@@ -69,6 +71,8 @@ export class Residency {
   #turn: Promise<unknown> = Promise.resolve()
   #count = 0
   #waiting = 0
+  /** Requests so far that found their session in memory. */
+  #runs = 0
 
   #bytesMax: number
 
@@ -113,6 +117,7 @@ export class Residency {
       residence: {
         enter: () => {
           entry.users += 1
+          if (entry.session !== null) this.#runs += 1
         },
         leave: () => {
           entry.users -= 1
@@ -179,12 +184,12 @@ export class Residency {
   }
 
   /** Waits a while for models in use. Errors: `placement.*`. */
-  async #makeRoomFor(entry: ResidenceEntry): Promise<Result<undefined>> {
+  async #makeRoomFor(entry: ResidenceEntry, bytes: number): Promise<Result<undefined>> {
     const { nowMs } = this.#options
     const { model, version } = nameOf(entry)
     const untilMs = nowMs() + ROOM_MS_MAX
     for (;;) {
-      const made = makeRoom(this.#residents(entry), entry.bytes, this.#bytesMax)
+      const made = makeRoom(this.#residents(entry), bytes, this.#bytesMax)
       if (made.ok) {
         await this.#putToSleep(made.value, 'room', `room for ${model}@${version}`)
         return ok()
@@ -198,19 +203,23 @@ export class Residency {
   async #bring(entry: ResidenceEntry): Promise<Result<undefined>> {
     const { nowMs, residentBytes, onLoading, load } = this.#options
     if (entry.session !== null || entry.isGone) return ok()
-    const room = await this.#makeRoomFor(entry)
+    const room = await this.#makeRoomFor(entry, leastBytes(entry))
     if (!room.ok) return room
+    const isQuiet = [...this.#entries.values()].every((e) => e.session === null || e.users === 0)
+    const runs = this.#runs
     const beforeBytes = residentBytes()
     const startMs = nowMs()
     onLoading(shaOf(entry))
     const session = await load(entry.release).finally(() => onLoading(null))
     entry.loadMs = nowMs() - startMs
     entry.lastUsedMs = nowMs()
-    const known = entry.loads === 0 ? entry.release.resolved.release.length : entry.bytes
-    entry.bytes = Math.max(known, residentBytes() - beforeBytes)
+    learnBytes(entry, residentBytes() - beforeBytes, {
+      isQuiet: isQuiet && runs === this.#runs,
+      bytesMax: this.#bytesMax,
+    })
     entry.loads += 1
-    // What it really takes is known only now.
-    const fits = entry.isGone ? ok() : await this.#makeRoomFor(entry)
+    // What it really takes may be known only now.
+    const fits = entry.isGone ? ok() : await this.#makeRoomFor(entry, entry.bytes)
     if (fits.ok && !entry.isGone) entry.session = session
     else await session.release()
     return fits

@@ -71,11 +71,11 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
     return null
   }
 
-  const asProved = (served: ServedRelease, record: QualificationRecord): ServedRelease => ({
-    ...served,
-    provider: record.qualification.chosen,
-    settings: records.settings(record),
-  })
+  function asProved(served: ServedRelease, record: QualificationRecord): ServedRelease {
+    const { chosen, sessionMb } = record.qualification
+    const known = sessionMb === undefined ? {} : { sessionMb }
+    return { ...served, ...known, provider: chosen, settings: records.settings(record) }
+  }
 
   async function assure(plan: ServePlan): Promise<AssuredPlan> {
     const broken: Broken[] = []

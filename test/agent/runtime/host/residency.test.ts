@@ -156,8 +156,8 @@ describe('A memory budget', () => {
     }
     await residency.admit({ ...release('c'), sessionMb: 12 })
     expect(residentAtLoad).toBe(110 * MIB)
-    // From then on it counts with what it really takes.
-    expect(residency.rows().find(({ model }) => model === 'c')?.bytes).toBe(10 * MIB)
+    // The proof was made with nothing else in the process: what is seen here says less.
+    expect(residency.rows().find(({ model }) => model === 'c')?.bytes).toBe(12 * MIB)
     await expect(residency.admit({ ...release('c'), sessionMb: 26 })).rejects.toMatchObject({
       problem: { code: 'placement.too_large', found: '26.0 MiB' },
     })
@@ -184,6 +184,39 @@ describe('A memory budget', () => {
     residency.expect(plan({ current: release('a'), previous: release('b') }))
     await residency.admit(release('c'))
     expect(awake(residency)).toEqual(['a', 'c'])
+  })
+
+  it('takes nothing for the size of a model that was seen while requests ran', async () => {
+    const residency = build()
+    const a = await residency.admit(release('a'))
+    const [b] = [await residency.admit(release('b')), await residency.admit(release('c'))]
+    nowMs += 1
+    await use(b)
+    // The memory that requests for other models take meanwhile is more than the whole budget.
+    beforeLoad = async () => {
+      await use(b)
+      resident += 30 * MIB
+    }
+    expect(await use(a)).toBe('answered')
+    expect(residency.rows().find(({ model }) => model === 'a')?.bytes).toBe(10 * MIB)
+    // Nor is it ever too large for that, when nothing else is known of it.
+    await residency.admit(release('d'))
+    expect(residency.rows().find(({ model }) => model === 'd')?.bytes).toBe(25 * MIB)
+  })
+
+  it('keeps the least that loads of a model took, so that none is barred by a bad moment', async () => {
+    const residency = build({ idleMs: 1 })
+    const a = await residency.admit(release('a'))
+    const reload = async () => {
+      nowMs += 10
+      await residency.sleepIdle()
+      return use(a)
+    }
+    beforeLoad = async () => {
+      resident += 30 * MIB
+    }
+    expect([await reload(), await reload()]).toEqual(['answered', 'answered'])
+    expect(residency.rows()[0]).toMatchObject({ bytes: 10 * MIB, loads: 3 })
   })
 
   it('refuses what does not fit by itself: loaded once, released, then not even loaded', async () => {
