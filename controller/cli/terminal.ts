@@ -18,6 +18,8 @@ const HEIGHT_DEFAULT = 24
 
 export interface Terminal {
   readonly isTerminal: boolean
+  /** Questions are seen, and answers can be typed; data may go elsewhere. */
+  readonly isAnswerable: boolean
   /** Columns to fit into; undefined where lines may be long. */
   readonly widthMax: number | undefined
   readonly paint: Paint
@@ -30,12 +32,13 @@ export interface Terminal {
 }
 
 export function openTerminal(): Terminal {
-  const { stdout, stderr, env } = process
+  const { stdin, stdout, stderr, env } = process
   const isTerminal = stdout.isTTY === true
   const colour = isTerminal && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
   let painted = 0
   return {
     isTerminal,
+    isAnswerable: stdin.isTTY === true && stderr.isTTY === true,
     widthMax: isTerminal && stdout.columns > 0 ? stdout.columns : undefined,
     paint: (tone, text) => (colour ? `\u001b[${ANSI[tone]}m${text}\u001b[0m` : text),
     print: (text) => void stdout.write(`${text}\n`),

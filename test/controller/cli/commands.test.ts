@@ -47,6 +47,19 @@ describe('exit codes', () => {
     expect(code).toBe(2)
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'device.not_found' } })
   })
+  test.each(['device revoke press-1', 'rollout create --model motor --to 1.1.0'])(
+    '2: nobody was asked, and nothing was done: linnet %s',
+    async (verb) => {
+      const count = cli.application.rollouts.size
+      for (const json of [[], ['--json']]) {
+        const { code, stdout, stderr } = await cli.linnet([...verb.split(' '), ...json])
+        expect([code, stdout]).toEqual([2, ''])
+        expect(stderr).toContain('cli.not_confirmed')
+        expect(stderr).toContain('--yes')
+      }
+      expect(cli.application.rollouts.size).toBe(count)
+    },
+  )
   test('2: a token below the role that is needed', async () => {
     const args = ['device', 'token', '--token', cli.tokens.viewer]
     const { code, stderr } = await cli.linnet(args)
@@ -99,7 +112,7 @@ describe('waiting', () => {
 describe('rollout create', () => {
   test('prints its plan in numbers before, and starts when told', async () => {
     const args = ['rollout', 'create', '--model', 'motor', '--to', '1.1.0', '--start', '--json']
-    const { code, stdout, stderr } = await cli.linnet(args)
+    const { code, stdout, stderr } = await cli.linnet([...args, '--yes'])
     expect(code).toBe(0)
     expect(stderr).toContain('motor: 1.0.0 to 1.1.0 on 1 device of 1 profile.')
     const rollout = rolloutResourceSchema.parse(JSON.parse(stdout))
@@ -112,7 +125,7 @@ describe('rollout create', () => {
   test('takes YAML, and says which field is wrong', async () => {
     const file = join(cli.home, 'spec.yaml')
     await writeFile(file, 'model: motor\ncandidate: 1.1.0\nbaseline: null\npreset: blue-green\n')
-    const good = await cli.linnet(['rollout', 'create', '--file', file, '--json'])
+    const good = await cli.linnet(['rollout', 'create', '--file', file, '--json', '--yes'])
     expect(good.code).toBe(0)
     expect(JSON.parse(good.stdout).spec.waves).toHaveLength(1)
     await writeFile(file, 'model: motor\ncandidate: 1.1.0\nbaseline: null\nwaves: 3\n')

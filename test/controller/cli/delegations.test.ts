@@ -48,6 +48,12 @@ interface Data {
   readonly renewed: Readonly<Record<string, number>>
 }
 
+/** Nobody sits at a terminal here. */
+const ASKING = [
+  ...['cosign', 'promote', 'revoke'].map((verb) => ['release', verb] as const),
+  ['key', 'undelegate'] as const,
+]
+
 interface Outcome {
   readonly problem: string | undefined
   /** What `--json` printed. */
@@ -68,7 +74,16 @@ async function run(
     return true
   })
   const err = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
-  const where = ['--home', folder, '--controller', url, '--token', token]
+  const asks = ASKING.some(([group, verb]) => args[0] === group && args[1] === verb)
+  const where = [
+    ...(asks ? ['--yes'] : []),
+    '--home',
+    folder,
+    '--controller',
+    url,
+    '--token',
+    token,
+  ]
   try {
     await program.parseAsync([...args, ...where, '--json'], { from: 'user' })
     return { problem: undefined, data: JSON.parse(printed.join('')) as Data }

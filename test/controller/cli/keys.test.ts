@@ -49,14 +49,17 @@ test('a release needs the signatures of two people on two machines', async () =>
   await as(ada, 'release', 'create', '--spec', join(MODEL, '1.0.0/release.json'))
   await as(ada, 'release', 'sign', RELEASE)
   expect((await as(ada, 'release', 'publish', RELEASE)).problem).toBe('tuf.signature')
-  expect((await as(ada, 'release', 'cosign')).data).toMatchObject({ signatures: 1, threshold: 2 })
+  expect((await as(ada, 'release', 'cosign', '--yes')).data).toMatchObject({
+    signatures: 1,
+    threshold: 2,
+  })
   expect((await as(ada, 'release', 'publish', RELEASE)).problem).toBe('tuf.signature')
 
   await mkdir(join(bob, 'publisher'), { recursive: true })
   for (const file of ['root.json', 'targets.json']) {
     await cp(join(ada, 'publisher', file), join(bob, 'publisher', file))
   }
-  const second = await as(bob, 'release', 'cosign')
+  const second = await as(bob, 'release', 'cosign', '--yes')
   expect(second.data).toMatchObject({ signatures: 2, changes: [`adds ${RELEASE}`] })
   const signed = join(bob, 'publisher/targets.json')
   const published = await as(ada, 'release', 'publish', RELEASE, '--targets', signed)
@@ -90,10 +93,10 @@ test('every key can be replaced, and the repository verifies on', async () => {
 }, 120_000)
 
 test('a revoked release is archived, and only once', async () => {
-  const revoked = await as(ada, 'release', 'revoke', RELEASE)
+  const revoked = await as(ada, 'release', 'revoke', RELEASE, '--yes')
   expect(revoked.data).toMatchObject({ targetsVersion: 4, published: true })
   expect((await as(ada, 'release', 'show', RELEASE)).data.stage).toBe('archived')
-  expect((await as(ada, 'release', 'revoke', RELEASE)).problem).toBe('release.not_found')
+  expect((await as(ada, 'release', 'revoke', RELEASE, '--yes')).problem).toBe('release.not_found')
   const root = JSON.parse(await readFile(join(ada, 'publisher/root.json'), 'utf8'))
   expect(root.signed.version).toBe(6)
 }, 60_000)
