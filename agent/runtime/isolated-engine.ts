@@ -14,6 +14,7 @@ import { createRemotePlane, type RemotePlane } from './remote-plane.ts'
 
 /** A host answers one run at a time; more connections only wait there instead of here. */
 const CONNECTIONS_MAX = 64
+const DEADLINE_MS_MAX = 10_000
 const HOST = '127.0.0.1'
 
 export function createIsolatedEngine(options: EngineOptions): ApplicationEngine {
@@ -24,7 +25,7 @@ export function createIsolatedEngine(options: EngineOptions): ApplicationEngine 
   const runtime = createNodeRuntime({
     ...{ device: 'local', boot: 'in-process', profile, directory: folder, listen, socketPath },
     ...{ batching, anyMayFollow: true },
-    limits: { queueLengthMax, tuningMs: APPLICATION_TUNING_MS },
+    limits: { queueLengthMax, deadlineMsMax: DEADLINE_MS_MAX, tuningMs: APPLICATION_TUNING_MS },
     artifactPath: (sha256) => files.get(sha256),
   })
   runtime.onEvent((event) => {
@@ -50,6 +51,9 @@ export function createIsolatedEngine(options: EngineOptions): ApplicationEngine 
         address: socketPath === null ? { host: HOST, port: port ?? 0 } : { socketPath },
         releases: () => models.flatMap(statusOf),
         connectionsMax: CONNECTIONS_MAX,
+        // What has a connection waits in the host, and counts as well.
+        waitingMax: Math.max(0, queueLengthMax - CONNECTIONS_MAX),
+        deadlineMsMax: DEADLINE_MS_MAX,
       })
       return plane
     },

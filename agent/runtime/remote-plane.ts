@@ -1,8 +1,9 @@
 /**
  * The data plane of a model host that is another process, for an application that asks it over its
  * socket: the Open Inference Protocol v2 with binary tensors both ways, on a few kept connections.
- * Invariant: every request is answered once, also when the host dies under it. Statistics are those
- * of this application: what it asked and how long it waited.
+ * Invariants: every request is answered once, also when the host dies under it; its deadline counts
+ * from the call, also while it waits here, and no answer comes after it. Statistics are those of this
+ * application: what it asked and how long it waited.
  */
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { utf8 } from '../../shared/kernel/bytes.ts'
@@ -12,6 +13,7 @@ import type { ErrorKind } from '../../shared/sketch/window.ts'
 import type { InferAnswer, InferRequest, ReleaseStatus } from '../data-plane.ts'
 import { bytesFromElements, elementsFromBytes } from '../serve/binary-tensor.ts'
 import type { AskedPlane, AskedRequest } from './application-engine.ts'
+import { createConnectionLine, refuseCancelled, refuseExpired } from './connection-line.ts'
 import { createStatisticsTable } from './plane/release-statistics.ts'
 
 export interface RemotePlane extends AskedPlane {
@@ -25,23 +27,40 @@ export interface RemoteOptions {
   readonly releases: () => readonly ReleaseStatus[]
   /** Requests under way at a time; the others wait here. */
   readonly connectionsMax: number
+  /** Requests that wait here, beside those under way; one more is refused. */
+  readonly waitingMax: number
+  /** A request's deadline where it names none, and the most it may ask for. */
+  readonly deadlineMsMax: number
 }
 
-/** Beyond the host's own limit: it answers by then, or it hangs and is killed. */
-const SILENCE_MS_MAX = 30_000
 const ANSWER_BYTES_MAX = 2 ** 30
 
 export function createRemotePlane(options: RemoteOptions): RemotePlane {
   const agent = new Agent({ keepAlive: true, maxSockets: options.connectionsMax })
+  const { connectionsMax, waitingMax, deadlineMsMax } = options
+  const line = createConnectionLine(connectionsMax, waitingMax)
   const statistics = createStatisticsTable()
   const nowMs = (): number => performance.now()
 
   async function ask(request: AskedRequest): Promise<Result<InferAnswer>> {
-    if (request.isGone?.() || request.signal?.aborted) return cancelled()
-    const { headers, parts } = encodeRequest(request)
-    const path = `/v2/models/${request.model}/infer`
-    const answer = await exchange({ ...options.address, agent, path, headers }, parts, request)
-    return answer.ok ? decodeAnswer(answer.value) : answer
+    const { model, arrivedAtMs, deadlineMs = deadlineMsMax, priority, signal } = request
+    if (request.isGone?.()) return refuseCancelled()
+    const deadlineAtMs = arrivedAtMs + Math.min(deadlineMs, deadlineMsMax)
+    const entered = await line.enter({ priority, leftMs: deadlineAtMs - nowMs(), signal })
+    if (!entered.ok) return entered
+    try {
+      const leftMs = deadlineAtMs - nowMs()
+      if (signal?.aborted) return refuseCancelled()
+      if (leftMs <= 0) return refuseExpired()
+      const { headers, parts } = encodeRequest(request, leftMs)
+      const to = { ...options.address, agent, path: `/v2/models/${model}/infer`, headers }
+      const reply = await exchange(to, parts, { signal, leftMs })
+      const answer = reply.ok ? decodeAnswer(reply.value) : reply
+      // The answer may have come while this thread was busy with something else.
+      return answer.ok && nowMs() > deadlineAtMs ? refuseExpired() : answer
+    } finally {
+      entered.value()
+    }
   }
 
   return {
@@ -90,14 +109,15 @@ function errorKind({ code }: Problem): ErrorKind | 'sender' {
   }
 }
 
-function encodeRequest(request: InferRequest) {
-  const { inputs, outputs, id, key, arm, deadlineMs, priority, stream } = request
+/** @param leftMs until the deadline: the host counts from when the request comes there. */
+function encodeRequest(request: InferRequest, leftMs: number) {
+  const { inputs, outputs, id, key, arm, priority, stream } = request
   const bytes = inputs.map(bytesFromElements)
   const parameters = {
     binary_data_output: true,
     ...(key === undefined ? {} : { key }),
     ...(arm === undefined ? {} : { 'linnet-arm': arm }),
-    ...(deadlineMs === undefined ? {} : { timeout: Math.max(1, Math.round(deadlineMs * 1000)) }),
+    timeout: Math.max(1, Math.round(leftMs * 1000)),
     ...(stream === undefined
       ? {}
       : { sequence_id: stream.id, sequence_start: stream.start, sequence_end: stream.end }),
@@ -132,20 +152,24 @@ interface WireReply {
 function exchange(
   options: Parameters<typeof httpRequest>[1] & object,
   parts: readonly Uint8Array[],
-  { signal }: AskedRequest,
+  { signal, leftMs }: Pick<AskedRequest, 'signal'> & { readonly leftMs: number },
 ): Promise<Result<WireReply>> {
   return new Promise((resolve) => {
-    const sent = httpRequest({ ...options, method: 'POST', timeout: SILENCE_MS_MAX })
-    const abort = (): void => void sent.destroy(new Error('aborted'))
-    signal?.addEventListener('abort', abort, { once: true })
+    const sent = httpRequest({ ...options, method: 'POST' })
+    const giveUp = (result: Result<never>): void => {
+      settle(result)
+      // Who closes the connection is not waited for: the host drops what has not begun.
+      sent.destroy()
+    }
+    const onAbort = (): void => giveUp(refuseCancelled())
+    const timer = setTimeout(() => giveUp(refuseExpired()), leftMs)
     const settle = (result: Result<WireReply>): void => {
-      signal?.removeEventListener('abort', abort)
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
       resolve(result)
     }
-    sent.once('timeout', () => sent.destroy(new Error('timeout')))
-    sent.on('error', (cause: NodeJS.ErrnoException) =>
-      settle(signal?.aborted ? cancelled() : lost(cause)),
-    )
+    signal?.addEventListener('abort', onAbort, { once: true })
+    sent.on('error', (cause: NodeJS.ErrnoException) => settle(lost(cause)))
     sent.once('response', (response) => readReply(response, settle))
     for (const part of parts) sent.write(part)
     sent.end()
@@ -218,8 +242,4 @@ function lost({ code, message }: NodeJS.ErrnoException): Result<never> {
     found: code ?? message,
     next: 'it starts again by itself; do not repeat a request that ends it each time',
   })
-}
-
-function cancelled(): Result<never> {
-  return refuse('infer.cancelled', 'Nobody waits for this answer any more.')
 }
