@@ -1,13 +1,14 @@
 /**
  * Whom to blame when the model host died. Pure.
  *
- *   died by itself (signal of a fault, exit code) or hung -> the release in a run, else in a load
+ *   died by itself (signal of a fault, exit code) or hung -> the release in a run, else in a load;
+ *                                                            without either (decoding) nobody
  *   killed from outside (SIGKILL, SIGTERM)                -> nobody, unless it was loading: the
  *                                                            system kills what takes its memory
  *   two deaths of one release within ten minutes          -> it broke
  *   three loads of one release killed within a minute     -> it broke
- *   five deaths within a minute, less kills of an idle host -> the candidate leaves, as a precaution
- *                                                              (the system may kill what grows)
+ *   five deaths at work (a run, a load) within a minute   -> the candidate leaves, as a precaution
+ *                                                            (the system may kill what grows)
  *
  * Of several hosts each loops for itself; a release that kills two of them is one that kills twice.
  */
@@ -26,6 +27,8 @@ export interface Death {
   readonly atMs: number
   readonly blamed: string | undefined
   readonly external: boolean
+  /** In a run or a load; else whoever sends requests may have caused it. */
+  readonly atWork: boolean
   /** Which of several hosts it was. */
   readonly host: number
 }
@@ -39,30 +42,31 @@ export interface CrashVerdict {
   readonly broke: string | undefined
 }
 
-/** @param only the release that serves alone, so that no mark is needed to know it ran. */
 export function judgeExit(
   before: readonly Death[],
   exit: HostExit,
-  served: { only: string | undefined; candidate: string | undefined },
+  candidate: string | undefined,
   atMs: number,
   host = 0,
 ): CrashVerdict {
   const external = !exit.hung && (exit.signal === 'SIGKILL' || exit.signal === 'SIGTERM')
-  const blamed = external ? exit.loading : (exit.running ?? exit.loading ?? served.only)
+  const blamed = external ? exit.loading : (exit.running ?? exit.loading)
   const recent = before.filter((death) => atMs - death.atMs <= MEMORY_MS)
   const atWork = blamed !== undefined || exit.running !== undefined
   // Who kills an idle host wants it to start again, not to wait.
   const counts = atWork || !external
   const deaths = counts
-    ? [...recent, { atMs, blamed, external, host }].slice(-REMEMBERED_MAX)
+    ? [...recent, { atMs, blamed, external, atWork, host }].slice(-REMEMBERED_MAX)
     : recent
   const own = deaths.filter((death) => blamed !== undefined && death.blamed === blamed)
   const faults = own.filter((death) => !death.external)
   const killed = own.filter((death) => death.external && atMs - death.atMs <= LOOP_MS)
-  const loop = deaths.filter((death) => death.host === host && atMs - death.atMs <= LOOP_MS)
-  const looping = counts && loop.length >= DEATHS_OF_LOOP
+  const loop = deaths.filter(
+    (death) => death.host === host && death.atWork && atMs - death.atMs <= LOOP_MS,
+  )
+  const looping = atWork && loop.length >= DEATHS_OF_LOOP
   const isBroken = faults.length >= DEATHS_OF_RELEASE || killed.length >= KILLED_LOADS
-  const broke = (isBroken ? blamed : undefined) ?? (looping ? served.candidate : undefined)
+  const broke = (isBroken ? blamed : undefined) ?? (looping ? candidate : undefined)
   return { deaths, problem: describeExit(exit, external), blamed, broke }
 }
 

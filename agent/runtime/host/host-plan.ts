@@ -47,7 +47,7 @@ export function condemnedIn(
 }
 
 /** Releases that answer requests under a plan, current before candidate. */
-export function servingReleases(plan: ServePlan): ServedRelease[] {
+function servingReleases(plan: ServePlan): ServedRelease[] {
   return plan.models
     .flatMap((model) => [model.current, model.candidate, ...(model.others ?? [])])
     .filter((served) => served !== null)

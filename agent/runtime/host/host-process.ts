@@ -5,7 +5,7 @@
 import { programAt } from '../../../shared/node/program.ts'
 import { createBeatWatch } from './beat-watch.ts'
 import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
-import { readRunMark } from './run-mark.ts'
+import { takeRunMark } from './run-mark.ts'
 import { CHECK_MS, type ChildExit, startChild, type WatchedChild } from './watched-child.ts'
 
 /** How one life ended, with what is known of the cause. */
@@ -33,6 +33,8 @@ const MEMORY_ENV = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
 
 export function startHostProcess(options: HostProcessOptions): HostProcess {
   const { hangMs, loadMsMax } = options
+  // What a life of a former agent left there says nothing of this one.
+  takeRunMark(options.host.markPath)
   const watch = createBeatWatch({ hangMs, loadMsMax, checkMs: CHECK_MS }, performance.now())
   return startChild<ToHost, FromHost>({
     program: programAt(import.meta.url, './host-main'),
@@ -44,7 +46,7 @@ export function startHostProcess(options: HostProcessOptions): HostProcess {
       options.onMessage(message)
     },
     onExit: (exit) => {
-      const running = readRunMark(options.host.markPath)
+      const running = takeRunMark(options.host.markPath)
       options.onExit({ ...exit, running, loading: watch.loadingNow() })
     },
   })

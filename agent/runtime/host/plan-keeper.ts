@@ -15,7 +15,7 @@ import type {
 } from '../../ports.ts'
 import { crashInterval } from './crash-interval.ts'
 import { type Death, judgeExit, restartDelayMs } from './crash-ledger.ts'
-import { condemnedIn, type HostPlanParts, hostPlan, servingReleases, shaOf } from './host-plan.ts'
+import { condemnedIn, type HostPlanParts, hostPlan, shaOf } from './host-plan.ts'
 import type { HostExit } from './host-process.ts'
 import type { HostPlan } from './host-protocol.ts'
 
@@ -94,10 +94,8 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
     },
     onExit(exit, host = 0) {
       const atMs = Date.now()
-      const serving = servingReleases(plan).map(shaOf)
-      const only = serving.length === 1 ? serving[0] : undefined
       const candidate = plan.models.flatMap((model) => model.candidate ?? []).map(shaOf)[0]
-      const verdict = judgeExit(deaths, exit, { only, candidate }, atMs, host)
+      const verdict = judgeExit(deaths, exit, candidate, atMs, host)
       deaths = verdict.deaths
       // A death in a load took no request with it.
       const blamed = exit.loading === undefined ? verdict.blamed : undefined

@@ -30,7 +30,7 @@ export interface PlaneOptions {
   readonly nowMs: () => number
   readonly deadlineMsMax: number
   readonly queueLengthMax: number
-  /** Told which of several releases runs now, for whoever has to explain a crash; null: none. */
+  /** Told which release runs now, for whoever has to explain a crash; null: none. */
   readonly mark: (live: LiveRelease | null) => void
   /** Runs a task after the answer is on its way. */
   readonly defer: (task: () => void) => void
@@ -60,10 +60,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const limits = createRateLimits(nowMs)
   const streams = createStreamTable(nowMs)
   const routes = createRouteTable(options.isComing)
-  let isMarking = false
-  const mark = (live: LiveRelease | null): void => {
-    if (isMarking) options.mark(live)
-  }
+  const mark = markOfTurn(options.mark)
   const queue = createRunQueue(options.queueLengthMax, nowMs, createJobWork(mark))
   const runner = { queue, nowMs, deadlineMsMax }
 
@@ -128,14 +125,22 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       routes.swap(next)
       streams.endOf(({ model }) => !next.has(model))
       // What a stream began with may run as well, though no slot holds it any more.
-      const running = [...routes.all().flatMap(answering), ...streams.releases()]
-      isMarking = new Set(running).size > 1
-      queue.oneAtATime(isMarking)
+      const mayRun = [...routes.all().flatMap(answering), ...streams.releases()]
+      queue.oneAtATime(new Set(mayRun).size > 1)
     },
     flush() {
       streams.endIdle()
       return routes.flush()
     },
+  }
+}
+
+/** Runs that share a turn are of one release: the mark stands from the first to the last. */
+function markOfTurn(mark: PlaneOptions['mark']): PlaneOptions['mark'] {
+  let running = 0
+  return (live) => {
+    running += live === null ? -1 : 1
+    if (live !== null || running === 0) mark(live)
   }
 }
 

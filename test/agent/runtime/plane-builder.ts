@@ -129,14 +129,19 @@ export interface BuiltPlane extends HostPlane {
 }
 
 export function buildPlane(
-  limits: { queueLengthMax?: number; deadlineMsMax?: number; nowMs?: () => number } = {},
+  limits: {
+    queueLengthMax?: number
+    deadlineMsMax?: number
+    nowMs?: () => number
+    mark?: (live: LiveRelease | null) => void
+  } = {},
 ): BuiltPlane {
   const broke: { version: string; problem: Problem }[] = []
   const plane = createHostPlane({
     nowMs: limits.nowMs ?? (() => performance.now()),
     deadlineMsMax: limits.deadlineMsMax ?? 5_000,
     queueLengthMax: limits.queueLengthMax ?? 64,
-    mark: () => undefined,
+    mark: limits.mark ?? (() => undefined),
     defer: (task) => void setImmediate(task),
     onBroke: ({ version }, problem) => void broke.push({ version, problem }),
   })

@@ -8,7 +8,6 @@ import type { HostExit } from '../../../../agent/runtime/host/host-process.ts'
 
 const CURRENT = 'c'.repeat(64)
 const CANDIDATE = 'd'.repeat(64)
-const SERVED = { only: undefined, candidate: CANDIDATE }
 const exit = (more: Partial<HostExit>): HostExit => ({
   code: null,
   signal: null,
@@ -18,10 +17,10 @@ const exit = (more: Partial<HostExit>): HostExit => ({
   ...more,
 })
 /** Ends as given, one per second. @returns which release broke after each. */
-function after(...exits: Partial<HostExit>[]): (string | undefined)[] {
+function brokenBy(...exits: Partial<HostExit>[]): (string | undefined)[] {
   let deaths: readonly Death[] = []
   return exits.map((each, i) => {
-    const verdict = judgeExit(deaths, exit(each), SERVED, i * 1_000)
+    const verdict = judgeExit(deaths, exit(each), CANDIDATE, i * 1_000)
     deaths = verdict.deaths
     return verdict.broke
   })
@@ -72,26 +71,31 @@ describe('When the model host dies', () => {
       Array.from({ length: 8 }, () => undefined),
     ],
   ])('%s', (_, exits, broke) => {
-    expect(after(...exits)).toEqual(broke)
+    expect(brokenBy(...exits)).toEqual(broke)
   })
 
   it('forgets a crash after ten minutes', () => {
-    const first = judgeExit([], exit(FAULT), SERVED, 0)
-    expect(judgeExit(first.deaths, exit(FAULT), SERVED, 600_001).broke).toBeUndefined()
+    const first = judgeExit([], exit(FAULT), CANDIDATE, 0)
+    expect(judgeExit(first.deaths, exit(FAULT), CANDIDATE, 600_001).broke).toBeUndefined()
   })
 
-  it('blames the release that serves alone without any mark', () => {
-    const alone = { only: CURRENT, candidate: undefined }
-    expect(judgeExit([], exit({ signal: 'SIGABRT' }), alone, 0).blamed).toBe(CURRENT)
-  })
+  it.each([{ signal: 'SIGABRT' }, { hung: true, signal: 'SIGKILL' }, { code: 1 }])(
+    'by %j outside a run and a load, nobody is to blame, however often',
+    (how) => {
+      expect(brokenBy(...Array.from({ length: 8 }, () => how))).toEqual(Array(8).fill(undefined))
+      expect(judgeExit([], exit(how), CANDIDATE, 0).blamed).toBeUndefined()
+      const ran = exit({ ...how, running: CURRENT })
+      expect(judgeExit([], ran, undefined, 0).blamed).toBe(CURRENT)
+    },
+  )
 
   it('starts an idle host that was killed again at once, however often', () => {
-    const { deaths } = judgeExit([], exit({ signal: 'SIGKILL' }), SERVED, 0)
+    const { deaths } = judgeExit([], exit({ signal: 'SIGKILL' }), CANDIDATE, 0)
     expect(restartDelayMs(deaths, 0)).toBe(0)
   })
 
   it('says what happened', () => {
-    expect(judgeExit([], exit(FAULT), SERVED, 0).problem).toEqual({
+    expect(judgeExit([], exit(FAULT), CANDIDATE, 0).problem).toEqual({
       code: 'host.crashed',
       message: 'The model host crashed while it ran dddddddddddd.',
       found: 'SIGSEGV',
@@ -103,6 +107,7 @@ describe('When the model host dies', () => {
       atMs: i,
       blamed: undefined,
       external: false,
+      atWork: true,
       host: 0,
     }))
     const delays = [1, 2, 3, 4, 12].map((n) => restartDelayMs(deaths.slice(0, n), 20))
@@ -110,11 +115,11 @@ describe('When the model host dies', () => {
   })
 
   it('of several hosts waits only for its own deaths, and a release is blamed for all of them', () => {
-    const first = judgeExit([], exit(FAULT), SERVED, 0, 0)
-    const second = judgeExit(first.deaths, exit(FAULT), SERVED, 10, 1)
+    const first = judgeExit([], exit(FAULT), CANDIDATE, 0, 0)
+    const second = judgeExit(first.deaths, exit(FAULT), CANDIDATE, 10, 1)
     expect(second.broke).toBe(CANDIDATE)
     expect([0, 1, 2].map((host) => restartDelayMs(second.deaths, 20, host))).toEqual([0, 0, 0])
-    const third = judgeExit(second.deaths, exit(FAULT), SERVED, 20, 1)
+    const third = judgeExit(second.deaths, exit(FAULT), CANDIDATE, 20, 1)
     expect([0, 1].map((host) => restartDelayMs(third.deaths, 30, host))).toEqual([0, 100])
   })
 })

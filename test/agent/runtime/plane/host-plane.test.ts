@@ -161,6 +161,26 @@ describe('A request', () => {
   })
 })
 
+describe('The mark of what runs', () => {
+  it('stands from the first run of a turn to the last, also where one release serves', async () => {
+    const marks: (string | null)[] = []
+    const plane = buildPlane({ mark: (live) => void marks.push(live?.version ?? null) })
+    const computing = () => {
+      marks.push('computes')
+      return SCORES(1, 0)
+    }
+    plane.put(buildLive(computing))
+    await Promise.all(Array.from({ length: 40 }, () => ask(plane)))
+    expect(marks.filter((mark) => mark === 'computes').length).toBe(40)
+    let marked: string | null | undefined = null
+    for (const mark of marks) {
+      if (mark === 'computes') expect(marked).toBe('1.0.0')
+      else marked = mark
+    }
+    expect(marked).toBeNull()
+  })
+})
+
 describe('A swap', () => {
   it('lets the old session go after its last request, once', async () => {
     const plane = buildPlane()
