@@ -3,8 +3,8 @@
  * an operator has to approve as well is a setting; membership.ts has the rest of a device's life.
  *
  * Invariants: a secret is never stored, only its digest; a device id belongs to one key for ever;
- * the same device with the same key may ask again, which tells its facts anew and spends nothing; a
- * token's use and the device it admits are stored in one batch. At most 10,000 tokens; expired ones
+ * the same device with the same key may ask again, which tells its facts anew and spends nothing but
+ * where it takes labels or staging from a token; a token's use and the device it admits are stored in one batch. At most 10,000 tokens; expired ones
  * leave first.
  */
 import { isDeepStrictEqual } from 'node:util'
@@ -69,7 +69,7 @@ export function createEnrolmentDesk(parts: {
       })
     }
     if (!profiles.has(enrolment.facts.profile)) {
-      return unknownProfile(enrolment.facts.profile)
+      return unknownProfile(enrolment.facts.profile, profiles)
     }
     if (ledger.rows.devices.has(enrolment.device)) {
       return refuse('enrolment.device_taken', 'Another key holds this device id.', {
@@ -91,24 +91,21 @@ export function createEnrolmentDesk(parts: {
     nowMs: number,
   ): Result<{ device: string }> {
     if (known.revokedAtMs !== null) return refuse('enrolment.revoked', 'This device was revoked.')
-    if (!profiles.has(facts.profile)) return unknownProfile(facts.profile)
+    if (!profiles.has(facts.profile)) return unknownProfile(facts.profile, profiles)
     const found = spendable(ledger.rows.tokens.get(sha256Hex(secretOf(token))), nowMs)
     const { labels, staging = false } = known.facts
-    const next = found.ok
-      ? admittedFacts(facts, found.value)
-      : { ...admittedFacts(facts, { labels, staging }), labels }
+    const kept = { ...admittedFacts(facts, { labels, staging }), labels }
+    const next = found.ok ? admittedFacts(facts, found.value) : kept
+    // What a token gives is one of its uses, whoever takes it.
+    const takes = !isDeepStrictEqual(next.labels, labels) || (next.staging ?? false) !== staging
+    if (found.ok && takes) {
+      ledger.put('tokens', { ...found.value, usesLeft: found.value.usesLeft - 1 })
+    }
     if (isDeepStrictEqual(next, known.facts)) return ok({ device })
     ledger.put('devices', { ...known, facts: next })
     const entry = { actor: device, action: 'enrol', resource: device, outcome: 'facts_changed' }
     audit.append({ ...entry, metadata: { profile: next.profile } }, nowMs)
     return ok({ device })
-  }
-
-  function unknownProfile(found: string): Result<never> {
-    return refuse('enrolment.profile_unknown', 'There is no such firmware profile.', {
-      expected: [...profiles.keys()].join(', '),
-      found,
-    })
   }
 
   return {
@@ -147,6 +144,16 @@ export function createEnrolmentDesk(parts: {
       return ok({ device: enrolment.device })
     },
   }
+}
+
+function unknownProfile(
+  found: string,
+  profiles: ReadonlyMap<string, FirmwareProfile>,
+): Result<never> {
+  return refuse('enrolment.profile_unknown', 'There is no such firmware profile.', {
+    expected: [...profiles.keys()].join(', '),
+    found,
+  })
 }
 
 function createTokens({

@@ -75,7 +75,7 @@ describe('enrolment', () => {
       agentVersion: '0.2.0',
       labels: { line: '4', site: 'hall-1' },
     })
-    const second = await token(fleet, 1, { site: 'hall-2' })
+    const second = await token(fleet, 2, { site: 'hall-2' })
     expect((await enrol(second, { labels: { line: '5' } })).labels).toEqual({
       line: '5',
       site: 'hall-2',
@@ -85,6 +85,25 @@ describe('enrolment', () => {
     expect(
       await application.enrol(enrolmentBody(device, second, buildFacts({ profile: 'toaster' }))),
     ).toMatchObject({ error: { code: 'enrolment.profile_unknown' } })
+  })
+
+  it('spends a use where a member takes labels or staging from a token', async () => {
+    const fleet = await buildFleet()
+    const { application } = fleet.controller
+    const [p1, p2] = [newDevice(fleet, 'p1'), newDevice(fleet, 'p2')]
+    const first = await token(fleet, 2)
+    const enrol = async (device: typeof p1, secret: string, facts = {}) => {
+      unwrap(await application.enrol(enrolmentBody(device, secret, buildFacts(facts))))
+      return unwrap(await application.getDevice(device.name)).facts
+    }
+    for (const device of [p1, p2]) await enrol(device, first)
+    const options = { uses: 1, expiresInSeconds: 60, labels: { site: 'hall-9' }, staging: true }
+    const { token: second } = unwrap(await application.createEnrolmentToken(options, ada))
+    const taken = { labels: { site: 'hall-9' }, staging: true }
+    expect(await enrol(p1, second, { staging: true })).toMatchObject(taken)
+    expect(await enrol(p1, second, { staging: true })).toMatchObject(taken)
+    const late = await enrol(p2, second, { staging: true })
+    expect([late.labels, late.staging ?? false]).toEqual([{}, false])
   })
 
   it('refuses, with a code each', async () => {
