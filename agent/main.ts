@@ -55,6 +55,8 @@ async function main(): Promise<void> {
     process.stdout.write(`${USAGE}\n`)
     return
   }
+  // What a home holds is read by its own user alone.
+  process.umask(0o077)
   const options = unwrap(parseArguments(process.argv.slice(2)))
   const profile = unwrap(await loadProfile(options.profile))
   lockHome(resolve(options.home), 'agent')

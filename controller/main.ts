@@ -166,6 +166,8 @@ async function main(): Promise<void> {
     process.stdout.write(`${USAGE}\n`)
     return
   }
+  // Tokens, digests and the audit trail are nobody else's: not the database's files either.
+  process.umask(0o077)
   const config = unwrap(readConfig(args, process.env))
   const readable = process.stderr.isTTY === true && !config.jsonLogs
   const log = createLog({ level: config.logLevel, readable })

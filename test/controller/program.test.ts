@@ -1,6 +1,6 @@
 /** The controller as a program: it says where it is, stops cleanly, and forgets nothing. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -50,6 +50,18 @@ const linnet = (...args: string[]) =>
     LINNET_CONTROLLER: running.url,
     LINNET_PASSPHRASE: 'correct horse battery',
   })
+
+test.skipIf(process.platform === 'win32')(
+  'what it keeps is read by its own user alone',
+  async () => {
+    const names = await readdir(home)
+    expect(names).toContain('linnet.db')
+    const open = []
+    for (const name of names)
+      if (((await stat(join(home, name))).mode & 0o077) !== 0) open.push(name)
+    expect(open).toEqual([])
+  },
+)
 
 test('keys, a release and a token for devices, against the real controller', async () => {
   expect((await linnet('key', 'new')).code).toBe(0)
