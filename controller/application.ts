@@ -84,8 +84,11 @@ export interface Application {
     roles: readonly OnlineRole[],
     actor: Actor,
   ): Promise<{ role: OnlineRole; keyId: string; key: PublicKey }[]>
-  /** Version 1, or the next in the chain; verified before it is stored. */
-  putRoot(bytes: Uint8Array, actor: Actor): Promise<Result<{ version: number }>>
+  /**
+   * Version 1, or the next in the chain; verified before it is stored. `waiting`: not served before
+   * the targets come that its publishers have signed.
+   */
+  putRoot(bytes: Uint8Array, actor: Actor): Promise<Result<{ version: number; waiting?: boolean }>>
   /** An artifact, before the metadata that names it. Hashed while stored. */
   putArtifact(
     sha256: string,

@@ -55,6 +55,20 @@ export function createPublishing(parts: PublishingParts): Publishing {
     await turns.committed()
     return result
   }
+  /** Only with the root that names them stored may the old files go. */
+  const keepKeys = async (): Promise<void> => {
+    if (keys.next() === undefined) await keys.keep()
+  }
+  const publish: Publishing['putRoles'] = (files, actor) =>
+    oneAtATime(async () => {
+      const before = repository.root()
+      const put = await putRoles(parts, files, actor)
+      const isNewRoot = repository.root() !== before
+      const resource = [...(isNewRoot ? ['root'] : []), ...files.keys()].join(' ')
+      const stored = await audited(actor, 'publish', resource, put)
+      if (isNewRoot && stored.ok) await keepKeys()
+      return stored
+    })
 
   return {
     putRoot: (bytes, actor) =>
@@ -64,8 +78,7 @@ export function createPublishing(parts: PublishingParts): Publishing {
         // The root may name another timestamp key, which the head of the trail is signed with.
         const sign = () => (put.ok ? parts.signAuditHead(nowMs) : undefined)
         const stored = await audited(actor, 'publish', 'root', put, sign)
-        // Only now, with the root that names them stored, may the old files go.
-        if (stored.ok && keys.next() === undefined) await keys.keep()
+        if (stored.ok) await keepKeys()
         return stored
       }),
     async putArtifact(sha256, body, actor) {
@@ -77,16 +90,8 @@ export function createPublishing(parts: PublishingParts): Publishing {
       const done = await audited(actor, 'upload', `artifact/${sha256}`, stored)
       return done.ok ? ok() : done
     },
-    putTargets: (bytes, actor) =>
-      oneAtATime(async () => {
-        const put = await putRoles(parts, new Map([['targets', bytes]]), actor)
-        return audited(actor, 'publish', 'targets', put)
-      }),
-    putRoles: (files, actor) =>
-      oneAtATime(async () => {
-        const put = await putRoles(parts, files, actor)
-        return audited(actor, 'publish', [...files.keys()].join(' '), put)
-      }),
+    putTargets: (bytes, actor) => publish(new Map([['targets', bytes]]), actor),
+    putRoles: publish,
     async tufMetadata(file) {
       const bytes = repository.file(file)
       if (bytes !== undefined) return ok(bytes)
@@ -138,6 +143,7 @@ async function putRoles(
   if (!releases.ok) return releases
   const nowMs = clock.nowMs()
   repository.putRoles(checked.value, nowMs)
+  if (checked.value.nextRoot !== undefined) parts.signAuditHead(nowMs)
   const recorded =
     checked.value.files.length === 0
       ? []

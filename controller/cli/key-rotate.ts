@@ -3,8 +3,9 @@
  * root keys of both, and uploaded; the controller then signs with its new keys and gives every device
  * a new assignment. Run again after a failed upload, it goes on with the same keys.
  *
- * A new publisher key comes in two roots, so that no client ever finds targets that its root does not
- * know: first both keys, then targets signed by the new one, then the new one alone.
+ * Where its publishers did not sign the published targets, the root waits at the controller: the
+ * targets are signed again here, and when they have the signatures of enough of the new publishers,
+ * root and targets go up together. So no client ever finds targets that its root does not trust.
  */
 import { rename, stat } from 'node:fs/promises'
 import { z } from 'zod'
@@ -16,7 +17,6 @@ import { keyId, keyIdentity, type PublicKey, type SyncSigner } from '../../share
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import type { Root } from '../../shared/signing/tuf/metadata.ts'
 import {
-  nextTargets,
   type RolePlan,
   type RootPlan,
   rootMetadata,
@@ -24,10 +24,10 @@ import {
 } from '../../shared/signing/tuf/publish.ts'
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
-import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
+import { type PublisherFolder, parseTargets, type SignedTargets } from './publisher-folder.ts'
 import { publishRoles } from './release-publish.ts'
 import { TARGETS_LIFETIME_MS } from './release-sign.ts'
-import { readRoles } from './signed-roles.ts'
+import { nextOf, readRoles, signaturesOn } from './signed-roles.ts'
 import { newestRoot, verifyRepository } from './trusted-root.ts'
 
 export const ROOT_LIFETIME_MS = 365 * 86_400_000
@@ -46,37 +46,51 @@ export interface RotateOptions {
   readonly threshold?: number
 }
 
+interface Rotated {
+  readonly rootVersion: number
+  readonly directorEpoch: number
+  /** The next root, which waits for targets with more signatures. */
+  readonly waitingRootVersion?: number
+}
+
 /** Errors (thrown): `trust.no_root`, `key_file.*`, `key.threshold`, `tuf.*`, and the controller's. */
 export async function rotateKeys(
   context: Context,
   folder: PublisherFolder,
   options: RotateOptions,
-): Promise<{ rootVersion: number; directorEpoch: number }> {
+): Promise<Rotated> {
   const trusted = await verifyRepository(context, folder)
   const { root } = trusted ?? (await newestRoot(folder))
   const passphrase = await askPassphrase('Passphrase: ')
   const rootSigner = await loadSigner(folder.rootKey, passphrase)
   const nextRootSigner = options.root ? await nextKey(folder.rootKey, passphrase) : rootSigner
   const signers = [...new Map([rootSigner, nextRootSigner].map((s) => [keyId(s.key), s])).values()]
-  const publishers = await publisherKeys(root, options)
-  const base = await planFrom(context, root, options, {
-    root: replaced(root.roles.root, rootSigner.key, nextRootSigner.key),
-    targets: publishers,
-  })
-  let plan = base
-  if (options.publisher) {
-    const old = await loadSigner(folder.publisherKey, passphrase)
-    const fresh = await nextKey(folder.publisherKey, passphrase)
-    const both = { ...publishers, keys: [...publishers.keys, fresh.key] }
-    plan = { ...base, roles: { ...base.roles, targets: both } }
-    await upload(context, folder, plan, signers)
-    await signTargetsAgain(context, folder, fresh)
-    await tellDelegations(context, folder, old.key)
-    const alone = publishers.keys.filter((key) => keyIdentity(key) !== keyIdentity(old.key))
-    const roles = { ...plan.roles, targets: { ...publishers, keys: [...alone, fresh.key] } }
-    plan = { ...plan, version: plan.version + 1, roles }
+  const [old, fresh] = options.publisher
+    ? [
+        await loadSigner(folder.publisherKey, passphrase),
+        await nextKey(folder.publisherKey, passphrase),
+      ]
+    : []
+  const kept = await publisherKeys(root, options)
+  const targets = old && fresh ? replaced(kept, old.key, fresh.key) : kept
+  const offline = { root: replaced(root.roles.root, rootSigner.key, nextRootSigner.key), targets }
+  const plan = await planFrom(context, root, options, offline)
+  const { bytes } = unwrap(signRole('root', rootMetadata(plan), signers))
+  const { waiting = false } = unwrap(await context.client.call('rootPut', {}, bytes))
+  if (waiting) {
+    const own = old && fresh ? [old, fresh] : await ownSigners(folder, passphrase)
+    const signed = await signTargetsAgain(context, folder, targets, own)
+    if (signed === undefined || signed.signatures < targets.threshold) {
+      tellWaiting(context, folder, plan, signed)
+      const { directorEpoch } = unwrap(directorOf(root))
+      return { rootVersion: root.version, directorEpoch, waitingRootVersion: plan.version }
+    }
+    await publishRoles(context, folder, new Map([['targets', signed.targets]]))
   }
-  await upload(context, folder, plan, signers)
+  // Devices that are told a root from now on need not go through the keys that were taken away.
+  await writeFileAtomic(folder.root, bytes)
+  context.terminal.say(`Root version ${plan.version} is in place.`)
+  if (old !== undefined) await tellDelegations(context, folder, old.key)
   await keepNext(folder.rootKey)
   await keepNext(folder.publisherKey)
   return { rootVersion: plan.version, directorEpoch: plan.director?.directorEpoch ?? 0 }
@@ -112,8 +126,13 @@ async function planFrom(
   }
 }
 
-function replaced({ keys, threshold }: Root['roles']['root'], old: PublicKey, next: PublicKey) {
-  const kept = [...keys.values()].filter((key) => keyIdentity(key) !== keyIdentity(old))
+function replaced(
+  { keys, threshold }: Root['roles']['root'] | RolePlan,
+  old: PublicKey,
+  next: PublicKey,
+): RolePlan {
+  const gone = [old, next].map(keyIdentity)
+  const kept = [...keys.values()].filter((key) => !gone.includes(keyIdentity(key)))
   return { keys: [...kept, next], threshold }
 }
 
@@ -159,30 +178,56 @@ export async function readPublic(path: string): Promise<PublicKey> {
   }
 }
 
-async function upload(
-  { client, terminal }: Context,
-  folder: PublisherFolder,
-  plan: RootPlan,
-  signers: readonly SyncSigner[],
-): Promise<void> {
-  const { bytes } = unwrap(signRole('root', rootMetadata(plan), signers))
-  const { version } = unwrap(await client.call('rootPut', {}, bytes))
-  // Devices that are told a root from now on need not go through the keys that were taken away.
-  await writeFileAtomic(folder.root, bytes)
-  terminal.say(`Root version ${version} is in place.`)
+interface SignedAgain {
+  readonly targets: SignedTargets
+  /** By publishers of the next root. */
+  readonly signatures: number
 }
 
+/** None where the publisher's key is not on this machine. */
+async function ownSigners(folder: PublisherFolder, passphrase: string): Promise<SyncSigner[]> {
+  if (!(await exists(folder.publisherKey))) return []
+  return [await loadSigner(folder.publisherKey, passphrase)]
+}
+
+/**
+ * The next targets, with what waits here, signed by this machine's keys: the one that goes as well, so
+ * that a client which still has the root before trusts them too.
+ */
 async function signTargetsAgain(
   context: Context,
   folder: PublisherFolder,
-  signer: SyncSigner,
-): Promise<void> {
-  const base = (await readRoles(context, folder, false)).newest.get('targets')
-  if (base === undefined) return
-  const expiresMs = Date.now() + TARGETS_LIFETIME_MS
-  const { bytes } = unwrap(signRole('targets', nextTargets(base.signed, { expiresMs }), [signer]))
+  { keys }: RolePlan,
+  signers: readonly SyncSigner[],
+): Promise<SignedAgain | undefined> {
+  if (signers.length === 0) return undefined
+  const roles = await readRoles(context, folder, false)
+  const keySet = { keys: new Map(keys.map((key) => [keyId(key), key])), threshold: 1 }
+  const change = { expiresMs: Date.now() + TARGETS_LIFETIME_MS }
+  const { bytes } = unwrap(signRole('targets', nextOf(roles, 'targets', keySet, change), signers))
   await writeFileAtomic(folder.targets, bytes)
-  await publishRoles(context, folder, new Map([['targets', parseTargets(bytes)]]))
+  return { targets: parseTargets(bytes), signatures: signaturesOn(bytes, keySet) }
+}
+
+function tellWaiting(
+  { terminal }: Context,
+  folder: PublisherFolder,
+  { version, roles }: RootPlan,
+  signed: SignedAgain | undefined,
+): void {
+  const { threshold } = roles.targets
+  terminal.say(`Root version ${version} waits: its publishers must sign the targets first.`)
+  if (signed === undefined) {
+    terminal.say('next: a publisher: linnet release sign --renew')
+    return
+  }
+  const { targets } = signed.targets
+  terminal.say(
+    `Targets version ${targets.version}: signed by ${signed.signatures} of ${threshold}.`,
+  )
+  terminal.say(`next: take ${folder.targets} to another publisher; on that machine:`)
+  terminal.say('  linnet release cosign --file targets.json')
+  terminal.say('  linnet release publish --targets targets.json   (the root goes up with them)')
 }
 
 /** Root does not name the keys of delegated roles: who holds the old one may still sign there. */

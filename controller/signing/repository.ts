@@ -30,7 +30,11 @@ import {
   waitingFile,
   walkServed,
 } from './role-uploads.ts'
-import { checkRoot, namesKeys } from './root-upload.ts'
+import type { CheckedRoot } from './root-upload.ts'
+import { openServedRoot } from './served-root.ts'
+
+/** Uploads that were checked, and the root that goes up with them because they are what it lacked. */
+export type CheckedUploads = CheckedRoles & { readonly nextRoot?: CheckedRoot }
 
 export interface Repository {
   root(): Root | undefined
@@ -45,12 +49,15 @@ export interface Repository {
   snapshotVersion(): number
   /** As it is served: only what is stored. */
   file(name: string): Uint8Array | undefined
-  /** Errors: those of `checkRoot`. The same root again is accepted and changes nothing. */
-  putRoot(bytes: Uint8Array, nowMs: number): Result<{ version: number }>
+  /**
+   * Errors: those of `checkRoot`. The same root again is accepted and changes nothing. One whose
+   * publishers did not sign the served targets waits for those that they sign, and goes up with them.
+   */
+  putRoot(bytes: Uint8Array, nowMs: number): Result<{ version: number; waiting?: boolean }>
   /** The checks alone: the caller looks at the releases before it calls `putRoles`. */
-  checkRoles(uploads: ReadonlyMap<string, Uint8Array>, nowMs: number): Result<CheckedRoles>
+  checkRoles(uploads: ReadonlyMap<string, Uint8Array>, nowMs: number): Result<CheckedUploads>
   isCurrent(role: string, bytes: Uint8Array): boolean
-  putRoles(checked: CheckedRoles, nowMs: number): void
+  putRoles(checked: CheckedUploads, nowMs: number): void
   /** Signs what is past half of its life again. */
   refresh(nowMs: number): void
 }
@@ -74,8 +81,10 @@ export function openRepository(parts: {
       }),
     )
 
-  let root = storedRoot(currentFile('root'))
-  let view = viewOf(root && storedWalk(roleFiles(), root, verifier))
+  const stored = storedRoot(currentFile('root'))
+  let view = viewOf(stored && storedWalk(roleFiles(), stored, verifier))
+  const targets = () => currentFile('targets')
+  const served = openServedRoot(stored, { ...parts, versions, targets })
 
   const online = createOnlineMetadata({
     ledger,
@@ -92,37 +101,34 @@ export function openRepository(parts: {
     return current !== undefined && equalBytes(current, bytes)
   }
 
-  // A crash came between the root that names the next keys and their files.
-  const next = keys.next()
-  if (root !== undefined && next !== undefined && !namesKeys(root, keys.signers())) {
-    if (namesKeys(root, next)) keys.switchToNext()
-  }
-
   return {
-    root: () => root,
+    root: served.root,
     roles: () => view.walk,
     found: () => view.found,
     unproven: () => view.unproven,
-    director: () => (root === undefined ? undefined : unwrap(directorOf(root))),
+    director() {
+      const root = served.root()
+      return root === undefined ? undefined : unwrap(directorOf(root))
+    },
     snapshotVersion: () => versions.get('snapshot'),
     file: (name) => ledger.stored.metadata.get(name)?.bytes,
     putRoot(bytes, nowMs) {
+      const root = served.root()
       if (root !== undefined && isCurrent('root', bytes)) return ok({ version: root.version })
-      const checked = checkRoot(bytes, root, { verifier, keys, nowMs })
-      if (!checked.ok) return checked
-      root = checked.value.root
-      if (checked.value.signers !== keys.signers()) keys.switchToNext()
-      putFile(rolePath('root', root.version), bytes, nowMs)
-      versions.set('root', root.version)
+      const put = served.put(bytes, nowMs)
       // The new root may ask for other online keys than the ones that signed last.
-      online.signAll(nowMs)
-      return ok({ version: root.version })
+      if (put.ok && put.value.waiting !== true) online.signAll(nowMs)
+      return put
     },
     checkRoles(uploads, nowMs) {
+      const nextRoot = served.waitingFor(uploads.get('targets'), nowMs)
+      const root = nextRoot?.root ?? served.root()
       assert(root !== undefined, 'targets are checked against a root')
       const releases = [...ledger.rows.releases.values()]
       const lookedFor = releases.map((row) => targetPath(row.model, row.version, MANIFEST_FILE))
-      return checkRoles(uploads, { root, verifier, nowMs, lookedFor, current: roleFiles() })
+      const current = roleFiles()
+      const checked = checkRoles(uploads, { root, verifier, nowMs, lookedFor, current })
+      return checked.ok && nextRoot ? ok({ ...checked.value, nextRoot }) : checked
     },
     isCurrent,
     putRoles(checked, nowMs) {
@@ -133,6 +139,7 @@ export function openRepository(parts: {
         const waited = ledger.rows.metadata.get(waitingFile(role))
         if (waited !== undefined) ledger.remove('metadata', waited)
       }
+      if (checked.nextRoot !== undefined) served.install(checked.nextRoot, nowMs)
       if (checked.files.length === 0) return
       view = viewOf(checked.walk)
       online.signAll(nowMs)

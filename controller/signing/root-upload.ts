@@ -2,6 +2,9 @@
  * Whether an uploaded root may be served: what a TUF client would check before it trusts it
  * (specification 1.0, clause 5.3), and that it names this controller's keys, since nothing could be
  * signed online otherwise. Targets are role-uploads.ts, storing and serving is repository.ts.
+ *
+ * A root under which the served targets lack signatures is no mistake but unfinished: served now it
+ * would stop every client, so it waits for the targets that its publishers sign.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import { isSignedBy, type KeySet, openEnvelope } from '../../shared/signing/envelope.ts'
@@ -12,6 +15,12 @@ import { type Root, readRoot } from '../../shared/signing/tuf/metadata.ts'
 import { refuseTuf } from '../../shared/signing/tuf/problems.ts'
 import { requireFresh } from '../../shared/signing/tuf/requirements.ts'
 import { ONLINE_ROLES, type OnlineKeys, type OnlineSigners } from './online-keys.ts'
+
+export interface CheckedRoot {
+  readonly root: Root
+  readonly bytes: Uint8Array
+  readonly signers: OnlineSigners
+}
 
 interface Checks {
   readonly verifier: SyncVerifier
@@ -28,7 +37,7 @@ export function checkRoot(
   bytes: Uint8Array,
   current: Root | undefined,
   checks: Checks,
-): Result<{ root: Root; signers: OnlineSigners }> {
+): Result<CheckedRoot> {
   const opened = openEnvelope(bytes, jsonLimits(defaultTufLimits.rootBytesMax))
   if (!opened.ok) return opened
   const root = readRoot(opened.value.signed)
@@ -57,7 +66,15 @@ export function checkRoot(
   const fresh = requireFresh(root.value, checks.nowMs, 'root')
   if (!fresh.ok) return fresh
   const director = checkDirector(root.value, current)
-  return director.ok ? checkOnlineKeys(root.value, checks.keys) : director
+  if (!director.ok) return director
+  const signers = checkOnlineKeys(root.value, checks.keys)
+  return signers.ok ? ok({ root: root.value, bytes, signers: signers.value }) : signers
+}
+
+/** Whether enough publishers of the root signed these targets. */
+export function isEnoughFor(root: Root, targets: Uint8Array, verifier: SyncVerifier): boolean {
+  const opened = openEnvelope(targets, jsonLimits(defaultTufLimits.targetsBytesMax))
+  return opened.ok && checkSync(isSignedBy(opened.value, root.roles.targets), verifier)
 }
 
 /** A thief may have signed the largest generation: other keys need a higher epoch. */
@@ -77,12 +94,9 @@ function checkDirector(root: Root, current: Root | undefined): Result<undefined>
   })
 }
 
-function checkOnlineKeys(
-  root: Root,
-  keys: Checks['keys'],
-): Result<{ root: Root; signers: OnlineSigners }> {
+function checkOnlineKeys(root: Root, keys: Checks['keys']): Result<OnlineSigners> {
   for (const signers of [keys.signers(), keys.next()]) {
-    if (signers !== undefined && namesKeys(root, signers)) return ok({ root, signers })
+    if (signers !== undefined && namesKeys(root, signers)) return ok(signers)
   }
   return refuse('root.online_keys', 'The root does not name the keys of this controller.', {
     expected: `its ${ONLINE_ROLES.join(', ')} keys, each with threshold 1`,

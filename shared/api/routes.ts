@@ -173,7 +173,9 @@ export const ROUTES = {
     body: z.strictObject({ roles: z.array(onlineRoleSchema).max(3) }),
     response: onlineKeysSchema,
   }),
-  rootPut: shape({ response: z.strictObject({ version: z.int().min(1) }) }),
+  rootPut: shape({
+    response: z.strictObject({ version: z.int().min(1), waiting: z.boolean().optional() }),
+  }),
   targetsPut: shape({ response: publishedRolesSchema }),
   rolesPut: shape({ response: publishedRolesSchema }),
   artifactPut: shape({ params: z.strictObject({ sha256: sha256Schema }), response: done }),
