@@ -7,6 +7,10 @@
 
 export interface Holder {
   add(bytes: number): void
+  /** In place of what it held before; at 0 it is the newest again. */
+  set(bytes: number): void
+  /** Bytes it holds now. */
+  held(): number
   /** Gives back what it holds; also after it was cut. */
   leave(): void
 }
@@ -20,7 +24,13 @@ export interface ByteLedger {
   cuts(): number
 }
 
-export function createByteLedger(bytesMax: number): ByteLedger {
+/** Of all connections together, in and out; a request that is read whole leaves it for the line. */
+const HELD_BYTES_MAX = 256 * 1024 * 1024
+/** An answer below this lies in the system's own buffers. */
+export const LARGE_BYTES = 65_536
+
+/** One for all doors of a process. */
+export function createByteLedger(bytesMax = HELD_BYTES_MAX): ByteLedger {
   /** In order of arrival; only those that hold something. */
   const holders = new Map<object, { bytes: number; readonly cut: () => void }>()
   let held = 0
@@ -50,14 +60,20 @@ export function createByteLedger(bytesMax: number): ByteLedger {
         isOver = true
         cut()
       }
+      function add(bytes: number): void {
+        if (isOver) return
+        const own = holders.get(key) ?? { bytes: 0, cut: giveUp }
+        holders.set(key, own)
+        own.bytes += bytes
+        held += bytes
+        makeRoom(key)
+      }
       return {
-        add(bytes) {
-          if (isOver) return
-          const own = holders.get(key) ?? { bytes: 0, cut: giveUp }
-          holders.set(key, own)
-          own.bytes += bytes
-          held += bytes
-          makeRoom(key)
+        add,
+        held: () => holders.get(key)?.bytes ?? 0,
+        set(bytes) {
+          if (bytes === 0) leave(key)
+          else add(bytes - (holders.get(key)?.bytes ?? 0))
         },
         leave() {
           isOver = true

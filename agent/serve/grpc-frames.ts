@@ -13,6 +13,8 @@ export interface FrameReader {
    * Errors: `request.*`, after the messages before; the stream is lost then.
    */
   push(chunk: Buffer, visit: (message: Uint8Array) => void): Result<undefined>
+  /** Bytes kept of a message that is not whole yet. */
+  held(): number
   /** Errors: `request.malformed` within a message. */
   end(): Result<undefined>
 }
@@ -51,6 +53,7 @@ export function createFrameReader(bytesMax: number, encoding: string | undefined
       }
       return ok()
     },
+    held: () => total,
     end() {
       if (head === undefined && total === 0) return ok()
       return refuse('request.malformed', 'The stream ends within a message.', {

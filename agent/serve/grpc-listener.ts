@@ -13,6 +13,7 @@ import {
 import type { AddressInfo, Socket } from 'node:net'
 import { ok, type Problem, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
+import { type ByteLedger, createByteLedger, type Holder, LARGE_BYTES } from './byte-ledger.ts'
 import { callMethod, streamedMethod } from './grpc-calls.ts'
 import { createFrameReader, type FrameReader, frame } from './grpc-frames.ts'
 import { answerStream, refusalTrailers } from './grpc-stream.ts'
@@ -29,16 +30,23 @@ export interface GrpcOptions {
   readonly port: number
   readonly requestBytesMax: number
   readonly repository?: ModelRepository
+  /** Of this process; absent: one of its own. */
+  readonly ledger?: ByteLedger
 }
 
 const STREAMS_MAX = 128
 const CONNECTIONS_MAX = 512
 const IDLE_MS_MAX = 600_000
+/** RFC 9113, 7. */
+const CANCEL = 8
+/** Of a stream that holds bytes here and moves none; longer than any answer takes to compute. */
+const SILENCE_MS_MAX = 30_000
 /** One window holds a usual image, so that a message needs no round trips. */
 const WINDOW_BYTES = 1_048_576
 
 /** Errors (thrown): `serve.cannot_listen`. */
 export function listenGrpc(plane: DataPlane, options: GrpcOptions): Promise<GrpcListening> {
+  const { ledger = createByteLedger() } = options
   const settings = { maxConcurrentStreams: STREAMS_MAX, initialWindowSize: WINDOW_BYTES }
   const server = createServer({ settings })
   const sessions = new Set<Http2Session>()
@@ -51,7 +59,7 @@ export function listenGrpc(plane: DataPlane, options: GrpcOptions): Promise<Grpc
     session.on('error', () => session.destroy())
     session.on('close', () => sessions.delete(session))
   })
-  server.on('stream', (stream, headers) => answer(plane, stream, headers, options))
+  server.on('stream', (stream, headers) => answer(plane, stream, headers, { ...options, ledger }))
   return new Promise((resolve, reject) => {
     const name = `${options.host}:${options.port}`
     server.once('error', (cause) => reject(cannotListen(name, cause)))
@@ -72,7 +80,7 @@ function answer(
   plane: DataPlane,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { requestBytesMax, repository = CLOSED_REPOSITORY }: GrpcOptions,
+  { requestBytesMax, repository = CLOSED_REPOSITORY, ledger }: GrpcOptions & { ledger: ByteLedger },
 ): void {
   const arrivedAtMs = plane.nowMs()
   // A client that resets its stream is gone; nothing is left to do.
@@ -81,6 +89,8 @@ function answer(
     stream.respond({ ':status': 415 }, { endStream: true })
     return
   }
+  const holder = ledger.enter(() => stream.destroy())
+  stream.once('close', holder.leave)
   const frames = createFrameReader(requestBytesMax, single(headers['grpc-encoding']))
   const target = { plane, repository }
   const common = {
@@ -91,7 +101,8 @@ function answer(
   const path = headers[':path'] ?? ''
   const handle = streamedMethod(path)
   if (handle !== undefined) {
-    answerStream(stream, frames, (message) => {
+    cutWhenSilent(stream, () => holder.held() > 0)
+    answerStream(stream, frames, holder, (message) => {
       // The time limit is the whole stream's.
       const atMs = plane.nowMs()
       const deadlineMs = timeout && Math.max(0, timeout - (atMs - arrivedAtMs))
@@ -99,13 +110,14 @@ function answer(
     })
     return
   }
-  readOne(stream, frames, (message) => {
+  cutWhenSilent(stream, () => !stream.readableEnded || holder.held() > 0)
+  readOne(stream, frames, holder, (message) => {
     if (!message.ok) return refuseCall(stream, message.error)
     const call = { ...common, message: message.value, deadlineMs: timeout, arrivedAtMs }
     void Promise.resolve(callMethod(target, path, call))
       .catch((cause: unknown) => refuse('infer.failed', toProblem(cause, '').message))
       .then((result) =>
-        result.ok ? reply(stream, result.value) : refuseCall(stream, result.error),
+        result.ok ? reply(stream, result.value, holder) : refuseCall(stream, result.error),
       )
       .catch(() => stream.destroy())
   })
@@ -115,6 +127,7 @@ function answer(
 function readOne(
   stream: ServerHttp2Stream,
   frames: FrameReader,
+  holder: Holder,
   done: (message: Result<Uint8Array>) => void,
 ): void {
   let message: Uint8Array | undefined
@@ -122,6 +135,7 @@ function readOne(
   let isSettled = false
   const settle = (result: Result<Uint8Array>): void => {
     isSettled = true
+    holder.set(0)
     done(result)
   }
   stream.on('data', (chunk: Buffer) => {
@@ -130,6 +144,7 @@ function readOne(
       message = next
       count += 1
     })
+    holder.set(frames.held() + (message?.length ?? 0))
     if (!read.ok) settle(read)
     else if (count > 1) settle(notOne('more'))
   })
@@ -141,6 +156,14 @@ function readOne(
   })
 }
 
+/** @param isHolding whether its silence keeps anything from others. */
+function cutWhenSilent(stream: ServerHttp2Stream, isHolding: () => boolean): void {
+  stream.setTimeout(SILENCE_MS_MAX)
+  stream.on('timeout', () => {
+    if (isHolding()) stream.close(CANCEL)
+  })
+}
+
 function notOne(found: string): Result<never> {
   return refuse('request.malformed', 'This is not one gRPC message.', {
     expected: 'a prefix of 5 bytes and as many bytes as it says',
@@ -148,8 +171,9 @@ function notOne(found: string): Result<never> {
   })
 }
 
-function reply(stream: ServerHttp2Stream, message: Uint8Array): void {
+function reply(stream: ServerHttp2Stream, message: Uint8Array, holder: Holder): void {
   if (stream.destroyed || stream.closed) return
+  if (message.length >= LARGE_BYTES) holder.set(message.length)
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
   stream.end(frame(message))

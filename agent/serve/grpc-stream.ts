@@ -5,6 +5,7 @@
  */
 import type { ServerHttp2Stream } from 'node:http2'
 import { describeProblem, type Problem, toProblem } from '../../shared/kernel/result.ts'
+import type { Holder } from './byte-ledger.ts'
 import { grpcStatusOf } from './grpc-calls.ts'
 import { type FrameReader, frame } from './grpc-frames.ts'
 
@@ -14,22 +15,37 @@ const UNDER_WAY_MAX = 32
 export function answerStream(
   stream: ServerHttp2Stream,
   frames: FrameReader,
+  holder: Holder,
   handle: (message: Uint8Array) => Promise<Uint8Array>,
 ): void {
   const waiting: Uint8Array[] = []
   let trailers: Record<string, string> = { 'grpc-status': '0' }
   let written: Promise<unknown> = Promise.resolve()
   let underWay = 0
+  let waitingBytes = 0
+  let unreadBytes = 0
   let isOver = false
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
   stream.on('wantTrailers', () => stream.sendTrailers(trailers))
 
+  /** What the model computes on is in its line, with a limit of its own. */
+  function hold(): void {
+    holder.set(frames.held() + waitingBytes + unreadBytes)
+  }
+
   function start(): void {
     while (underWay < UNDER_WAY_MAX && waiting.length > 0) {
       underWay += 1
-      const answered = handle(waiting.shift()!)
+      const message = waiting.shift()!
+      waitingBytes -= message.length
+      const answered = handle(message).then((answer) => {
+        unreadBytes += answer.length
+        hold()
+        return answer
+      })
       written = written.then(() => answered).then(finishOne, giveUp)
     }
+    hold()
     if (waiting.length > 0) stream.pause()
     else if (stream.isPaused()) stream.resume()
     if (isOver && underWay === 0 && isOpen(stream)) stream.end()
@@ -37,6 +53,7 @@ export function answerStream(
 
   async function finishOne(message: Uint8Array): Promise<void> {
     await write(stream, message)
+    unreadBytes -= message.length
     underWay -= 1
     start()
   }
@@ -55,7 +72,10 @@ export function answerStream(
 
   stream.on('data', (chunk: Buffer) => {
     if (isOver) return
-    const read = frames.push(chunk, (message) => waiting.push(message))
+    const read = frames.push(chunk, (message) => {
+      waiting.push(message)
+      waitingBytes += message.length
+    })
     if (!read.ok) close(read.error)
     start()
   })

@@ -10,7 +10,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type Problem, refuse, toProblem } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
-import { type ByteLedger, createByteLedger } from './byte-ledger.ts'
+import { type ByteLedger, createByteLedger, LARGE_BYTES } from './byte-ledger.ts'
 import { wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
@@ -24,9 +24,6 @@ export type DirectListener = (request: IncomingMessage, response: ServerResponse
 /** Names as the schemas have them: whatever needs decoding goes the other way. */
 const INFER_PATH = /^\/v2\/models\/([\w.-]+)(?:\/versions\/([\w.-]+))?\/infer$/
 const TARGETS_MAX = 256
-const LARGE_BYTES = 65_536
-/** Of all connections together; a request that is read whole leaves it for the line. */
-const HELD_BYTES_MAX = 256 * 1024 * 1024
 
 interface Target {
   readonly model: string
@@ -35,10 +32,9 @@ interface Target {
 
 export function createInferListener(
   plane: DataPlane,
-  { requestBytesMax, loopbackOnly }: InferenceApiOptions,
+  { requestBytesMax, loopbackOnly, ledger = createByteLedger() }: InferenceApiOptions,
 ): DirectListener {
   const target = createTargets()
-  const ledger = createByteLedger(HELD_BYTES_MAX)
   return (request, response) => {
     if (request.method !== 'POST') return false
     const path = target(request.url ?? '')

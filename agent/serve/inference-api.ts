@@ -10,6 +10,7 @@ import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { refuse } from '../../shared/kernel/result.ts'
 import { isSameVersion } from '../../shared/model/names.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
+import { type ByteLedger, type Holder, LARGE_BYTES } from './byte-ledger.ts'
 import { deflating, wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
@@ -26,6 +27,8 @@ export interface InferenceApiOptions {
   readonly requestBytesMax: number
   /** Refuses foreign Host and Origin headers, as a web page in a browser would send. */
   readonly loopbackOnly: boolean
+  /** Of this process; absent: one of its own. */
+  readonly ledger?: ByteLedger
   /** Absent: nothing beside what the plane serves, and closed to commands. */
   readonly repository?: ModelRepository
   /** What the host tells of itself beside its requests, at each scrape. */
@@ -34,26 +37,33 @@ export interface InferenceApiOptions {
 
 const FEEDBACK_BYTES_MAX = 65_536
 
-/** `isGone` tells whether the client has left since; a request of his that waits is not run. */
+/**
+ * `isGone` tells whether the client has left since; a request of his that waits is not run. `enter`
+ * counts the bytes that are held for his connection, until it is closed or its answer is written.
+ */
 export type InferenceApi = (
   request: Request,
   isGone?: () => boolean,
+  enter?: () => Holder,
 ) => Response | Promise<Response>
 
 interface Env {
-  readonly Bindings: { readonly isGone?: (() => boolean) | undefined }
+  readonly Bindings: {
+    readonly isGone?: (() => boolean) | undefined
+    readonly enter?: (() => Holder) | undefined
+  }
 }
 
 export function createInferenceApi(plane: DataPlane, options: InferenceApiOptions): InferenceApi {
   const api = createRoutes(plane, options)
   // Not a middleware: composing one costs a tenth of a small request.
-  return (request, isGone) => {
+  return (request, isGone, enter) => {
     if (options.loopbackOnly) {
       const host = request.headers.get('host')
       const refused = refuseForeign(host, request.headers.get('origin'))
       if (refused !== undefined) return refusalResponse(refused)
     }
-    return api.fetch(request, { isGone })
+    return api.fetch(request, { isGone, enter })
   }
 }
 
@@ -105,7 +115,7 @@ function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env>
 async function infer(plane: DataPlane, bytesMax: number, context: Context<Env>): Promise<Response> {
   const arrivedAtMs = plane.nowMs()
   const { req } = context
-  const body = await readBody(req.raw, bytesMax)
+  const body = await readBody(req.raw, bytesMax, context.env.enter?.())
   if (!body.ok) return refusalResponse(body.error)
   const { model = '', version } = req.param()
   const {
@@ -119,6 +129,7 @@ async function infer(plane: DataPlane, bytesMax: number, context: Context<Env>):
     priority: req.header('linnet-priority'),
     isGone: context.env.isGone,
   })
+  if (encoded.length >= LARGE_BYTES) context.env.enter?.().add(encoded.length)
   return compressed(new Response(encoded, { status, headers }), req.header('accept-encoding'))
 }
 

@@ -3,10 +3,11 @@
  * may hold neither memory nor sockets for long. A socket file left by a dead host is replaced.
  */
 import { rm } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { ProblemError } from '../../shared/kernel/result.ts'
+import { type ByteLedger, createByteLedger, type Holder } from './byte-ledger.ts'
 import type { DirectListener } from './infer-listener.ts'
 
 export interface Listening {
@@ -21,10 +22,16 @@ export interface ListenOptions {
   readonly socketPath: string | null
   /** Asked first; what it leaves goes to the fetch-like API. */
   readonly direct: DirectListener
+  /** Of this process; absent: one of its own. */
+  readonly ledger?: ByteLedger
 }
 
-/** `isGone` tells whether the client has closed its connection since. */
-type Fetch = (request: Request, isGone: () => boolean) => Response | Promise<Response>
+/** See `InferenceApi`. */
+type Fetch = (
+  request: Request,
+  isGone: () => boolean,
+  enter: () => Holder,
+) => Response | Promise<Response>
 
 const CONNECTIONS_MAX = 512
 const HEADER_TIMEOUT_MS = 10_000
@@ -64,12 +71,16 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
 
 function open(
   fetch: Fetch,
-  { direct }: ListenOptions,
+  { direct, ledger = createByteLedger() }: ListenOptions,
   where: { host: string; port: number } | { path: string },
   name: string,
 ): Promise<Server> {
   const listener = getRequestListener((request, { outgoing }) =>
-    fetch(request, () => outgoing.destroyed),
+    fetch(
+      request,
+      () => outgoing.destroyed,
+      () => holderOf(outgoing as ServerResponse, ledger),
+    ),
   )
   const server = createServer(
     {
@@ -88,6 +99,13 @@ function open(
     server.once('error', (cause) => reject(cannotListen(name, cause)))
     server.listen(where, () => resolve(server))
   })
+}
+
+function holderOf(outgoing: ServerResponse, ledger: ByteLedger): Holder {
+  const holder = ledger.enter(() => outgoing.destroy())
+  outgoing.once('finish', holder.leave)
+  outgoing.once('close', holder.leave)
+  return holder
 }
 
 /** @param name of the address, for people. */

@@ -4,14 +4,36 @@
  */
 import { concatBytes } from '../../shared/kernel/bytes.ts'
 import { type Err, ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import type { Holder } from './byte-ledger.ts'
 import { type Encoding, inflating, isEncoding } from './compression.ts'
 
-/** Errors: `request.too_large`, `request.encoding`, `request.malformed`. */
-export async function readBody(request: Request, bytesMax: number): Promise<Result<Uint8Array>> {
+/**
+ * @param holder told of the bytes while they come in; left once all are read.
+ * Errors: `request.too_large`, `request.encoding`, `request.malformed`.
+ */
+export async function readBody(
+  request: Request,
+  bytesMax: number,
+  holder?: Holder,
+): Promise<Result<Uint8Array>> {
+  try {
+    return await readEncoded(request, bytesMax, holder)
+  } finally {
+    holder?.leave()
+  }
+}
+
+async function readEncoded(
+  request: Request,
+  bytesMax: number,
+  holder: Holder | undefined,
+): Promise<Result<Uint8Array>> {
   const encoding = request.headers.get('content-encoding')?.toLowerCase() ?? 'identity'
   const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > bytesMax) return tooLarge(bytesMax, declared)
-  if (isEncoding(encoding) && request.body) return readInflated(request.body, encoding, bytesMax)
+  if (isEncoding(encoding) && request.body) {
+    return readInflated(request.body, encoding, bytesMax, holder)
+  }
   if (encoding !== 'identity') {
     return refuse('request.encoding', 'This encoding is not read here.', {
       expected: 'gzip, deflate, or no Content-Encoding',
@@ -19,7 +41,9 @@ export async function readBody(request: Request, bytesMax: number): Promise<Resu
     })
   }
   // Some browsers have no stream in a request; there it comes from the page's own thread, whole.
-  if (declared === null && request.body) return readCounted(request.body, bytesMax)
+  if ((declared === null || holder !== undefined) && request.body) {
+    return readCounted(request.body, bytesMax, holder)
+  }
   const body = new Uint8Array(await request.arrayBuffer())
   return body.length > bytesMax ? tooLarge(bytesMax, `${body.length}`) : ok(body)
 }
@@ -28,9 +52,10 @@ async function readInflated(
   body: ReadableStream<Uint8Array>,
   encoding: Encoding,
   bytesMax: number,
+  holder: Holder | undefined,
 ): Promise<Result<Uint8Array>> {
   try {
-    return await readCounted(inflating(body, encoding), bytesMax)
+    return await readCounted(inflating(body, encoding), bytesMax, holder)
   } catch {
     return refuse('request.malformed', 'The body is not what its Content-Encoding says.', {
       expected: encoding,
@@ -41,6 +66,7 @@ async function readInflated(
 async function readCounted(
   body: ReadableStream<Uint8Array>,
   bytesMax: number,
+  holder: Holder | undefined,
 ): Promise<Result<Uint8Array>> {
   const chunks: Uint8Array[] = []
   let total = 0
@@ -48,6 +74,7 @@ async function readCounted(
     total += chunk.length
     if (total > bytesMax) return tooLarge(bytesMax, `more than ${bytesMax}`)
     chunks.push(chunk)
+    holder?.add(chunk.length)
   }
   return ok(concatBytes(...chunks))
 }

@@ -5,6 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toProblem } from '../../../shared/kernel/result.ts'
+import { createByteLedger } from '../../serve/byte-ledger.ts'
 import { listenGrpc } from '../../serve/grpc-listener.ts'
 import { createInferListener } from '../../serve/infer-listener.ts'
 import { createInferenceApi, type InferenceApiOptions } from '../../serve/inference-api.ts'
@@ -104,12 +105,15 @@ async function openApi(
   { repository, metrics }: Required<Pick<InferenceApiOptions, 'repository' | 'metrics'>>,
 ): Promise<Listening> {
   const { listen: tcp, socketPath, requestBytesMax } = options
-  const limits = { requestBytesMax, loopbackOnly: true, repository, metrics }
+  const ledger = createByteLedger()
+  const limits = { requestBytesMax, loopbackOnly: true, repository, metrics, ledger }
   const direct = createInferListener(plane, limits)
-  const listening = await listen(createInferenceApi(plane, limits), { tcp, socketPath, direct })
+  const listening = await listen(createInferenceApi(plane, limits), {
+    ...{ tcp, socketPath, direct, ledger },
+  })
   const { grpc } = options
   const second =
-    grpc === null ? null : await listenGrpc(plane, { ...grpc, requestBytesMax, repository })
+    grpc === null ? null : await listenGrpc(plane, { ...grpc, requestBytesMax, repository, ledger })
   const port = listening.port ?? null
   send({ kind: 'listening', port, grpcPort: second?.port ?? null, socketPath })
   return {
