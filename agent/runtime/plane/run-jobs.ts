@@ -35,7 +35,7 @@ export function createJobWork(
     async runOne({ live, inputs, outputs }) {
       mark(live)
       try {
-        return ok(await live.session.run(inputs, outputs))
+        return ok(pick(await live.session.run(inputs, outputs), outputs, live))
       } catch (cause) {
         return runFailed(live, cause)
       } finally {
@@ -73,10 +73,11 @@ export function createJobWork(
 }
 
 async function runStacked(
-  { session, batching }: LiveRelease,
+  live: LiveRelease,
   jobs: readonly RunJob[],
   memory: StackMemory,
 ): Promise<readonly Computed[] | undefined> {
+  const { session, batching } = live
   if (batching === null) return undefined
   const { inputs: inputAxes, outputs: outputAxes } = batching.layout
   const inputs = stackInputs(
@@ -91,7 +92,7 @@ async function runStacked(
   for (const { name, data } of inputs) {
     if (inputAxes[name] !== null) memory.giveBack(name, data as NumericElements)
   }
-  return split?.map((own, i) => ok(pick(own, jobs[i]?.outputs)))
+  return split?.map((own, i) => ok(pick(own, jobs[i]?.outputs, live)))
 }
 
 function wantedByAny(jobs: readonly RunJob[]): readonly string[] | undefined {
@@ -103,12 +104,14 @@ function wantedByAny(jobs: readonly RunJob[]): readonly string[] | undefined {
   return [...names]
 }
 
+/** In the order of the request, else of the manifest, whatever the engine's. */
 function pick(
   outputs: readonly TensorValue[],
   names: readonly string[] | undefined,
+  { manifest }: LiveRelease,
 ): readonly TensorValue[] {
-  if (names === undefined) return outputs
-  return names.flatMap((name) => outputs.find((output) => output.name === name) ?? [])
+  const order = names ?? manifest.outputs.map(({ name }) => name)
+  return order.flatMap((name) => outputs.find((output) => output.name === name) ?? [])
 }
 
 function runFailed(live: LiveRelease, cause: unknown): Result<never> {

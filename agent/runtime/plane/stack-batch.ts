@@ -50,11 +50,11 @@ export function fitsTogether(
   })
 }
 
-/** NaN equals nothing: such requests are run apart. */
+/** As bits tell them, so 0 and -0 differ; NaN may hide any bits: such requests are run apart. */
 function sameElements(a: TensorElements, b: TensorElements): boolean {
   if (a === b) return true
   if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i] || !Object.is(a[i], b[i])) return false
   return true
 }
 

@@ -48,6 +48,26 @@ describe('Requests of a release that may run together', () => {
     expect([window?.n, window?.latency.compute.counts.reduce((a, b) => a + b, 0)]).toEqual([10, 10])
   })
 
+  it.each([
+    ['asked for', ['b', 'a'], 'b a'],
+    ['of the manifest', undefined, 'a b'],
+  ])('have their outputs in the order %s, alone as in company', async (_, wanted, names) => {
+    const outputs = ['a', 'b'].map((name) => ({ name, datatype: 'FP32' as const, shape: ['n', 2] }))
+    const layout = { inputs: { x: 0 }, outputs: { a: 0, b: 0 } }
+    const compute: Compute = ([x]) => ['b', 'a'].map((name) => ({ ...x!, name }))
+    const plane = buildPlane()
+    plane.put(buildLive(compute, { outputs, batching: { rowsMax: 4, layout } }))
+    const x = { name: 'x', datatype: 'FP32' as const, shape: [1, 2], data: Float32Array.of(1, 2) }
+    const one = () =>
+      plane.infer(
+        { model: 'tiny', inputs: [x], arrivedAtMs: performance.now(), outputs: wanted },
+        (answer) => ok(answer.outputs.map(({ name }) => name).join(' ')),
+      )
+    expect(await one()).toEqual(ok(names))
+    expect(await Promise.all([one(), one(), one(), one()])).toEqual(Array(4).fill(ok(names)))
+    expect(plane.statistics()[0]?.executions).toBeLessThan(5)
+  })
+
   it('run one by one where nothing was proved', async () => {
     const plane = buildPlane()
     const runs: number[] = []

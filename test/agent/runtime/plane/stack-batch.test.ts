@@ -56,6 +56,16 @@ describe('Requests that run together', () => {
     )
   })
 
+  it('share a tensor only where every bit is the same: 0 is not -0, and NaN is nothing', () => {
+    const scale = (value: number): TensorValue[] => [
+      tensor('x', [1, 1]),
+      { name: 'scale', datatype: 'FP32', shape: [1], data: Float32Array.of(value) },
+    ]
+    const fits = (a: number, b: number) => fitsTogether(scale(a), scale(b), { x: 0, scale: null })
+    expect([fits(0, 0), fits(-0, -0), fits(2, 2)]).toEqual([true, true, true])
+    expect([fits(0, -0), fits(-0, 0), fits(Number.NaN, Number.NaN)]).toEqual([false, false, false])
+  })
+
   it('have their own copies of the outputs', () => {
     const outputs = [tensor('y', [2, 2]), tensor('all', [1])]
     const split = splitOutputs(outputs, [1, 1], { y: 0, all: null })
