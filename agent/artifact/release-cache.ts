@@ -56,6 +56,17 @@ export class ReleaseCache {
     return readReleaseRecord(parse(await this.#files.read(nameOf(release))))
   }
 
+  /** The releases that are on this device: digest and target path of each artifact. */
+  async releases(): Promise<readonly Pick<ReleaseRef, 'sha256' | 'target'>[]> {
+    const found: Pick<ReleaseRef, 'sha256' | 'target'>[] = []
+    for (const name of await this.#files.names()) {
+      if (LASTING.includes(name)) continue
+      const target = readReleaseRecord(parse(await this.#files.read(name)))?.target
+      if (target !== undefined) found.push({ sha256: name.slice(0, 64), target })
+    }
+    return found
+  }
+
   /** The golden vectors of the variants that are these artifacts. */
   async goldenOf(artifacts: ReadonlySet<string>): Promise<readonly string[]> {
     const digests: string[] = []

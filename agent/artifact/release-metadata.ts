@@ -18,12 +18,19 @@ export class ReleaseMetadata {
   readonly #nowMs: () => number
   #trusted: TrustedSet | undefined
   #refreshing: Promise<Result<TrustedSet>> | undefined
+  /** After each refresh that succeeded, before anybody goes on with it. */
+  readonly #onTrusted: (trusted: TrustedSet) => Promise<void>
   /** When the last refreshes began; at most `REFRESHES_MAX`. */
   #refreshesAtMs: number[] = []
 
-  constructor(tuf: TufPorts, nowMs: () => number) {
+  constructor(
+    tuf: TufPorts,
+    nowMs: () => number,
+    onTrusted: (trusted: TrustedSet) => Promise<void>,
+  ) {
     this.#tuf = tuf
     this.#nowMs = nowMs
+    this.#onTrusted = onTrusted
   }
 
   get snapshotVersion(): number {
@@ -49,7 +56,9 @@ export class ReleaseMetadata {
     }
     recent.push(nowMs)
     const refreshed = await runTufAsync(refresh(nowMs), this.#tuf)
-    if (refreshed.ok) this.#trusted = refreshed.value
+    if (!refreshed.ok) return refreshed
+    this.#trusted = refreshed.value
+    await this.#onTrusted(refreshed.value)
     return refreshed
   }
 

@@ -77,7 +77,8 @@ export class TrustedTime {
     const told = await checkAsync(acceptTime(bytes, director.value, expected), verifier)
     if (!told.ok) return false
     // The answer was signed after the question was asked, so this is never ahead of the director.
-    this.#offsetMs = told.value - nowMs()
+    // Never negative: whoever has the director's key may not turn a clock back.
+    this.#offsetMs = Math.max(0, told.value - nowMs())
     await this.#memory.raiseFloor(director.value.directorEpoch, told.value)
     return true
   }

@@ -29,13 +29,14 @@ import {
 } from '../../shared/signing/assignment.ts'
 import { parseJson } from '../../shared/signing/canonical-json.ts'
 import { checkAsync } from '../../shared/signing/keys.ts'
-import type { FetchReply, TufPorts } from '../../shared/signing/tuf/effects.ts'
+import type { TrustedSet } from '../../shared/signing/tuf/client.ts'
+import { type FetchReply, runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
 import {
   checkReleaseTarget,
   STAGING_ROLE,
   verifiedTargets,
 } from '../../shared/signing/tuf/release-target.ts'
-import type { FoundTarget } from '../../shared/signing/tuf/search.ts'
+import { type FoundTarget, findTarget } from '../../shared/signing/tuf/search.ts'
 import { targetUrlPath } from '../../shared/signing/tuf/store-layout.ts'
 import { checkFile } from '../../shared/signing/tuf/target-file.ts'
 import { releaseOf } from '../../shared/update/slots.ts'
@@ -80,7 +81,11 @@ export class TufRepository implements Repository, Trust {
 
   constructor(options: TufRepositoryOptions) {
     this.#options = options
-    this.#metadata = new ReleaseMetadata(options.tuf, () => this.#time.nowMs())
+    this.#metadata = new ReleaseMetadata(
+      options.tuf,
+      () => this.#time.nowMs(),
+      (trusted) => this.#noteRevoked(trusted),
+    )
     this.#cache = new ReleaseCache(options.cache)
     this.#memory = new TrustMemory(options.cache)
     const director = () => this.#metadata.director()
@@ -191,7 +196,7 @@ export class TufRepository implements Repository, Trust {
   }
 
   /** What is known to be withdrawn or superseded is not taken, not even from this very device. */
-  async #requireCurrent({ slots }: Assignment): Promise<Result<undefined>> {
+  async #requireCurrent({ slots }: Pick<Assignment, 'slots'>): Promise<Result<undefined>> {
     for (const slot of slots) {
       const release = releaseOf(slot)
       if (this.#memory.isRevoked(release)) {
@@ -232,10 +237,25 @@ export class TufRepository implements Repository, Trust {
   }
 
   /**
+   * What the newest targets no longer list of this device's releases is remembered before anything is
+   * decided on them: whoever cuts the network afterwards cannot bring it back.
+   */
+  async #noteRevoked(trusted: TrustedSet): Promise<void> {
+    await this.#memory.load()
+    for (const release of await this.#cache.releases()) {
+      const found = await runTufAsync(findTarget(trusted, release.target), this.#options.tuf)
+      if (found.ok) await this.#memory.setRevoked(release, !this.#stands(release, found.value))
+      else if (found.error.code === 'tuf.target_unknown') {
+        await this.#memory.setRevoked(release, true)
+      }
+    }
+  }
+
+  /**
    * Still signed for this device? Whoever may sign for staging alone could list there what production
    * no longer does, and so hide from production devices that it was withdrawn.
    */
-  #stands(release: ReleaseRef, { file, roles }: FoundTarget): boolean {
+  #stands(release: Pick<ReleaseRef, 'sha256'>, { file, roles }: FoundTarget): boolean {
     const isForUs = this.#options.staging || !roles.includes(STAGING_ROLE)
     return isForUs && file.hashes.get('sha256') === release.sha256
   }
@@ -276,6 +296,9 @@ export class TufRepository implements Repository, Trust {
       const known = await this.#cache.get(releaseOf(slot))
       if (!known.ok) return found
     }
+    // A refresh on the way here may have told that some are withdrawn.
+    const allowed = await this.#requireCurrent({ slots })
+    if (!allowed.ok) return allowed
     return ok({
       snapshotVersion: minSnapshot,
       find: (target) => slots.find((slot) => slot.target === target),

@@ -1,0 +1,77 @@
+/** What a thief may not make a device forget or believe: withdrawals, and the time of its clock. */
+import { describe, expect, it } from 'vitest'
+import { unwrap } from '../../shared/kernel/result.ts'
+import { envelopeBytes } from '../../shared/signing/envelope.ts'
+import { signTime } from '../../shared/signing/signed-time.ts'
+import { dayMs, startMs } from '../shared/signing/tuf/build-repository.ts'
+import { AttackedDevice, servingDevice } from './attacked-device.ts'
+import { keys, Publisher } from './publisher.ts'
+
+const NEW = [expect.stringMatching(/^motor@1\.1\.0 /)]
+const codesOf = (device: AttackedDevice) => device.notices.map(({ problem }) => problem.code)
+const noMetadata = () =>
+  ({ kind: 'failed', problem: { code: 'net.interrupted', message: 'cut' } }) as const
+const answering = (timeMs: number) => (nonce: string) => {
+  const time = { fleet: 'plant', device: 'press-1', nonce, timeMs }
+  return envelopeBytes(unwrap(signTime(time, [keys.director])))
+}
+
+describe('a release that the newest targets no longer list', () => {
+  it('stays withdrawn when the thief cuts the metadata after the refresh of an assignment', async () => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    await device.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')]))
+    publisher.revoke('1.0.0')
+    const next = { minSnapshot: 2 }
+    await device.assign(publisher.assignment(3, [publisher.slot('motor@1.1.0')], next))
+    expect(device.generation).toBe(3)
+    device.network = { ...device.network, metadata: noMetadata }
+    device.notices.length = 0
+    await device.assign(publisher.assignment(4, [publisher.slot('motor@1.0.0')]))
+    await device.pass(300_000)
+    expect(codesOf(device)).toContain('release.revoked')
+    expect(device.running()).toEqual(NEW)
+    expect(device.generation).toBe(3)
+  })
+
+  it('is not taken when the metadata are cut between two looks of one check', async () => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    await device.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')]))
+    publisher.revoke('1.0.0')
+    const honest = device.network
+    let looks = 0
+    device.network = {
+      ...honest,
+      metadata: (path, bytesMax) => {
+        if (path === 'timestamp.json') looks += 1
+        return looks > 1 ? noMetadata() : honest.metadata(path, bytesMax)
+      },
+    }
+    const next = { minSnapshot: 2 }
+    await device.assign(publisher.assignment(3, [publisher.slot('motor@1.0.0')], next))
+    await device.pass(300_000)
+    expect(device.running()).toEqual(NEW)
+    expect(device.generation).toBe(2)
+  })
+})
+
+describe('a device whose clock is right', () => {
+  it('is not turned back by a signed answer, so that expired metadata stay expired', async () => {
+    const publisher = new Publisher()
+    const device = await new AttackedDevice(publisher, { asksTime: true }).start()
+    await device.assign(publisher.assignment(1, [publisher.slot('motor@1.1.0')]))
+    device.network = { ...device.network, time: answering(startMs + dayMs) }
+    await device.pass(5 * dayMs)
+    device.notices.length = 0
+    // An assignment from the future makes it ask.
+    const far = { issuedAt: startMs + 300 * dayMs }
+    await device.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')], far))
+    const past = { issuedAt: startMs + dayMs - 1 }
+    await device.assign(publisher.assignment(3, [publisher.slot('motor@1.2.0')], past))
+    await device.pass(300_000)
+    expect(codesOf(device)).toContain('tuf.expired')
+    expect(device.running()).toEqual(NEW)
+    expect(device.generation).toBe(1)
+  })
+})
