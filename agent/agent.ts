@@ -220,8 +220,8 @@ export class Agent {
     else {
       const { code, message } = event.problem
       this.#ports.log.warn(message, { code })
-      const kind = event.kind === 'hostsScaled' ? 'hosts_scaled' : 'host_restarted'
-      this.#spool.addNotice(noticeOf(kind, 'model host', event.problem, nowMs))
+      const subject = event.kind === 'changedLocally' ? event.model : 'model host'
+      this.#spool.addNotice(noticeOf(NOTICE_OF_EVENT[event.kind], subject, event.problem, nowMs))
     }
     this.#uplink.wake()
   }
@@ -277,6 +277,12 @@ export class Agent {
     return this.#ports.transport.publish(topic, sealed) ? 'sent' : 'later'
   }
 }
+
+const NOTICE_OF_EVENT = {
+  hostRestarted: 'host_restarted',
+  hostsScaled: 'hosts_scaled',
+  changedLocally: 'changed_locally',
+} as const
 
 function noticeOf(
   kind: DeviceNotice['kind'],

@@ -4,13 +4,14 @@
  * a while and bring it back. Nothing else can be loaded.
  *
  * Invariants: nothing happens without the token; a model in a rollout stays, or its arms would not
- * be comparable; the next assignment, and a restart, bring everything back.
+ * be comparable; the next assignment, and a restart, bring everything back; every change is told to
+ * the fleet; a change that fails leaves everything as it was.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { ok, type Result, refuse } from '../shared/kernel/result.ts'
-import type { Runtime, ServePlan } from './ports.ts'
+import { err, ok, type Problem, type Result, refuse } from '../shared/kernel/result.ts'
+import type { Runtime, RuntimeEvent, ServeOutcome, ServePlan } from './ports.ts'
 import type { NodeRuntime } from './runtime/node-runtime.ts'
 import {
   type ModelRepository,
@@ -32,12 +33,19 @@ export function createLocalControl(tokenPath: string): LocalControl {
   let plan: ServePlan = { generation: -1, windowMs: 60_000, models: [] }
   let target: (Runtime & Pick<NodeRuntime, 'tellRepository'>) | undefined
 
+  const handlers: ((event: RuntimeEvent) => void)[] = []
+
   const serve = (): ReturnType<Runtime['serve']> => {
     target?.tellRepository(entriesOf(plan, unloaded))
     const models = plan.models.filter(({ model }) => !unloaded.has(model))
     return (
       target?.serve({ ...plan, models }) ?? Promise.resolve({ served: false as const, broken: [] })
     )
+  }
+
+  function setUnloaded(model: string, isUnloaded: boolean): void {
+    if (isUnloaded) unloaded.add(model)
+    else unloaded.delete(model)
   }
 
   return {
@@ -48,16 +56,30 @@ export function createLocalControl(tokenPath: string): LocalControl {
       }
       const checked = checkModel(plan, model)
       if (!checked.ok) return checked
-      if (action === 'unload') unloaded.add(model)
-      else unloaded.delete(model)
-      const outcome = await serve()
-      const broken = outcome.served ? undefined : outcome.broken[0]
-      return broken === undefined ? ok() : { ok: false, error: broken.problem }
+      const was = unloaded.has(model)
+      setUnloaded(model, action === 'unload')
+      const asked = plan
+      const failed = failureOf(model, asked, await serve())
+      if (failed === undefined) {
+        const isNew = was !== unloaded.has(model)
+        if (isNew) for (const tell of handlers) tell(changed(action, model))
+        return ok()
+      }
+      // Another plan that has come since knows nothing of this change.
+      if (asked === plan) {
+        setUnloaded(model, was)
+        await serve()
+      }
+      return err(failed)
     },
     over(runtime) {
       target = runtime
       return {
         ...runtime,
+        onEvent(handler) {
+          handlers.push(handler)
+          runtime.onEvent(handler)
+        },
         serve(next) {
           if (next.generation !== plan.generation) unloaded.clear()
           plan = next
@@ -66,6 +88,23 @@ export function createLocalControl(tokenPath: string): LocalControl {
       }
     },
   }
+}
+
+/** Other models may be broken; that is not the answer to a change of this one. */
+function failureOf(model: string, plan: ServePlan, outcome: ServeOutcome): Problem | undefined {
+  if (outcome.served) return undefined
+  if (outcome.broken.length === 0) {
+    return { code: 'repository.failed', message: 'The model host did not take the change.' }
+  }
+  const own = plan.models.find((each) => each.model === model)?.current?.resolved.release.sha256
+  return outcome.broken.find(({ sha256 }) => sha256 === own)?.problem
+}
+
+function changed(action: 'load' | 'unload', model: string): RuntimeEvent {
+  const what = action === 'unload' ? 'taken out of service' : 'brought back into service'
+  const message = `An assigned model was ${what} at the device.`
+  const found = `${action} by the repository API`
+  return { kind: 'changedLocally', model, problem: { code: 'repository.changed', message, found } }
 }
 
 /** Errors: `repository.unknown_model`, `repository.in_rollout`. */

@@ -186,6 +186,12 @@ export type RuntimeEvent =
   | { readonly kind: 'hostRestarted'; readonly problem: DeviceNotice['problem'] }
   /** There are more or fewer model hosts now, or there should be and cannot; and why. */
   | { readonly kind: 'hostsScaled'; readonly problem: DeviceNotice['problem'] }
+  /** Somebody at the device took an assigned model out of service, or brought it back. */
+  | {
+      readonly kind: 'changedLocally'
+      readonly model: string
+      readonly problem: DeviceNotice['problem']
+    }
 
 /** Where models run: a process of its own on Node, a worker in the browser, a table in simulation. */
 export interface Runtime {

@@ -36,6 +36,7 @@ const SEVERITY_OF_NOTICE: Readonly<Record<DeviceNotice['kind'], Alert['severity'
   hosts_scaled: 'info',
   proved_again: 'info',
   disk_failed: 'critical',
+  changed_locally: 'warning',
   spool_overflow: 'warning',
   drift_alarm: 'warning',
   attack: 'critical',

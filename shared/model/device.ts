@@ -205,6 +205,8 @@ export const deviceNoticeSchema = z.strictObject({
     'proved_again',
     /** The device cannot write: its disk is full, read-only or broken. */
     'disk_failed',
+    /** Somebody at the device took an assigned model out of service, or brought it back. */
+    'changed_locally',
     'spool_overflow',
     'drift_alarm',
     /** Something on the way to the device was refused; what serves is untouched. */

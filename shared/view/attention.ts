@@ -201,6 +201,7 @@ const NOTICE_WORDS: Readonly<Record<string, string>> = {
   hosts_scaled: 'hosts scaled',
   proved_again: 'proved again',
   disk_failed: 'disk full or broken',
+  changed_locally: 'changed at the device',
   spool_overflow: 'telemetry lost',
   drift_alarm: 'drift',
   attack: 'attack refused',

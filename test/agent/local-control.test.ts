@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLocalControl, type LocalControl } from '../../agent/local-control.ts'
-import type { Runtime, ServedModel, ServePlan } from '../../agent/ports.ts'
+import type {
+  Runtime,
+  RuntimeEvent,
+  ServedModel,
+  ServeOutcome,
+  ServePlan,
+} from '../../agent/ports.ts'
 import type { RepositoryEntry } from '../../agent/serve/model-repository.ts'
 
 let folder: string
@@ -13,6 +19,8 @@ let control: LocalControl
 let runtime: Runtime
 let plans: ServePlan[]
 let told: readonly RepositoryEntry[]
+let outcome: ServeOutcome
+let events: RuntimeEvent[]
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'linnet-control-'))
@@ -20,11 +28,13 @@ beforeEach(() => {
   control = createLocalControl(path)
   plans = []
   told = []
+  outcome = { served: true }
+  events = []
   runtime = control.over({
     qualify: () => Promise.reject(new Error('not asked')),
     serve: async (plan) => {
       plans.push(plan)
-      return { served: true }
+      return outcome
     },
     onEvent: () => undefined,
     close: async () => undefined,
@@ -32,6 +42,7 @@ beforeEach(() => {
       told = entries
     },
   })
+  runtime.onEvent((event) => events.push(event))
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -39,7 +50,7 @@ const served = (model: string, more: Partial<ServedModel> = {}): ServedModel => 
   ...{ model, candidate: null, previous: null, trafficShare: 0, shadow: 0, rollout: null },
   current: {
     ...{ provider: 'cpu', modelPath: '' },
-    resolved: { release: { version: '1.2.0' } } as never,
+    resolved: { release: { version: '1.2.0', sha256: `sha of ${model}` } } as never,
   },
   ...more,
 })
@@ -83,6 +94,41 @@ describe('The local repository API of a device', () => {
     await control.change({ ...unload, action: 'load' })
     expect(names(plans.at(-1))).toEqual(['faces', 'motor'])
     expect(told).toEqual([])
+  })
+
+  it('tells the fleet of every change, once', async () => {
+    await runtime.serve(plan(1, served('faces')))
+    const unload = { action: 'unload', model: 'faces', token: token() } as const
+    await control.change(unload)
+    await control.change(unload)
+    await control.change({ ...unload, action: 'load' })
+    expect(events).toMatchObject([
+      {
+        ...{ kind: 'changedLocally', model: 'faces' },
+        problem: { code: 'repository.changed', found: 'unload by the repository API' },
+      },
+      { problem: { found: 'load by the repository API' } },
+    ])
+  })
+
+  it('answers for the model that was named, whatever else is broken', async () => {
+    await runtime.serve(plan(1, served('faces'), served('motor')))
+    const problem = { code: 'runtime.load_failed', message: 'It cannot be loaded.' }
+    outcome = { served: false, broken: [{ sha256: 'sha of motor', problem }] }
+    const ask = (action: 'load' | 'unload') =>
+      control.change({ action, model: 'faces', token: token() })
+    expect(await ask('unload')).toMatchObject({ ok: true })
+    outcome = { served: false, broken: [{ sha256: 'sha of faces', problem }] }
+    expect(await ask('load')).toEqual({ ok: false, error: problem })
+    // It stays out, as it was, and nobody is told of a change.
+    expect(names(plans.at(-1))).toEqual(['motor'])
+    expect(told).toMatchObject([{ name: 'faces', state: 'UNAVAILABLE' }])
+    expect(events).toHaveLength(1)
+    outcome = { served: true }
+    expect(await ask('load')).toMatchObject({ ok: true })
+    outcome = { served: false, broken: [] }
+    expect(await ask('unload')).toMatchObject({ error: { code: 'repository.failed' } })
+    expect(names(plans.at(-1))).toEqual(['faces', 'motor'])
   })
 
   it('gives way to the next assignment', async () => {
