@@ -39,10 +39,18 @@ export function inferResponse(
   return writer.finish()
 }
 
-/** `ModelStreamInferResponse`: an error, or a `ModelInferResponse`. */
+/** `ModelInferResponse` beside the error of a stream: which request it is about. */
+export function refusedResponse(model: string, id: string): Uint8Array {
+  const writer = new BinaryWriter()
+  text(writer, 1, model)
+  text(writer, 3, id)
+  return writer.finish()
+}
+
+/** `ModelStreamInferResponse`: a `ModelInferResponse`, after an error if there is one. */
 export function streamResponse(error: string, response: Uint8Array): Uint8Array {
   const writer = new BinaryWriter()
-  if (error !== '') return writer.tag(1, WireType.LengthDelimited).string(error).finish()
+  text(writer, 1, error)
   return writer.tag(2, WireType.LengthDelimited).bytes(response).finish()
 }
 

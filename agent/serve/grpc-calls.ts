@@ -21,6 +21,7 @@ import {
   decodeHealthRequest,
   decodeIndexRequest,
   decodeModelName,
+  readIdentity,
 } from './grpc-requests.ts'
 import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
 import { modelConfig } from './model-config.ts'
@@ -112,9 +113,11 @@ export function streamedMethod(path: string): StreamedMethod | undefined {
 
 async function inferStreamed({ plane }: GrpcTarget, call: GrpcCall): Promise<Uint8Array> {
   const answered = await infer(plane, call, true)
-  return answered.ok
-    ? answers.streamResponse('', answered.value)
-    : answers.streamResponse(describeProblem(answered.error), new Uint8Array())
+  if (answered.ok) return answers.streamResponse('', answered.value)
+  // Clients of a stream find by its id which of their requests failed.
+  const { model, id } = readIdentity(call.message)
+  const told = answers.refusedResponse(model, id)
+  return answers.streamResponse(describeProblem(answered.error), told)
 }
 
 /** @param streamed tells clients that expect many answers that this was the last. */

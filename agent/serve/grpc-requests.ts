@@ -22,6 +22,13 @@ export function decodeModelName(message: Uint8Array): Result<{ name: string; ver
   })
 }
 
+/** What a refused `ModelInferRequest` is answered under; empty where even that cannot be read. */
+export function readIdentity(message: Uint8Array): { readonly model: string; readonly id: string } {
+  const asked = { model: '', id: '' }
+  reading(() => readFields(message, { 1: into(asked, 'model'), 3: into(asked, 'id') }, FIELDS_MAX))
+  return asked
+}
+
 /** `RepositoryIndexRequest` -> whether only models that serve are asked for. */
 export function decodeIndexRequest(message: Uint8Array): Result<boolean> {
   return reading(() => {

@@ -148,6 +148,8 @@ describe('ModelStreamInfer', () => {
     expect(first?.[1]).toBeUndefined()
     expect(text(nested(first?.[2]?.[0])[3]?.[0])).toBe('a')
     expect(text(second?.[1]?.[0])).toContain('expected FP32 [n,2]; found FP32 [1,3]')
+    const refused = nested(second?.[2]?.[0])
+    expect([text(refused[1]?.[0]), text(refused[3]?.[0])]).toEqual(['tiny', 'b'])
     const answer = nested(third?.[2]?.[0])
     expect(Buffer.from(answer[6]?.[0] as Buffer).readFloatLE(4)).toBe(0.75)
     const last = (answer[4] ?? []).map((entry) => text(nested(entry)[1]?.[0]))
