@@ -49,7 +49,7 @@ export function admitRequest(
   if (draw !== undefined) return ok({ route, draw })
   return refuse('infer.unknown_version', 'No slot of this model serves that version.', {
     expected: [route.current, route.candidate, ...route.others]
-      .flatMap((live) => live?.version ?? [])
+      .flatMap((live) => (live === null || route.hasLeft(live) ? [] : live.version))
       .join(', '),
     found: request.version?.slice(0, 64) ?? '',
   })

@@ -160,7 +160,7 @@ function statusOf(route: ModelRoute): ReleaseStatus[] {
     ...route.others.map((live): [ReleaseStatus['slot'], LiveRelease] => ['other', live]),
   ]
   return rows.flatMap(([slot, live]) => {
-    if (live === null) return []
+    if (live === null || route.hasLeft(live)) return []
     const { model, version, variant, provider, manifest } = live
     const { inputs, outputs, classes } = manifest
     return [{ model, version, variant: variant.name, slot, provider, inputs, outputs, classes }]

@@ -41,6 +41,8 @@ export interface ModelRoute {
   readonly rate: RatePolicy | undefined
   /** What would answer who asks for this version; `current` where none is asked for. */
   named(version: string | undefined): LiveRelease | undefined
+  /** The guard took it out: no wish brings it back. */
+  hasLeft(live: LiveRelease): boolean
   /** @returns undefined when no slot that answers holds the wished version. */
   draw(wish: Wish): Draw | undefined
   /** Whether a request that `current` answered is computed by the candidate as well. */
@@ -98,6 +100,9 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
     return { arm, live: candidate, recorder: counting }
   }
 
+  /** `current` still answers until a plan without it comes: another one would be no better known. */
+  const hasLeft = (live: LiveRelease): boolean => live !== current && stopped.has(live)
+
   function stop(live: LiveRelease): void {
     stopped.add(live)
     if (live !== candidate) return
@@ -109,13 +114,14 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
   function named(version: string | undefined): LiveRelease | undefined {
     if (version === undefined) return current
     const answering = [current, ...(candidate === null ? [] : [candidate]), ...others]
-    return answering.find((live) => isSameVersion(version, live.version))
+    return answering.find((live) => isSameVersion(version, live.version) && !hasLeft(live))
   }
 
   return {
     ...{ current, candidate, previous, others },
     rate: ratePolicyOf([current, candidate, ...others].flatMap((live) => live?.manifest ?? [])),
     named,
+    hasLeft,
     recorder,
     ...holding,
     draw({ arm, key, version }) {

@@ -239,6 +239,20 @@ describe('The local guard in the plane', () => {
     ])
   })
 
+  it('leaves what it stopped to nobody, whoever asks for it by its version or its stream', async () => {
+    const plane = buildPlane()
+    plane.put(low(), { candidate: failing(), trafficShare: 500_000 })
+    expect(plane.releases().map(({ version }) => version)).toEqual(['1.0.0', '1.2.0'])
+    for (let i = 0; i < 200 && plane.broke.length === 0; i++) await ask(plane)
+    expect(plane.broke).toMatchObject([{ version: '1.2.0' }])
+    const gone = { error: { code: 'infer.unknown_version', expected: '1.0.0', found: '1.2.0' } }
+    expect(await ask(plane, { version: '1.2.0' })).toMatchObject(gone)
+    const stream = { id: 's', start: true, end: false }
+    expect(await ask(plane, { version: '1.2.0', stream })).toMatchObject(gone)
+    expect(plane.releases().map(({ version }) => version)).toEqual(['1.0.0'])
+    expect(await ask(plane)).toMatchObject({ value: { version: '1.0.0' } })
+  })
+
   it('is not moved by deadlines that clients choose, before the run or after it', async () => {
     let atMs = 0
     const plane = buildPlane({ nowMs: () => atMs })
