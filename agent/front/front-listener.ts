@@ -13,6 +13,7 @@ import type { Question } from './ask-host.ts'
 import type { Gather } from './gather.ts'
 import { answerProblem, type PassOn } from './pass-on.ts'
 import { createBodyReader, type RequestBody } from './request-body.ts'
+import { parametersOf, timeoutMsOf } from './request-parameters.ts'
 import { targetOf } from './request-target.ts'
 import { modelSession, sessionOf } from './session-of.ts'
 
@@ -20,16 +21,22 @@ export interface FrontListenerOptions {
   readonly gather: Gather
   readonly passOn: PassOn
   readonly requestBytesMax: number
+  /** The longest that a host gives a request to infer; see `FrontOptions`. */
+  readonly deadlineMsMax: number
+  readonly answerMsMax: number
   /** Whether one host answers all requests of this model. */
   readonly isPinned: (model: string) => boolean
 }
 
 /** What a question to all hosts may bring along. */
 const QUESTION_BYTES_MAX = 65_536
+/** A host that turns its loop says by itself, in this time, that a deadline is over. */
+const DEADLINE_SLACK_MS = 500
 const INFER = /^\/v2\/models\/([^/]+)\/(?:versions\/[^/]+\/)?infer$/
 
 export function createFrontListener(options: FrontListenerOptions): DirectListener {
-  const { gather, passOn, isPinned, requestBytesMax: bytesMax } = options
+  const { gather, passOn, isPinned, deadlineMsMax, answerMsMax } = options
+  const bytesMax = options.requestBytesMax
   const bodies = createBodyReader(bytesMax)
   return (request, response) => {
     const { headers, method = 'GET', url = '/' } = request
@@ -61,14 +68,17 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
       if (isInfer) {
         plainBytes(body, encoding, bytesMax, (plain) => {
           const json = headBytes === undefined ? plain : plain.subarray(0, headBytes)
-          const session = isPinned(model) ? modelSession(model) : sessionOf(json)
-          passOn({ ...exchange, body, session })
+          const parameters = parametersOf(json)
+          const session = isPinned(model) ? modelSession(model) : sessionOf(parameters)
+          const deadlineMs = Math.min(timeoutMsOf(parameters), deadlineMsMax)
+          const waitMs = Math.min(deadlineMs + DEADLINE_SLACK_MS, answerMsMax)
+          passOn({ ...exchange, body, session, waitMs })
         })
         return
       }
       const answer = gather.answer(questionOf(request, path, body))
       if (answer === undefined) {
-        return passOn({ ...exchange, body, session: undefined })
+        return passOn({ ...exchange, body, session: undefined, waitMs: answerMsMax })
       }
       body.release()
       void answer

@@ -45,10 +45,10 @@ async function main(): Promise<void> {
     send({ kind: 'drained', id, life })
   }
 
-  const { requestBytesMax, answerMsMax } = options
-  const passOn = createPassOn({ table, agent, answerMsMax })
+  const { requestBytesMax, deadlineMsMax, answerMsMax } = options
+  const passOn = createPassOn({ table, agent })
   const direct = createFrontListener({
-    ...{ gather, passOn, requestBytesMax },
+    ...{ gather, passOn, requestBytesMax, deadlineMsMax, answerMsMax },
     isPinned: (model) => pinned.has(model),
   })
   const { listen: tcp, socketPath } = options

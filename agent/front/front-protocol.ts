@@ -13,7 +13,9 @@ export interface FrontOptions {
   /** Seeds the draws between hosts. */
   readonly seed: string
   readonly requestBytesMax: number
-  /** The longest that a host may take for an answer before its connection is given up. */
+  /** The longest deadline of a request to infer: a little later the front answers in a host's place. */
+  readonly deadlineMsMax: number
+  /** The longest that a host may take for any other answer: to load a model takes time. */
   readonly answerMsMax: number
 }
 

@@ -35,6 +35,8 @@ export interface HostTable {
   answered(passage: Passage): void
   refused(passage: Passage): void
   left(passage: Passage): void
+  /** Its answer began and is not all here: a host that ends stays. @returns what ends that, once. */
+  passing(passage: Passage): () => void
   /** Requests that each host has to answer, and was sent since the front started. */
   counts(): readonly HostCounts[]
   /** Work since the last call. */
@@ -60,6 +62,7 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
   let state: BalanceState = startBalance(policy)
   const sent = new Map<string, number>()
   const busyMs = new Map<string, number>()
+  const answers = createOpenAnswers()
   const homes = createSessionHomes()
   let seenAtMs = nowMs()
   let sampledAtMs = seenAtMs
@@ -84,7 +87,8 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
   /** A host that ends keeps its streams until they end or nobody goes on with them. */
   function tellDrained(): void {
     for (const host of hosts) {
-      if (!host.ends || owes(host.id) > 0 || homes.hasStreams(host.id, nowMs())) continue
+      if (!host.ends || owes(host.id) > 0 || answers.isAny(host)) continue
+      if (homes.hasStreams(host.id, nowMs())) continue
       onDrained(host)
     }
   }
@@ -112,6 +116,7 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
     answered: ({ ticket }) => change(answered(state, ticket, nowMs())),
     refused: ({ ticket }) => change(refused(state, ticket, nowMs())),
     left: ({ ticket }) => change(left(state, ticket, nowMs())),
+    passing: ({ ticket }) => answers.open(ticket, tellDrained),
     counts: () =>
       state.backends.map(({ id, outstanding }) => ({ id, outstanding, sent: sent.get(id) ?? 0 })),
     load() {
@@ -124,6 +129,27 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
       busyMs.clear()
       sampledAtMs = seenAtMs
       return { utilisation: Math.min(1, busy / elapsedMs / Math.max(1, taking.length)), queued }
+    },
+  }
+}
+
+type Life = Pick<FrontHost, 'id' | 'life'>
+
+/** Answers that began and go on, of each life of a host. */
+function createOpenAnswers() {
+  const counts = new Map<string, number>()
+  const nameOf = ({ id, life }: Life): string => `${id}/${life}`
+  return {
+    isAny: (host: Life): boolean => counts.has(nameOf(host)),
+    open(host: Life, onEnd: () => void): () => void {
+      const name = nameOf(host)
+      counts.set(name, (counts.get(name) ?? 0) + 1)
+      return () => {
+        const rest = (counts.get(name) ?? 1) - 1
+        if (rest > 0) counts.set(name, rest)
+        else counts.delete(name)
+        onEnd()
+      }
     },
   }
 }

@@ -29,12 +29,13 @@ export interface PassedExchange {
   /** Bytes of the body that may follow what was read. */
   readonly bytesMax: number
   readonly session: Session | undefined
+  /** How long nothing may happen, neither more of the body nor an answer, until the host is left. */
+  readonly waitMs: number
 }
 
 export interface PassOnOptions {
   readonly table: HostTable
   readonly agent: Agent
-  readonly answerMsMax: number
 }
 
 /** Connections of one connection only: what they say is not for the other side (RFC 9110, 7.6.1). */
@@ -80,18 +81,19 @@ export function createPassOn(options: PassOnOptions): PassOn {
 
 /** Sends to this host; `again` is for what it did not take. */
 function sendTo(
-  { table, agent, answerMsMax }: PassOnOptions,
+  { table, agent }: PassOnOptions,
   passage: Passage,
-  { request, response, target, body, bytesMax }: PassedExchange,
+  exchange: PassedExchange,
   headers: Record<string, string | string[]>,
   again: () => void,
 ): void {
+  const { request, response, target, body, waitMs } = exchange
   let isOver = false
   let isSent = false
   const { socketPath } = passage
   const { method } = request
   const upstream = openRequest({ socketPath, agent, method, path: target, headers })
-  const timer = setTimeout(() => over('left', hostSilent(answerMsMax)), answerMsMax)
+  const timer = setTimeout(() => over('left', hostSilent(waitMs)), waitMs)
 
   /** Ends the passage, once; then the problem is the client's answer. */
   function over(how: 'answered' | 'refused' | 'left', problem?: Problem): boolean {
@@ -117,7 +119,9 @@ function sendTo(
   whenConnected(upstream, () => {
     if (isOver) return
     isSent = true
-    sendBody(upstream, request, body, bytesMax, (problem) => over('left', problem))
+    // A host that stands still takes nothing of a long body either, so its client cannot go on.
+    if (!body.isWhole) request.on('data', () => void (isOver || timer.refresh()))
+    sendBody(upstream, exchange, (problem) => over('left', problem))
   })
   upstream.on('error', () => {
     // Nothing was sent on a connection that never was.
@@ -125,7 +129,10 @@ function sendTo(
     else if (over('refused')) again()
   })
   upstream.on('response', (answer) => {
-    if (!over('answered')) return void answer.destroy()
+    if (isOver) return void answer.destroy()
+    // A host has not answered everything while somebody still reads what it says.
+    answer.once('close', table.passing(passage))
+    over('answered')
     body.release()
     passBack(answer, response)
   })
@@ -141,9 +148,7 @@ function whenConnected(upstream: ClientRequest, connected: () => void): void {
 
 function sendBody(
   upstream: ClientRequest,
-  request: IncomingMessage,
-  { chunks, isWhole }: RequestBody,
-  bytesMax: number,
+  { request, body: { chunks, isWhole }, bytesMax }: PassedExchange,
   fail: (problem: Problem) => void,
 ): void {
   for (const chunk of chunks) upstream.write(chunk)
@@ -217,7 +222,7 @@ const hostLost = (): Problem =>
     next: 'try again in 1 s',
   }).error
 
-const hostSilent = (answerMsMax: number): Problem =>
+const hostSilent = (waitMs: number): Problem =>
   refuse('infer.deadline', 'The model host gave no answer.', {
-    expected: `an answer within ${answerMsMax} ms`,
+    expected: `an answer within ${Math.round(waitMs)} ms`,
   }).error

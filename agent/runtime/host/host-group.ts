@@ -23,7 +23,7 @@ import type { HostSharing, ModelHosts, ModelHostsOptions } from './model-hosts.t
 /** Streams that go on may keep a host so long. */
 const DRAIN_MS_MAX = 600_000
 const MIB = 2 ** 20
-/** A host may answer until its deadline, or until it is found to hang. */
+/** A host may load a model until it is found to hang, and then some. */
 const ANSWER_SLACK_MS = 5_000
 /** sun_path of Linux is 108 bytes, of macOS 104, with the end. */
 const SOCKET_PATH_MAX = 100
@@ -55,6 +55,7 @@ export class HostGroup implements ModelHosts {
         ...{ listen: host.listen, socketPath: host.socketPath, policy: sharing.policy },
         seed: `${host.device}/${host.boot}/front`,
         requestBytesMax: host.requestBytesMax,
+        deadlineMsMax: host.deadlineMsMax,
         answerMsMax: host.deadlineMsMax + Math.max(hangMs, loadMsMax) + ANSWER_SLACK_MS,
       },
       onListening: () => this.#tellFront(),

@@ -8,6 +8,7 @@ import {
   parseMetrics,
 } from '../../../agent/front/merge-metrics.ts'
 import { addStatistics, parseStatistics } from '../../../agent/front/merge-statistics.ts'
+import { parametersOf } from '../../../agent/front/request-parameters.ts'
 import { createRunningTotal } from '../../../agent/front/running-total.ts'
 import { sessionOf } from '../../../agent/front/session-of.ts'
 
@@ -89,11 +90,12 @@ describe('The session of a request', () => {
     ['a tensor named key', '{"inputs":[{"name":"key"}]}', undefined],
     ['no JSON', '"key" {', undefined],
   ])('is read from its parameters: %s', (_, json, session) => {
-    expect(sessionOf(Buffer.from(json))?.key).toBe(session)
+    expect(sessionOf(parametersOf(Buffer.from(json)))?.key).toBe(session)
   })
 
   it('tells streams, which have state on their host, and their last part', () => {
-    const of = (parameters: object) => sessionOf(Buffer.from(JSON.stringify({ parameters })))
+    const of = (parameters: object) =>
+      sessionOf(parametersOf(Buffer.from(JSON.stringify({ parameters }))))
     expect(of({ key: 'a' })).toMatchObject({ isStream: false, isLast: false })
     expect(of({ sequence_id: 1, sequence_start: true })).toMatchObject({
       ...{ isStream: true, isLast: false },

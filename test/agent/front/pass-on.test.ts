@@ -1,27 +1,30 @@
 /** One request through the front, with servers on Unix sockets in place of model hosts. */
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, request, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, request, type Server, type ServerResponse } from 'node:http'
+import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { createFrontListener } from '../../../agent/front/front-listener.ts'
 import type { FrontHost } from '../../../agent/front/front-protocol.ts'
 import { createGather } from '../../../agent/front/gather.ts'
-import { createHostTable } from '../../../agent/front/host-table.ts'
+import { createHostTable, type HostTable } from '../../../agent/front/host-table.ts'
 import { createHostAgent, createPassOn } from '../../../agent/front/pass-on.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'linnet-pass-on-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 let sockets = 0
 let servers: Server[] = []
+let table: HostTable
+let drained: string[] = []
 afterEach(() => {
   for (const server of servers) {
     server.close()
     server.closeAllConnections()
   }
   servers = []
+  drained = []
 })
 
 function host(i: number): FrontHost {
@@ -52,15 +55,16 @@ function startFront(
   isPinned: (model: string) => boolean = () => false,
 ): Promise<number> {
   const agent = createHostAgent()
-  const table = createHostTable({
+  table = createHostTable({
     ...{ policy: 'round-robin', draw: () => 0, nowMs: () => performance.now() },
-    onDrained: () => undefined,
+    onDrained: ({ id }) => void drained.push(id),
   })
   table.set(hosts)
   const direct = createFrontListener({
     gather: createGather({ table, agent, scaled: () => ({ up: 0, down: 0 }) }),
-    passOn: createPassOn({ table, agent, answerMsMax: 5_000 }),
+    passOn: createPassOn({ table, agent }),
     ...{ requestBytesMax: 64 * 1024 * 1024, isPinned },
+    ...{ deadlineMsMax: 1_000, answerMsMax: 5_000 },
   })
   const server = createServer((incoming, response) => void direct(incoming, response))
   servers.push(server)
@@ -75,11 +79,12 @@ function infer(
   port: number,
   body: Buffer,
   path = '/v2/models/m/infer',
+  headLength = JSON_PART.length,
 ): Promise<{ status: number; code: unknown }> {
   return new Promise((resolve, reject) => {
     const asked = request({
       ...{ port, host: '127.0.0.1', method: 'POST', path },
-      headers: { 'inference-header-content-length': JSON_PART.length },
+      headers: { 'inference-header-content-length': headLength },
     })
     asked.on('error', reject)
     asked.on('response', (answer) => {
@@ -89,6 +94,8 @@ function infer(
     asked.end(body)
   })
 }
+
+const tick = (): Promise<void> => new Promise((done) => setImmediate(done))
 
 const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
@@ -159,5 +166,45 @@ describe('A request', () => {
     expect(got).toHaveLength(3)
     expect(new Set(got).size).toBe(1)
     expect(got[0]).toMatch(/ \/v2\/models\/m\/infer$/)
+  })
+
+  it.each([
+    [8, JSON_PART],
+    [2 * 1024 * 1024, JSON_PART],
+    [64, '{"parameters":{"timeout":20000}}'],
+  ])('of %d bytes gets 504 at its deadline from a host that stands still', async (more, json) => {
+    const hosts = [host(0)]
+    const sockets: Socket[] = []
+    const still = createNetServer((socket) => void sockets.push(socket.pause()))
+    await new Promise<void>((done) => still.listen(hosts[0]!.socketPath, done))
+    const port = await startFront(hosts)
+    const body = Buffer.concat([Buffer.from(json), Buffer.alloc(more)])
+    const answer = await infer(port, body, undefined, json.length)
+    expect(answer).toEqual({ status: 504, code: 'infer.deadline' })
+    for (const socket of sockets) socket.destroy()
+    still.close()
+  })
+})
+
+describe('A host that ends', () => {
+  it('stays until what it answered has all been passed on', async () => {
+    const hosts = [host(0)]
+    const open: ServerResponse[] = []
+    const server = createServer((incoming, response) => {
+      incoming.resume()
+      response.writeHead(200).write('the first half, ')
+      open.push(response)
+    })
+    servers.push(server)
+    await new Promise<void>((done) => server.listen(hosts[0]!.socketPath, done))
+    const port = await startFront(hosts)
+    const text = fetch(`http://127.0.0.1:${port}/v2/models/m`).then((answer) => answer.text())
+    while (table.counts()[0]!.sent === 0 || table.counts()[0]!.outstanding > 0) await tick()
+    table.set([{ ...hosts[0]!, takes: false, ends: true }])
+    expect(drained).toEqual([])
+    open[0]!.end('the second')
+    expect(await text).toBe('the first half, the second')
+    while (drained.length === 0) await tick()
+    expect(drained).toEqual(['0'])
   })
 })

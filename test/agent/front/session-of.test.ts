@@ -1,9 +1,10 @@
 /** The session of a request is found in its bytes as JSON.parse would find it, and without building. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { parametersOf, timeoutMsOf } from '../../../agent/front/request-parameters.ts'
 import { sessionOf } from '../../../agent/front/session-of.ts'
 
-const keyOf = (json: string): string | undefined => sessionOf(Buffer.from(json))?.key
+const keyOf = (json: string): string | undefined => sessionOf(parametersOf(Buffer.from(json)))?.key
 
 describe('The session of a request', () => {
   it('is the one that JSON.parse finds, whatever else the body says', () => {
@@ -55,5 +56,16 @@ describe('The session of a request', () => {
   it('is not searched for among more members than a request has', () => {
     const many = Array.from({ length: 1_000 }, (_, i) => `"m${i}":0`).join()
     expect(keyOf(`{${many},"parameters":{"key":"a"}}`)).toBeUndefined()
+  })
+})
+
+describe('The timeout of a request', () => {
+  it.each([
+    ['{"parameters":{"timeout":2500}}', 2.5],
+    ['{"parameters":{"timeout":0}}', Infinity],
+    ['{"timeout":2500}', Infinity],
+    ['{"parameters":{"timeout":-1}}', Infinity],
+  ])('is read in microseconds: %s', (json, timeoutMs) => {
+    expect(timeoutMsOf(parametersOf(Buffer.from(json)))).toBe(timeoutMs)
   })
 })
