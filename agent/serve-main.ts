@@ -4,13 +4,12 @@
  * same qualification, host, API and metrics as on a device; no controller, no signatures, which it
  * says, and therefore loopback only. Composition root of its process.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { describeProblem, toProblem, unwrap } from '../shared/kernel/result.ts'
 import { createNodeRuntime, type NodeRuntime } from './runtime/node-runtime.ts'
-import { readOptions, USAGE } from './serve-options.ts'
-import { createServeRepository } from './serve-repository.ts'
+import { readOptions, type ServeOptions, USAGE } from './serve-options.ts'
+import { createServeRepository, type ServeRepository } from './serve-repository.ts'
+import { makeTemporaryFolder } from './temporary-folder.ts'
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
@@ -20,7 +19,7 @@ async function main(): Promise<void> {
     return
   }
   const options = unwrap(readOptions(process.argv.slice(2)))
-  const folder = await mkdtemp(join(tmpdir(), 'linnet-serve-'))
+  const folder = await makeTemporaryFolder('linnet-serve-')
   const files = new Map<string, string>()
   say('Unsigned models, for development: nothing here was verified. Loopback only.')
   const { listen, grpc, socketPath, profile, idleUnloadMs, batching, sharing } = options
@@ -39,6 +38,19 @@ async function main(): Promise<void> {
   runtime.onEvent((event) => {
     if (event.kind !== 'interval') say(describeProblem(event.problem))
   })
+  try {
+    await start(runtime, repository, options)
+  } catch (cause) {
+    await close(runtime, folder)
+    throw cause
+  }
+}
+
+async function start(
+  runtime: NodeRuntime,
+  repository: ServeRepository,
+  { listen, grpc }: ServeOptions,
+): Promise<void> {
   const address = unwrap(await runtime.address())
   if (address.grpcPort !== null) say(`gRPC on ${grpc?.host}:${address.grpcPort}`)
   const models = await repository.start()
@@ -47,10 +59,14 @@ async function main(): Promise<void> {
   for (const model of models) process.stdout.write(`${base}/models/${model}\n`)
 }
 
+async function close(runtime: NodeRuntime, folder: string): Promise<void> {
+  await runtime.close()
+  await rm(folder, { recursive: true, force: true })
+}
+
 function stopOnSignals(runtime: NodeRuntime, folder: string): void {
   const stop = async (): Promise<void> => {
-    await runtime.close()
-    await rm(folder, { recursive: true, force: true })
+    await close(runtime, folder)
     process.exit(0)
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop())

@@ -11,9 +11,8 @@
  * process at the price of a function call; then a run blocks its thread, as ONNX Runtime for Node
  * does, and inputs on which native code crashes (the least integer divided by -1) end the application.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { rm } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { ok, ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { goldenTensor } from '../../shared/model/golden-compare.ts'
 import type { InputSpec } from '../../shared/model/input-spec.ts'
@@ -28,6 +27,7 @@ import type {
   StreamPart,
 } from '../data-plane.ts'
 import type { ResolvedRelease } from '../ports.ts'
+import { makeTemporaryFolder } from '../temporary-folder.ts'
 import type { AskedPlane, AskedRequest, EngineOptions } from './application-engine.ts'
 import type { BatchChoice } from './batch-settings.ts'
 import { createInlineEngine } from './inline-engine.ts'
@@ -111,7 +111,7 @@ const TEMPORARY = 'linnet-in-process-'
 export async function createRuntime(options: InProcessOptions): Promise<InProcessRuntime> {
   const { executionProviders = ['cpu'], threads = 1, batching = 'auto', inline = false } = options
   const { queueLengthMax = QUEUE_LENGTH_MAX, onNotice: say = warn } = options
-  const folder = await mkdtemp(join(tmpdir(), TEMPORARY))
+  const folder = await makeTemporaryFolder(TEMPORARY)
   const files = new Map<string, string>()
   const profile = localProfile([...executionProviders], threads)
   const parts = { profile, batching, queueLengthMax, folder, files, say }

@@ -1,6 +1,6 @@
 /** `linnet serve` as a program, and what it takes for a model. */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -218,6 +218,15 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     ])
     expect(said()).toContain('more memory than this host may use')
     await stop()
+  })
+
+  it('leaves nothing behind when it cannot start', async () => {
+    const own = mkdtempSync(join(folder, 'tmp-'))
+    const args = [...execArgv, file, join(folder, 'absent.onnx'), '--listen', '127.0.0.1:0']
+    const env = { ...process.env, TMPDIR: own }
+    const child = spawn(process.execPath, args, { env, stdio: 'ignore' })
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(2)
+    expect(readdirSync(own).filter((name) => name.startsWith('linnet-'))).toEqual([])
   })
 
   it('listens on loopback only', async () => {

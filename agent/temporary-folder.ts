@@ -1,0 +1,33 @@
+/**
+ * A folder of one process under the system's temporary folder. Its name carries the process's number:
+ * what a process left that was killed is removed by the next one of its kind.
+ */
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** @param prefix of the kind: `linnet-serve-`. */
+export async function makeTemporaryFolder(prefix: string, parent = tmpdir()): Promise<string> {
+  await sweep(prefix, parent)
+  return mkdtemp(join(parent, `${prefix}${process.pid}-`))
+}
+
+/** What cannot be removed, another user's for example, stays. */
+async function sweep(prefix: string, parent: string): Promise<void> {
+  for (const name of await readdir(parent).catch(() => [])) {
+    if (!name.startsWith(prefix)) continue
+    const pid = /^(\d+)-[^-]+$/.exec(name.slice(prefix.length))?.[1]
+    if (pid === undefined || isAlive(Number(pid))) continue
+    await rm(join(parent, name), { recursive: true, force: true }).catch(() => undefined)
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    // It lives, and belongs to somebody else.
+    return (cause as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}
