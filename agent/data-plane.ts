@@ -83,6 +83,8 @@ export interface ReleaseStatistics {
   readonly latency: Readonly<Record<LatencyPart, LatencyHistogram>>
   /** Sums in ms, for protocols that report means. */
   readonly latencySumMs: Readonly<Record<LatencyPart, number>>
+  /** Of requests by their outcome: how long they took, a failed one as far as it came. */
+  readonly outcomeSumMs: Readonly<Record<'answered' | 'failed', number>>
 }
 
 export interface DataPlane {

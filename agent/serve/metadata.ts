@@ -62,6 +62,8 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
   return {
     model_stats: statistics.map((row) => {
       const failed = Object.values(row.errors).reduce((sum, count) => sum + count, 0)
+      const outcomeNs = (outcome: 'answered' | 'failed'): number =>
+        Math.round(row.outcomeSumMs[outcome] * NS_PER_MS)
       const duration = (part: LatencyPart) => ({
         count: latencyTotal(row.latency[part]),
         ns: Math.round(row.latencySumMs[part] * NS_PER_MS),
@@ -74,8 +76,8 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
         execution_count: row.executions,
         linnet_rate_limited: row.rateLimited,
         inference_stats: {
-          success: { count: row.answered, ns: duration('total').ns },
-          fail: { count: failed, ns: 0 },
+          success: { count: row.answered, ns: outcomeNs('answered') },
+          fail: { count: failed, ns: outcomeNs('failed') },
           queue: duration('queue'),
           compute_input: duration('input'),
           compute_infer: duration('compute'),

@@ -21,6 +21,7 @@ export interface StatisticsTable {
 type Totals = { -readonly [K in keyof ReleaseStatistics]: ReleaseStatistics[K] } & {
   errors: Record<keyof ReleaseStatistics['errors'], number>
   latencySumMs: Record<keyof ReleaseStatistics['latencySumMs'], number>
+  outcomeSumMs: Record<keyof ReleaseStatistics['outcomeSumMs'], number>
 }
 
 /** Of a release that nobody has asked yet. */
@@ -30,6 +31,7 @@ export function emptyStatistics(model: string, version: string): Totals {
     errors: byKey(ERROR_KINDS, () => 0),
     latency: byKey(LATENCY_PARTS, createLatencyHistogram),
     latencySumMs: byKey(LATENCY_PARTS, () => 0),
+    outcomeSumMs: { answered: 0, failed: 0 },
   }
 }
 
@@ -54,6 +56,9 @@ export function createStatisticsTable(): StatisticsTable {
       if (leads) totals.executions += 1
       if (error === undefined) totals.answered += 1
       else totals.errors[error] += 1
+      const { total, input = 0, queue = 0, compute = 0 } = latencyMs
+      const outcome = error === undefined ? 'answered' : 'failed'
+      totals.outcomeSumMs[outcome] += total ?? input + queue + compute
       for (const part of LATENCY_PARTS) {
         const valueMs = latencyMs[part]
         if (valueMs === undefined) continue
