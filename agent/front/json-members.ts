@@ -5,7 +5,7 @@
  */
 
 /** From `start` up to, not including, `end`. */
-export interface Range {
+interface Range {
   readonly start: number
   readonly end: number
 }

@@ -5,7 +5,7 @@
  */
 import { type Result, refuse } from '../../shared/kernel/result.ts'
 
-export interface Target {
+interface Target {
   /** Without the query. */
   readonly path: string
   readonly query: string
