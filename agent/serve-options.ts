@@ -110,6 +110,8 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
   if (!providers.success) {
     return usage(`--execution-providers must be of ${executionProviderSchema.options.join(', ')}`)
   }
+  if (!/^[1-9]\d{0,3}$/.test(values.threads))
+    return usage('--threads must be a whole number over 0')
   const spec = inputSpecSchema.safeParse(JSON.parse(values['input-spec']))
   if (!spec.success) return usage(`--input-spec must look like ${SPEC_EXAMPLE}`)
   const control = controlSchema.safeParse(values['model-control'])

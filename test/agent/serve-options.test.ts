@@ -14,3 +14,15 @@ describe('linnet serve', () => {
     })
   })
 })
+
+describe('--threads', () => {
+  it.each(['abc', '0', '-1', '1.5', ''])('refuses %j', (threads) => {
+    expect(readOptions(['m.onnx', `--threads=${threads}`])).toMatchObject({
+      error: { code: 'usage', message: '--threads must be a whole number over 0' },
+    })
+  })
+
+  it('takes a number', () => {
+    expect(readOptions(['m.onnx', '--threads', '2'])).toMatchObject({ ok: true })
+  })
+})
