@@ -49,7 +49,8 @@ export async function askForMembership(
   const name = device ?? `d-${keyId(signer.key).slice(0, 12)}`
   const staging = more.staging ?? token.value.staging === true
   const facts = staging ? { ...plain, staging } : plain
-  const signed = await signEnrolment({ fleet, device: name, token: text, nonce, facts }, signer)
+  const request = { fleet, device: name, token: text, nonce, facts, issuedAt: Date.now() }
+  const signed = await signEnrolment(request, signer)
   if (!signed.ok) return signed
   const answer = await post(`${controller}/api/v1/enrol`, envelopeBytes(signed.value))
   if (!answer.ok) return answer

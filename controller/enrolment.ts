@@ -22,6 +22,7 @@ import type { StoredDevice, StoredToken } from './db/store.ts'
 import type { Ledger } from './ledger.ts'
 
 const TOKENS_MAX = 10_000
+const CLOCK_AHEAD_MS_MAX = 300_000
 
 export interface TokenOptions {
   readonly uses: number
@@ -39,7 +40,7 @@ export interface EnrolmentDesk {
   ): Result<{ token: string; expiresAtMs: number }>
   /**
    * Errors: those of `checkEnrolment`; `enrolment.fleet`, `.profile_unknown`, `.device_taken`,
-   * `.revoked`, `.token_unknown`, `.token_expired`, `.token_used`.
+   * `.revoked`, `.replayed`, `.token_unknown`, `.token_expired`, `.token_used`.
    */
   enrol(body: Uint8Array, nowMs: number): Result<{ device: string }>
   /** Newest first, those that still admit somebody. */
@@ -87,11 +88,12 @@ export function createEnrolmentDesk(parts: {
    */
   function comeAgain(
     known: StoredDevice,
-    { device, token, facts }: Enrolment,
+    { device, token, facts, issuedAt }: Enrolment,
     nowMs: number,
   ): Result<{ device: string }> {
     if (known.revokedAtMs !== null) return refuse('enrolment.revoked', 'This device was revoked.')
     if (!profiles.has(facts.profile)) return unknownProfile(facts.profile, profiles)
+    if (!isLater(issuedAt, known, nowMs)) return replayed(known, issuedAt)
     const found = spendable(ledger.rows.tokens.get(sha256Hex(secretOf(token))), nowMs)
     const { labels, staging = false } = known.facts
     const kept = { ...admittedFacts(facts, { labels, staging }), labels }
@@ -102,7 +104,7 @@ export function createEnrolmentDesk(parts: {
       ledger.put('tokens', { ...found.value, usesLeft: found.value.usesLeft - 1 })
     }
     if (isDeepStrictEqual(next, known.facts)) return ok({ device })
-    ledger.put('devices', { ...known, facts: next })
+    ledger.put('devices', { ...known, facts: next, askedAtMs: issuedAt ?? null })
     const entry = { actor: device, action: 'enrol', resource: device, outcome: 'facts_changed' }
     audit.append({ ...entry, metadata: { profile: next.profile } }, nowMs)
     return ok({ device })
@@ -136,6 +138,7 @@ export function createEnrolmentDesk(parts: {
         publicKey: enrolment.publicKey,
         facts: admittedFacts(enrolment.facts, token.value),
         enrolledAtMs: nowMs,
+        askedAtMs: enrolment.issuedAt === undefined ? null : Math.min(enrolment.issuedAt, nowMs),
         revokedAtMs: null,
         approvedAtMs: parts.needsApproval ? null : nowMs,
       })
@@ -144,6 +147,27 @@ export function createEnrolmentDesk(parts: {
       return ok({ device: enrolment.device })
     },
   }
+}
+
+/**
+ * What a member asked before is worth nothing any more: recorded, it would put old facts back. Who
+ * never told a time may go on without; a time that is yet to come orders nothing.
+ */
+function isLater(
+  issuedAt: number | undefined,
+  { askedAtMs }: StoredDevice,
+  nowMs: number,
+): boolean {
+  if (issuedAt === undefined) return (askedAtMs ?? null) === null
+  return issuedAt >= (askedAtMs ?? 0) && issuedAt <= nowMs + CLOCK_AHEAD_MS_MAX
+}
+
+function replayed({ askedAtMs }: StoredDevice, issuedAt: number | undefined): Result<never> {
+  return refuse('enrolment.replayed', 'The request is not the newest of this device.', {
+    expected: `issued from ${new Date(askedAtMs ?? 0).toISOString()} until now`,
+    found: issuedAt === undefined ? 'no time' : new Date(issuedAt).toISOString(),
+    next: 'set the clock of the device, then ask again',
+  })
 }
 
 function unknownProfile(

@@ -35,6 +35,7 @@ export const devices = sqliteTable('devices', {
   revokedAtMs: integer('revoked_at_ms'),
   /** Devices from before there were approvals are members. */
   approvedAtMs: integer('approved_at_ms').default(0),
+  askedAtMs: integer('asked_at_ms'),
 })
 
 export const deviceStates = sqliteTable('device_states', {

@@ -45,6 +45,8 @@ export interface StoredDevice {
   readonly revokedAtMs: number | null
   /** null while it waits for an operator's approval. */
   readonly approvedAtMs: number | null
+  /** Issue time of the newest enrolment request that was taken; null or absent: none was told. */
+  readonly askedAtMs?: number | null
 }
 
 /** What one device counted for one rollout, so that it can be withdrawn. */

@@ -1,7 +1,7 @@
 /** The request with which a device asks to join a fleet, signed by the key that it brings. */
 import { z } from 'zod'
 import { deviceFactsSchema } from './device.ts'
-import { idSchema } from './names.ts'
+import { idSchema, timeMsSchema } from './names.ts'
 
 /** A device key: Ed25519, or P-256 in browsers whose WebCrypto has nothing else. */
 const devicePublicKeySchema = z.strictObject({
@@ -16,8 +16,10 @@ export const enrolmentSchema = z.strictObject({
   fleet: idSchema,
   device: idSchema,
   token: z.string().min(1).max(512),
-  /** From the controller, once; it makes a recorded request worthless. */
+  /** Drawn for this request alone. */
   nonce: z.string().regex(/^[0-9a-f]{32,128}$/),
+  /** By the device's clock. Of a member's requests only later ones count. */
+  issuedAt: timeMsSchema.optional(),
   facts: deviceFactsSchema,
   publicKey: devicePublicKeySchema,
 })

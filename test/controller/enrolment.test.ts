@@ -106,6 +106,33 @@ describe('enrolment', () => {
     expect([late.labels, late.staging ?? false]).toEqual([{}, false])
   })
 
+  it('takes no older request of a member: recorded ones put nothing back', async () => {
+    const fleet = await buildFleet()
+    const { application } = fleet.controller
+    const secret = await token(fleet)
+    const device = newDevice(fleet, 'p1')
+    const asked = (agentVersion: string, issuedAt?: number) =>
+      enrolmentBody(device, secret, buildFacts({ agentVersion }), {
+        ...(issuedAt !== undefined && { issuedAt }),
+      })
+    const enrol = async (body: Uint8Array) => {
+      const answer = await application.enrol(body)
+      const { agentVersion } = unwrap(await application.getDevice('p1')).facts
+      return [answer.ok ? 'ok' : answer.error.code, agentVersion]
+    }
+    const first = asked('0.1.0', startMs)
+    expect(await enrol(first)).toEqual(['ok', '0.1.0'])
+    fleet.clock.advance(10_000)
+    expect(await enrol(asked('0.2.0', startMs + 5_000))).toEqual(['ok', '0.2.0'])
+    expect(await enrol(first)).toEqual(['enrolment.replayed', '0.2.0'])
+    expect(await enrol(asked('0.3.0'))).toEqual(['enrolment.replayed', '0.2.0'])
+    expect(await enrol(asked('0.3.0', startMs + 86_400_000))).toEqual([
+      'enrolment.replayed',
+      '0.2.0',
+    ])
+    expect(await enrol(asked('0.3.0', startMs + 9_000))).toEqual(['ok', '0.3.0'])
+  })
+
   it('refuses, with a code each', async () => {
     const fleet = await buildFleet()
     const secret = await token(fleet, 9)

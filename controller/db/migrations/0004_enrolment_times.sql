@@ -1,0 +1,1 @@
+ALTER TABLE `devices` ADD `asked_at_ms` integer;
