@@ -3,9 +3,11 @@
  * its own, whose owner then needs nobody else for a release; or staging for all models, from where
  * the signatures of two bring a release to production. Targets are signed here, offline.
  */
+import { rm } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { ProblemError } from '../../shared/kernel/result.ts'
+import { ProblemError, toProblem } from '../../shared/kernel/result.ts'
 import { nameSchema } from '../../shared/model/names.ts'
+import { writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import { keyId, keyIdentity, type PublicKey } from '../../shared/signing/keys.ts'
 import { modelRole, withDelegation, withoutDelegation } from '../../shared/signing/tuf/delegate.ts'
 import type { Delegation } from '../../shared/signing/tuf/delegations.ts'
@@ -21,9 +23,17 @@ import {
   readSignedTargets,
   type SignedTargets,
 } from './publisher-folder.ts'
+import { withCountersOf } from './release-counters.ts'
 import { publishRoles, waitingText } from './release-publish.ts'
 import { signInto, TARGETS_LIFETIME_MS } from './release-sign.ts'
-import { holdsKeyOf, nextOf, readRoles, type SignedRoles, signaturesOn } from './signed-roles.ts'
+import {
+  holdsKeyOf,
+  nextOf,
+  readRoles,
+  type SignedRoles,
+  signaturesOn,
+  versionAfter,
+} from './signed-roles.ts'
 import { newestRoot } from './trusted-root.ts'
 
 interface DelegateOptions extends CommonOptions {
@@ -65,7 +75,9 @@ Examples:
     .action(async (options: DelegateOptions) => {
       const context = openContext(options)
       const folder = publisherFolder(context.home, options.out)
-      await changeTargets(context, folder, options, await plansOf(folder, options))
+      const plans = await plansOf(folder, options)
+      const roles = ['targets', ...plans.map(({ name }) => name)]
+      await orAsBefore(folder, roles, () => changeTargets(context, folder, options, plans))
     })
   withCommonOptions(key.command('undelegate'))
     .description('takes the right to sign back; what was signed with it is revoked')
@@ -77,8 +89,30 @@ Examples:
     .addHelpText('after', '\nExamples:\n  linnet key undelegate --model camera\n')
     .action(async (options: UndelegateOptions) => {
       const context = openContext(options)
-      await undelegate(context, publisherFolder(context.home, options.out), options)
+      const folder = publisherFolder(context.home, options.out)
+      await orAsBefore(folder, ['targets'], () => undelegate(context, folder, options))
     })
+}
+
+/** What the controller refused must not be in what is signed next; what it did not hear of may. */
+async function orAsBefore(
+  folder: PublisherFolder,
+  roles: readonly string[],
+  change: () => Promise<void>,
+): Promise<void> {
+  const paths = roles.map((role) => (role === 'targets' ? folder.targets : folder.role(role)))
+  const before = await Promise.all(paths.map(readSignedTargets))
+  try {
+    await change()
+  } catch (cause) {
+    if (toProblem(cause, 'cli.failed').code === 'controller.unreachable') throw cause
+    for (const [at, path] of paths.entries()) {
+      const signed = before[at]
+      if (signed === undefined) await rm(path, { force: true })
+      else await writeFileAtomic(path, signed.bytes)
+    }
+    throw cause
+  }
 }
 
 /** Errors (thrown): `cli.usage`, `key.malformed`, `key.threshold`, `trust.no_root`. */
@@ -154,7 +188,7 @@ async function changeTargets(
   const empty = targetsMetadata({ version: 0, expiresMs, targets: [] })
   const base = roles.newest.get('targets')?.signed ?? empty
   // Several changes are one version.
-  const version = Number(base.version) + 1
+  const version = versionAfter(roles, 'targets')
   const signed = plans.reduce((before, plan) => withDelegation(before, plan, expiresMs), base)
   await signInto(folder, 'targets', { ...signed, version })
   const changed = ['targets']
@@ -191,11 +225,11 @@ async function undelegate(
   const question = `Revokes ${lost.length === 0 ? 'no release' : lost.join(', ')}.`
   await confirm(context, question, yes)
   const expiresMs = Date.now() + TARGETS_LIFETIME_MS
-  const version = targets.targets.version + 1
-  const signed = there.reduce(
-    (before, name) => withoutDelegation(before, name, expiresMs),
-    targets.signed,
-  )
+  const version = versionAfter(roles, 'targets')
+  const signed = there.reduce((before, name) => {
+    const gone = roles.newest.get(name)?.targets.targets ?? new Map()
+    return withCountersOf(withoutDelegation(before, name, expiresMs), gone)
+  }, targets.signed)
   await signInto(folder, 'targets', { ...signed, version })
   await finish(context, folder, ['targets'], offline, { undelegated: there, revoked: lost })
 }

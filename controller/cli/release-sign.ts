@@ -19,6 +19,7 @@ import { PRODUCTION_ROLE, STAGING_ROLE } from '../../shared/signing/tuf/release-
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
+import { highestCounter } from './release-counters.ts'
 import {
   holdsKeyOf,
   keysOfRole,
@@ -214,18 +215,4 @@ function refuseSigned(
     found: `${role} version ${targets.version}${pending.has(role) ? ', not published' : ''}`,
     next: `linnet release publish ${model}@${version}`,
   })
-}
-
-/** Over all roles: a counter never goes back because another key signs. */
-function highestCounter({ newest }: SignedRoles, model: string): number {
-  let highest = 0
-  for (const { targets } of newest.values()) {
-    for (const [path, { custom }] of targets.targets) {
-      const counter = (custom as { releaseCounter?: unknown } | undefined)?.releaseCounter
-      if (path.startsWith(`${model}/`) && typeof counter === 'number') {
-        highest = Math.max(highest, counter)
-      }
-    }
-  }
-  return highest
 }

@@ -16,6 +16,7 @@ import {
   member,
 } from '../../shared/signing/canonical-json.ts'
 import { keyId, type PublicKey } from '../../shared/signing/keys.ts'
+import { LINNET_FIELD } from '../../shared/signing/tuf/director.ts'
 import type { Targets } from '../../shared/signing/tuf/metadata.ts'
 import type { SignedTargets } from './publisher-folder.ts'
 
@@ -23,6 +24,7 @@ import type { SignedTargets } from './publisher-folder.ts'
 const printable = z.string().regex(/^[\x20-\x7e]{1,512}$/)
 const digest = z.string().regex(/^[0-9a-f]{64}$/)
 const count = z.int().min(0)
+const modelName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/)
 const releasePath = z
   .string()
   .regex(/^[a-z0-9][a-z0-9_-]{0,62}\/\d+\.\d+\.\d+\/[\x21-\x2e\x30-\x7e]+$/)
@@ -53,6 +55,8 @@ const anySchema = z.strictObject({
       custom: releaseTargetSchema,
     }),
   ),
+  /** Of what was listed once: release-counters.ts. */
+  [LINNET_FIELD]: z.strictObject({ counters: z.record(modelName, count) }).optional(),
 })
 const delegatedSchema = anySchema.extend({ delegations: z.never().optional() })
 const targetsSchema = anySchema.extend({

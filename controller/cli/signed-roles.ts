@@ -29,6 +29,7 @@ import {
   readSignedTargets,
   type SignedTargets,
 } from './publisher-folder.ts'
+import { withCountersOf } from './release-counters.ts'
 import { METADATA_PACE, newestRoot, verifyRepository, waitingRoot } from './trusted-root.ts'
 
 export interface SignedRoles {
@@ -167,6 +168,12 @@ export async function holdsKeyOf({ keys }: KeySet, folder: PublisherFolder): Pro
   return [...keys.values()].some((key) => keyIdentity(key) === own)
 }
 
+/** The version that follows what is published; as `nextOf` says where nobody says what is. */
+export function versionAfter(roles: SignedRoles, role: string): number {
+  const before = (roles.isAsked ? roles.published : roles.newest).get(role)
+  return (before?.targets.version ?? 0) + 1
+}
+
 /** How many distinct keys of the set signed. */
 export function signaturesOn(bytes: Uint8Array, { keys }: Pick<KeySet, 'keys'>): number {
   const opened = unwrap(openEnvelope(bytes, jsonLimits(defaultTufLimits.targetsBytesMax)))
@@ -201,7 +208,9 @@ export function nextOf(
   if (base === undefined) {
     return targetsMetadata({ version: 1, expiresMs: change.expiresMs, targets: change.add ?? [] })
   }
-  const next = nextTargets(base.signed, change)
+  const { remove = [] } = change
+  const gone = [...base.targets.targets].filter(([path]) => remove.includes(path))
+  const next = withCountersOf(nextTargets(base.signed, change), new Map(gone))
   const before = isDone && !roles.isAsked ? pending : published
   return { ...next, version: (before?.targets.version ?? 0) + 1 }
 }
