@@ -204,7 +204,8 @@ async function signFirstRoot(
 }
 
 interface KeyFacts {
-  readonly rootKey: string
+  /** null where it lies on another publisher's machine. */
+  readonly rootKey: string | null
   readonly publisherKey: string
   /** SHA-256 of the first root: what a device is given to trust. */
   readonly rootFingerprint: string | null
@@ -234,12 +235,17 @@ function rootFacts(root: Root) {
   }
 }
 
+async function rootKeyId({ rootKey }: PublisherFolder): Promise<string | null> {
+  const there = await stat(rootKey).catch(() => undefined)
+  return there === undefined ? null : keyId(await readPublicKey(rootKey))
+}
+
 async function keyFacts(context: Context, folder: PublisherFolder): Promise<KeyFacts> {
   const { delegations } = await readRoles(context, folder, true)
   const root = await readFileBounded(folder.root, ROOT_BYTES_MAX)
   return {
     delegations: delegationFacts(delegations),
-    rootKey: keyId(await readPublicKey(folder.rootKey)),
+    rootKey: await rootKeyId(folder),
     publisherKey: keyId(await readPublicKey(folder.publisherKey)),
     rootFingerprint: root === undefined ? null : sha256Hex(root),
     ...(root === undefined ? NO_ROOT_FACTS : rootFacts(parseRoot(root))),
@@ -263,7 +269,7 @@ function factsText(facts: KeyFacts): string {
           ...facts.publishers.map((id): [string, string] => ['', id]),
         ]
   return textFacts([
-    ['root key', facts.rootKey],
+    ['root key', facts.rootKey ?? 'not on this machine'],
     ['publisher key', facts.publisherKey],
     ['root', facts.rootFingerprint ?? 'not signed yet: linnet key new'],
     ...known,

@@ -16,7 +16,7 @@ import { PRODUCTION_ROLE } from '../../shared/signing/tuf/release-target.ts'
 import { bytes as byteWords } from '../../shared/view/words.ts'
 import type { Context } from './context.ts'
 import { type PublisherFolder, readSignedTargets, type SignedTargets } from './publisher-folder.ts'
-import { readRoles } from './signed-roles.ts'
+import { readRoles, type SignedRoles } from './signed-roles.ts'
 
 const UPLOAD_TIMEOUT_MS = 3_600_000
 
@@ -56,15 +56,27 @@ export async function publishRelease(
   const versions = [...files]
     .map(([role, signed]) => `${role} ${signed.targets.version}`)
     .join(', ')
+  const proposed = proposedRelease(roles)
   const isNew = sent.releases.length > 0 || sent.waiting.length > 0 || (isShared && files.size > 0)
   context.show(data, () =>
     [
       isNew
         ? `Published ${sent.releases.join(', ') || versions}; ${sent.uploaded} files uploaded.`
         : `${release} was published already.`,
-      ...sent.waiting.map((role) => waitingText(role, name && release)),
+      ...sent.waiting.map((role) => waitingText(role, proposed)),
     ].join('\n'),
   )
+}
+
+/** The one release that is signed for production, and nothing else is. */
+function proposedRelease({ published, pending }: SignedRoles): string | undefined {
+  const listed = (signed: SignedTargets | undefined) => [...(signed?.targets.targets.keys() ?? [])]
+  const before = new Set(listed(published.get(PRODUCTION_ROLE)))
+  const next = listed(pending.get(PRODUCTION_ROLE))
+  if ([...before].some((path) => !next.includes(path))) return undefined
+  const added = next.filter((path) => !before.has(path))
+  const names = new Set(added.map((path) => path.split('/').slice(0, 2).join('@')))
+  return names.size === 1 ? [...names][0] : undefined
 }
 
 /** What a role that lacks signatures waits for; `release` where it waits for that alone. */

@@ -270,7 +270,7 @@ function requireNext({ role, targets }: Opened, current: number, nowMs: number):
   return refuseTuf('tuf.rollback', `The ${role} are not made from the newest ones.`, {
     expected: `version ${current + 1}`,
     found: `version ${targets.version}`,
-    next: 'fetch the newest metadata, add the release again and sign: linnet release sign',
+    next: `linnet release sign --renew${role === 'targets' ? '' : ` --role ${role}`}, or the release by its name; then linnet release publish`,
   })
 }
 

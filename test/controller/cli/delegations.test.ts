@@ -56,6 +56,7 @@ const ASKING = [
 
 interface Outcome {
   readonly problem: string | undefined
+  readonly text: string
   /** What `--json` printed. */
   readonly data: Data
 }
@@ -65,6 +66,7 @@ async function run(
   folder: string,
   args: readonly string[],
   url = controller.url,
+  isJson = true,
 ): Promise<Outcome> {
   const program = new Command('linnet').exitOverride()
   for (const group of [keyCommands(), releaseCommands()]) program.addCommand(group)
@@ -85,10 +87,11 @@ async function run(
     token,
   ]
   try {
-    await program.parseAsync([...args, ...where, '--json'], { from: 'user' })
-    return { problem: undefined, data: JSON.parse(printed.join('')) as Data }
+    await program.parseAsync([...args, ...where, ...(isJson ? ['--json'] : [])], { from: 'user' })
+    const text = printed.join('')
+    return { problem: undefined, text, data: JSON.parse(isJson ? text : '{}') as Data }
   } catch (cause) {
-    return { problem: toProblem(cause, 'cli.failed').code, data: {} as Data }
+    return { problem: toProblem(cause, 'cli.failed').code, text: '', data: {} as Data }
   } finally {
     out.mockRestore()
     err.mockRestore()
@@ -164,6 +167,8 @@ describe('a model whose owner has a key of his own', () => {
     const published = await as(bob.folder, 'release', 'publish', 'camera@1.0.0')
     expect(published.data).toMatchObject({ releases: ['camera@1.0.0'], waiting: [] })
     expect((await as(ada, 'release', 'show', 'camera@1.0.0')).data.role).toBe('model-camera')
+    const shown = await as(bob.folder, 'key', 'show')
+    expect(shown.data).toMatchObject({ rootKey: null, delegations: [{ role: 'model-camera' }] })
     const other = await as(bob.folder, 'release', 'sign', 'pump@1.0.0')
     expect(other.problem).toBe('key.not_publisher')
     const pump = ['release', 'sign', 'pump@1.0.0', '--role', 'model-camera']
@@ -269,7 +274,8 @@ describe('a fleet with staging', () => {
       role: 'staging',
       releaseCounter: 2,
     })
-    await as(ada, 'release', 'publish')
+    const { text } = await run(ada, ['release', 'publish'], controller.url, false)
+    expect(text).toContain('next: linnet release promote motor@1.1.0, by another publisher')
     const roles = async () => {
       const { data } = await as(ada, 'release', 'list')
       return data.releases.map(({ version, role }) => `${version} ${role}`)
