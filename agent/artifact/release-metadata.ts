@@ -8,6 +8,7 @@ import type { TrustedDirector } from '../../shared/signing/assignment.ts'
 import { loadRoot, refresh, type TrustedSet } from '../../shared/signing/tuf/client.ts'
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import { runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
+import type { Root } from '../../shared/signing/tuf/metadata.ts'
 import { type FoundTarget, findTargets } from '../../shared/signing/tuf/search.ts'
 
 const REFRESHES_MAX = 12
@@ -15,6 +16,8 @@ const PERIOD_MS = 60_000
 
 export class ReleaseMetadata {
   readonly #tuf: TufPorts
+  /** The newest that is kept; a refresh may keep a new one and then fail. */
+  #root: Root | undefined
   readonly #nowMs: () => number
   #trusted: TrustedSet | undefined
   #refreshing: Promise<Result<TrustedSet>> | undefined
@@ -28,7 +31,16 @@ export class ReleaseMetadata {
     nowMs: () => number,
     onTrusted: (trusted: TrustedSet) => Promise<void>,
   ) {
-    this.#tuf = tuf
+    this.#tuf = {
+      verifier: tuf.verifier,
+      load: (role) => tuf.load(role),
+      fetch: tuf.fetch,
+      forget: (role) => tuf.forget(role),
+      persist: async (role, bytes) => {
+        await tuf.persist(role, bytes)
+        if (role === 'root') this.#root = undefined
+      },
+    }
     this.#nowMs = nowMs
     this.#onTrusted = onTrusted
   }
@@ -47,7 +59,8 @@ export class ReleaseMetadata {
 
   async #refreshOnce(): Promise<Result<TrustedSet>> {
     const nowMs = this.#nowMs()
-    const recent = this.#refreshesAtMs.filter((atMs) => nowMs - atMs < PERIOD_MS)
+    // Time may go back with a new epoch of the director.
+    const recent = this.#refreshesAtMs.filter((atMs) => Math.abs(nowMs - atMs) < PERIOD_MS)
     this.#refreshesAtMs = recent
     if (recent.length >= REFRESHES_MAX) {
       return refuse('busy.refreshes', 'The release metadata were refreshed too often.', {
@@ -64,9 +77,16 @@ export class ReleaseMetadata {
 
   /** Who may sign assignments and acknowledgements; needs no network. Errors: `tuf.*`. */
   async director(): Promise<Result<TrustedDirector>> {
-    const root = this.#trusted?.root ?? (await runTufAsync(loadRoot(), this.#tuf))
-    if (!('ok' in root)) return directorOf(root)
-    return root.ok ? directorOf(root.value) : root
+    if (this.#root !== undefined) return directorOf(this.#root)
+    const root = await runTufAsync(loadRoot(), this.#tuf)
+    if (!root.ok) return root
+    this.#root = root.value
+    return directorOf(root.value)
+  }
+
+  /** When the newest targets that were verified since the start expire; undefined before. */
+  get targetsExpireMs(): number | undefined {
+    return this.#trusted?.targets.expiresMs
   }
 
   /** True when what was trusted last has expired, or nothing is stored that has not. */

@@ -46,10 +46,11 @@ export class TrustMemory {
     await this.#write({ ...this.#record, directorEpoch, floorMs })
   }
 
-  /** A director that replaced another one has signed no time yet. */
-  async enterEpoch(directorEpoch: number): Promise<void> {
-    if (directorEpoch <= this.#record.directorEpoch) return
+  /** A director that replaced another one has signed no time yet. @returns whether it did. */
+  async enterEpoch(directorEpoch: number): Promise<boolean> {
+    if (directorEpoch <= this.#record.directorEpoch) return false
     await this.#write({ ...this.#record, directorEpoch, floorMs: 0 })
+    return true
   }
 
   async setRevoked(release: Release, isRevoked: boolean): Promise<void> {

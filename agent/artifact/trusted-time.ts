@@ -3,7 +3,10 @@
  * director signed; where the clock is not set, what the director answers to a question of its own.
  *
  * Invariants: within one epoch of the director time never goes back; an unset clock and no answer
- * mean that nothing is changed, never that anything counts as fresh.
+ * mean that nothing is changed, never that anything counts as fresh. What the director signs moves
+ * the time no further than the newest verified targets are valid: they are signed offline, and the
+ * next ones move it on. Before a device has verified any in this life, its first jump has no bound;
+ * a new root with a new director's epoch undoes it.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TrustedDirector } from '../../shared/signing/assignment.ts'
@@ -25,6 +28,8 @@ export interface TrustedTimeParts {
   readonly director: () => Promise<Result<TrustedDirector>>
   /** The device's clock. */
   readonly nowMs: () => number
+  /** When the newest verified targets expire; undefined before there are any. */
+  readonly targetsExpireMs: () => number | undefined
   /** Absent: the clock is taken as it is. */
   readonly time?: TimeServer | undefined
 }
@@ -67,7 +72,8 @@ export class TrustedTime {
   async ask(): Promise<boolean> {
     const { time, nowMs, director: directorOf, verifier, fleet, device } = this.#parts
     const startedAtMs = nowMs()
-    if (time === undefined || startedAtMs - this.#askedAtMs < ASK_EVERY_MS_MIN) return false
+    if (time === undefined || Math.abs(startedAtMs - this.#askedAtMs) < ASK_EVERY_MS_MIN)
+      return false
     this.#askedAtMs = startedAtMs
     const nonce = time.nonce()
     const bytes = await time.ask(nonce)
@@ -76,10 +82,30 @@ export class TrustedTime {
     const expected = { fleet, device, nonce }
     const told = await checkAsync(acceptTime(bytes, director.value, expected), verifier)
     if (!told.ok) return false
+    const atMs = this.#plausible(told.value)
     // The answer was signed after the question was asked, so this is never ahead of the director.
     // Never negative: whoever has the director's key may not turn a clock back.
-    this.#offsetMs = Math.max(0, told.value - nowMs())
-    await this.#memory.raiseFloor(director.value.directorEpoch, told.value)
+    this.#offsetMs = Math.max(0, atMs - nowMs())
+    await this.#memory.raiseFloor(director.value.directorEpoch, atMs)
     return true
+  }
+
+  /** A time that the director of this epoch signed. */
+  learn(directorEpoch: number, atMs: number): Promise<void> {
+    return this.#memory.raiseFloor(directorEpoch, this.#plausible(atMs))
+  }
+
+  /** What the former director told of the time is forgotten. @returns whether there was one. */
+  async enterEpoch(directorEpoch: number): Promise<boolean> {
+    await this.#memory.load()
+    if (!(await this.#memory.enterEpoch(directorEpoch))) return false
+    this.#offsetMs = 0
+    this.#askedAtMs = Number.NEGATIVE_INFINITY
+    return true
+  }
+
+  #plausible(atMs: number): number {
+    const endMs = this.#parts.targetsExpireMs() ?? Number.POSITIVE_INFINITY
+    return Math.min(atMs, Math.max(endMs, this.#parts.nowMs()))
   }
 }

@@ -90,7 +90,10 @@ export class TufRepository implements Repository, Trust {
     this.#memory = new TrustMemory(options.cache)
     const director = () => this.#metadata.director()
     this.#time = new TrustedTime(
-      { ...options, verifier: options.tuf.verifier, director },
+      {
+        ...{ ...options, verifier: options.tuf.verifier, director },
+        targetsExpireMs: () => this.#metadata.targetsExpireMs,
+      },
       this.#memory,
     )
   }
@@ -149,7 +152,7 @@ export class TufRepository implements Repository, Trust {
     const signed = first.ok ? first : await this.#accept(envelope, order, undefined)
     if (!signed.ok) return signed
     const { assignment, digest, outcome } = signed.value
-    await this.#memory.raiseFloor(assignment.directorEpoch, assignment.issuedAt)
+    await this.#time.learn(assignment.directorEpoch, assignment.issuedAt)
     if (outcome === 'unchanged') return ok({ assignment, digest, isNew: false })
     const allowed = await this.#requireCurrent(assignment)
     if (!allowed.ok) return allowed
@@ -163,10 +166,15 @@ export class TufRepository implements Repository, Trust {
     releases: readonly ReleaseRef[],
   ): Promise<{ review: Review; problem: Problem | null }> {
     const time = await this.#time.settle()
-    const refreshed = time.ok ? await this.#metadata.refresh() : time
+    let refreshed = time.ok ? await this.#metadata.refresh() : time
     const director = await this.#metadata.director()
     const directorEpoch = director.ok ? director.value.directorEpoch : 0
-    await this.#memory.enterEpoch(directorEpoch)
+    // A thief's time may have let a refresh fail that brought the root which shuts him out.
+    const isNewEpoch = await this.#time.enterEpoch(directorEpoch)
+    if (isNewEpoch && !refreshed.ok) {
+      const again = await this.#time.settle()
+      refreshed = again.ok ? await this.#metadata.refresh() : again
+    }
     if (refreshed.ok) {
       const { revoked, expired } = await this.#revokedAmong(releases)
       return { review: { directorEpoch, frozen: expired, revoked }, problem: expired }

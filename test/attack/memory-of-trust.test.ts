@@ -4,7 +4,7 @@ import { unwrap } from '../../shared/kernel/result.ts'
 import { envelopeBytes } from '../../shared/signing/envelope.ts'
 import { signTime } from '../../shared/signing/signed-time.ts'
 import { dayMs, startMs } from '../shared/signing/tuf/build-repository.ts'
-import { AttackedDevice, servingDevice } from './attacked-device.ts'
+import { AttackedDevice, honestNetwork, servingDevice } from './attacked-device.ts'
 import { keys, Publisher } from './publisher.ts'
 
 const NEW = [expect.stringMatching(/^motor@1\.1\.0 /)]
@@ -74,4 +74,34 @@ describe('a device whose clock is right', () => {
     expect(device.running()).toEqual(NEW)
     expect(device.generation).toBe(1)
   })
+})
+
+describe('a thief who tells a time far ahead', () => {
+  it.each([60, 30_000])(
+    'of %i days is shut out by the next root, without a restart',
+    async (days) => {
+      const publisher = new Publisher()
+      const device = await new AttackedDevice(publisher, { asksTime: true }).start()
+      await device.assign(publisher.assignment(1, [publisher.slot('motor@1.0.0')]))
+      const farMs = startMs + days * dayMs
+      device.network = { ...device.network, time: answering(farMs) }
+      const far = { issuedAt: farMs, expiresAt: farMs + dayMs }
+      await device.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')], far))
+      await device.look()
+      // He moved it, but no further than the targets are valid.
+      expect(JSON.parse(device.disk.small.get('trust.json')!).floorMs).toBe(startMs + 2 * dayMs)
+      expect(codesOf(device)).toContain('tuf.expired')
+
+      publisher.repository.nextRoot((model) => {
+        model.director = { keys: [keys.nextDirector.key], threshold: 1, directorEpoch: 2 }
+      })
+      publisher.repository.next()
+      device.network = honestNetwork(publisher)
+      await device.look()
+      const now = { issuedAt: device.clock.nowMs() }
+      const next = publisher.assignment(1, [publisher.slot('motor@1.1.0')], now)
+      await device.assign(next, keys.nextDirector)
+      expect(device.running()).toEqual(NEW)
+    },
+  )
 })
