@@ -14,6 +14,8 @@ import { isSealed } from './sealed-format.ts'
 const SEALING = '.sealing'
 /** Whole, or as a killed start left it. */
 const OPTIMISED = /\.onnx(\.new)?$/
+/** What a killed writer left beside a file (`writeFileAtomic`): nobody reads it. */
+const TORN = /^\..+\.[0-9a-f]{12}\.tmp$/
 const PIECE_BYTES = 262_144
 
 /** @returns how many artifacts were sealed now. */
@@ -22,7 +24,8 @@ export async function sealStore(folder: string, key: Uint8Array): Promise<number
   for (const name of await readdir(folder).catch(() => [])) {
     const path = join(folder, name)
     const isLeftover = name.endsWith(SEALING) && DIGEST.test(name.slice(0, -SEALING.length))
-    const isPart = name.endsWith(PART) && DIGEST.test(name.slice(0, -PART.length))
+    const isPart =
+      TORN.test(name) || (name.endsWith(PART) && DIGEST.test(name.slice(0, -PART.length)))
     if (isLeftover) await rm(path, { force: true })
     else if (isPart || DIGEST.test(name)) {
       const file = await open(path, 'r+')
@@ -47,7 +50,7 @@ export async function sealStore(folder: string, key: Uint8Array): Promise<number
 export async function dropPlainModels(folder: string): Promise<void> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   for (const entry of entries) {
-    if (!entry.isFile() || !OPTIMISED.test(entry.name)) continue
+    if (!entry.isFile() || !(OPTIMISED.test(entry.name) || TORN.test(entry.name))) continue
     const path = join(entry.parentPath, entry.name)
     const file = await open(path, 'r+')
     try {

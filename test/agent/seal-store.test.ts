@@ -82,6 +82,18 @@ describe('a store in plain', () => {
   })
 })
 
+describe('what a killed writer left', () => {
+  const torn = `.${'a'.repeat(64)}.onnx.0123456789ab.tmp`
+  it('is swept from the store and from beside the optimised models', async () => {
+    await writeFile(join(folder, torn), 'a model in plain')
+    await sealStore(folder, KEY)
+    expect(await readdir(folder)).toEqual([])
+    await writeFile(join(folder, torn), 'a model in plain')
+    await dropPlainModels(folder)
+    expect(await readdir(folder)).toEqual([])
+  })
+})
+
 describe('Optimised model files in plain', () => {
   it('are dropped, since they can be made again; sealed ones and records stay', async () => {
     const qualified = join(folder, 'qualified')
