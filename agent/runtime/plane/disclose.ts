@@ -7,11 +7,11 @@
  * predicted class, though coarse rounding may make two classes equal.
  */
 import type { Manifest } from '../../../shared/model/manifest.ts'
-import type { TensorValue } from '../../../shared/model/tensor-value.ts'
+import { fromHalf, type TensorValue, toHalf } from '../../../shared/model/tensor-value.ts'
 
 type Scores = Float32Array | Float64Array
 
-/** @returns `outputs` itself where the release has no policy. Only FP32 and FP64 are changed. */
+/** @returns `outputs` itself where the release has no policy. Only floating-point outputs are changed. */
 export function disclosed(
   outputs: readonly TensorValue[],
   { disclosure, classes }: Pick<Manifest, 'disclosure' | 'classes'>,
@@ -21,13 +21,23 @@ export function disclosed(
   if (topK === undefined && decimals === undefined) return outputs
   return outputs.map((output) => {
     const { data, name } = output
-    if (!(data instanceof Float32Array || data instanceof Float64Array)) return output
-    const scores = data.slice()
+    const scores = scoresOf(output)
+    if (scores === undefined) return output
     const isScored = classes !== null && name === classes.tensor
     if (topK !== undefined && isScored) keepLargest(scores, classes.names.length, topK)
     if (decimals !== undefined) round(scores, 10 ** decimals)
-    return { ...output, data: scores }
+    return {
+      ...output,
+      data: data instanceof Uint16Array ? Uint16Array.from(scores, toHalf) : scores,
+    }
   })
+}
+
+/** A copy to change; half floats as numbers. */
+function scoresOf({ data, datatype }: TensorValue): Scores | undefined {
+  if (data instanceof Float32Array || data instanceof Float64Array) return data.slice()
+  const isHalf = datatype === 'FP16' && data instanceof Uint16Array
+  return isHalf ? Float32Array.from(data, fromHalf) : undefined
 }
 
 /**

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { disclosed } from '../../../../agent/runtime/plane/disclose.ts'
 import { predictionOf } from '../../../../agent/runtime/plane/read-answer.ts'
-import type { TensorValue } from '../../../../shared/model/tensor-value.ts'
+import { fromHalf, type TensorValue, toHalf } from '../../../../shared/model/tensor-value.ts'
 
 const classes = { tensor: 'scores', names: ['a', 'b', 'c'] }
 const scores = (...values: number[]): TensorValue => ({
@@ -26,6 +26,14 @@ describe('what of an answer leaves the device', () => {
   it('is the largest scores of each row alone', () => {
     expect(shown({ topK: 1 }, 0.1, 0.2, 0.7, 0.5, 0.3, 0.2)).toEqual([0, 0, 0.7, 0.5, 0, 0])
     expect(shown({ topK: 2 }, 0.1, 0.2, 0.7)).toEqual([0, 0.2, 0.7])
+  })
+
+  it('is as little of an FP16 output', () => {
+    const half = Uint16Array.from([0.1234, 0.1666, 0.71], toHalf)
+    const output: TensorValue = { name: 'scores', datatype: 'FP16', shape: [1, 3], data: half }
+    const [told] = disclosed([output], { disclosure: { topK: 2, decimals: 1 }, classes })
+    const values = [...(told!.data as Uint16Array)].map(fromHalf)
+    expect(values.map((value) => Number(value.toFixed(2)))).toEqual([0, 0.2, 0.7])
   })
 
   it('keeps the predicted class of negative logits', () => {
