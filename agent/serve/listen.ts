@@ -43,6 +43,10 @@ const SILENCE_MS_MAX = 30_000
 /** Longer than usual clients keep idle connections, so that they close first. */
 const KEEP_ALIVE_MS = 65_000
 
+/** A model is proved and loaded before its load is answered; its client waits in silence. */
+const REPOSITORY_CHANGE = /^\/v2\/repository\/.*\/(?:load|unload)(?:\?|$)/
+const CHANGE_MS_MAX = 600_000
+
 /** Errors (thrown): `serve.cannot_listen`. */
 export async function listen(fetch: Fetch, options: ListenOptions): Promise<Listening> {
   const servers: Server[] = []
@@ -88,6 +92,7 @@ function open(
       connectionsCheckingInterval: CHECK_MS,
     },
     (request, response) => {
+      if (REPOSITORY_CHANGE.test(request.url ?? '')) request.socket.setTimeout(CHANGE_MS_MAX)
       if (!direct(request, response)) void listener(request, response)
     },
   )
