@@ -25,6 +25,7 @@ import {
   type CheckedRoles,
   checkRoles,
   findAll,
+  type RoleChecks,
   type RoleFile,
   type VouchedTarget,
   waitingFile,
@@ -124,10 +125,9 @@ export function openRepository(parts: {
       const nextRoot = served.waitingFor(uploads.get('targets'), nowMs)
       const root = nextRoot?.root ?? served.root()
       assert(root !== undefined, 'targets are checked against a root')
-      const releases = [...ledger.rows.releases.values()]
-      const lookedFor = releases.map((row) => targetPath(row.model, row.version, MANIFEST_FILE))
       const current = roleFiles()
-      const checked = checkRoles(uploads, { root, verifier, nowMs, lookedFor, current })
+      const moment = { root, verifier, nowMs, current, ...lookedForIn(ledger) }
+      const checked = checkRoles(uploads, moment)
       return checked.ok && nextRoot ? ok({ ...checked.value, nextRoot }) : checked
     },
     isCurrent,
@@ -146,6 +146,16 @@ export function openRepository(parts: {
     },
     refresh: online.refresh,
   }
+}
+
+/** A file of each release that devices may look for, and where what they find may still be waiting. */
+function lookedForIn({ rows }: Ledger): Pick<RoleChecks, 'lookedFor' | 'revoked' | 'isWaiting'> {
+  const paths = (isRevoked: boolean) =>
+    [...rows.releases.values()]
+      .filter(({ stage }) => (stage === 'archived') === isRevoked)
+      .map(({ model, version }) => targetPath(model, version, MANIFEST_FILE))
+  const isWaiting = (role: string) => rows.metadata.has(waitingFile(role))
+  return { lookedFor: paths(false), revoked: paths(true), isWaiting }
 }
 
 /** We checked them when they came: files that do not read mean that the database is damaged. */

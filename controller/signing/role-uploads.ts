@@ -64,8 +64,12 @@ export interface RoleChecks {
   readonly nowMs: number
   /** The newest file of each role, served now or before. */
   readonly current: ReadonlyMap<string, RoleFile>
-  /** What devices may look for: a target of each release that there ever was. */
+  /** What devices may look for: a target of each release that is not revoked. */
   readonly lookedFor: readonly string[]
+  /** The same of those that are: devices must learn that they are, as soon as a role can say so. */
+  readonly revoked: readonly string[]
+  /** Somebody signed the role's metadata, which wait for others. */
+  readonly isWaiting: (role: string) => boolean
 }
 
 /** As one file name below the metadata URL. */
@@ -148,8 +152,15 @@ function rehearse(
     if (stray !== undefined) return notTrusted(role, stray)
   }
   const found = findAll(roles)
-  const hidden = requireSearchable(walk.value, found, checks.lookedFor)
-  if (!hidden.ok) return hidden
+  const isWaiting = (name: string) =>
+    waiting.some(({ role }) => role === name) || checks.isWaiting(name)
+  const unsigned = walk.value.missing.filter(({ name }) => !isWaiting(name))
+  const searches = [
+    requireSearchable(walk.value, found, checks.lookedFor),
+    requireSearchable({ ...walk.value, missing: unsigned }, found, checks.revoked),
+  ]
+  const hidden = searches.find(({ ok }) => !ok)
+  if (hidden?.ok === false) return hidden
   const signedBy = (name: string): readonly string[] => {
     const role = roles.find((other) => other.name === name)
     const file = served.get(name)

@@ -182,3 +182,56 @@ test('a new publisher key comes with the targets that it signed, alone or with t
   await bobSigns()
   expect(await deviceSees()).toEqual([5, 5])
 }, 120_000)
+
+test('what was signed before is in what is signed next, as the one next version', async () => {
+  await create('1.1.0')
+  await create('1.2.0')
+  const sign = (version: string) => done(ada, 'release', 'sign', `detector@${version}`)
+  expect(await sign('1.1.0')).toMatchObject({ targetsVersion: 2, releaseCounter: 2 })
+  expect(await sign('1.2.0')).toMatchObject({ targetsVersion: 2, releaseCounter: 3 })
+  const { releases } = await done(ada, 'release', 'publish')
+  expect(releases).toEqual(['detector@1.1.0', 'detector@1.2.0'])
+  expect(await deviceSees()).toEqual([1, 2])
+}, 90_000)
+
+test('a counter is never given twice, not even when all releases are revoked', async () => {
+  await publish('1.1.0')
+  await done(ada, 'release', 'revoke', 'detector@1.0.0', '--yes')
+  await done(ada, 'release', 'revoke', 'detector@1.1.0', '--yes')
+  await create('1.2.0')
+  expect(await done(ada, 'release', 'sign', 'detector@1.2.0')).toMatchObject({ releaseCounter: 3 })
+  // A second publisher signs what says so, too.
+  await done(ada, 'release', 'publish')
+  await twoMustSign()
+  expect(await bobSigns()).toMatchObject({ signatures: 2 })
+}, 90_000)
+
+test('staging comes to a fleet that revoked a release', async () => {
+  await publish('1.1.0')
+  await done(ada, 'release', 'revoke', 'detector@1.1.0', '--yes')
+  await done(ada, 'release', 'revoke', 'detector@1.0.0', '--yes')
+  const given = ['--staging', '--key', join(bob, 'bob.json')]
+  expect(await done(ada, 'key', 'delegate', ...given)).toMatchObject({
+    waiting: [{ role: 'production', signatures: 1, threshold: 2 }],
+  })
+  await done(bob, 'release', 'cosign', '--role', 'production', '--yes')
+  await done(bob, 'release', 'publish')
+  await create('1.2.0')
+  expect(await done(ada, 'release', 'sign', 'detector@1.2.0')).toMatchObject({ releaseCounter: 3 })
+  await done(ada, 'release', 'publish')
+  expect(await done(bob, 'release', 'promote', 'detector@1.2.0', '--yes')).toMatchObject({
+    promoted: true,
+  })
+}, 90_000)
+
+test('a delegation that the controller refuses is not in what is signed next', async () => {
+  const before = await readFile(join(ada, 'publisher/targets.json'))
+  const good = token
+  token = 'of nobody'
+  const given = ['--model', 'detector', '--key', join(bob, 'bob.json')]
+  expect(await refused(ada, 'key', 'delegate', ...given)).toMatch(/^auth\./)
+  token = good
+  expect(await readFile(join(ada, 'publisher/targets.json'))).toEqual(before)
+  await publish('1.1.0')
+  expect(await deviceSees()).toEqual([1, 2])
+}, 90_000)
