@@ -33,6 +33,7 @@ import type { TrustedSet } from '../../shared/signing/tuf/client.ts'
 import { type FetchReply, runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
 import {
   checkReleaseTarget,
+  newestMinCounter,
   STAGING_ROLE,
   verifiedTargets,
 } from '../../shared/signing/tuf/release-target.ts'
@@ -323,6 +324,9 @@ export class TufRepository implements Repository, Trust {
       })
     }
     const { profile, staging } = this.#options
+    // Also of releases that this device was never assigned.
+    const known = await this.#metadata.releasesOf(model, release.target)
+    await this.#cache.raiseMinCounter(model, newestMinCounter(known, { model, staging }))
     const minCounterSeen = await this.#cache.minCounter(model)
     const constraints = { model, profile: profile.name, staging, minCounterSeen }
     const suits = checkReleaseTarget(target, constraints)

@@ -105,3 +105,19 @@ describe('a thief who tells a time far ahead', () => {
     },
   )
 })
+
+describe('a release that another one superseded', () => {
+  it('is refused, though this device was never assigned the other', async () => {
+    const publisher = new Publisher()
+    const newest = publisher.make({ version: '1.8.0', releaseCounter: 50, minCounter: 50 })
+    publisher.repository.next((model) => {
+      model.targets = [...model.targets, ...newest]
+    })
+    const device = await new AttackedDevice(publisher).start()
+    await device.look()
+    await device.assign(publisher.assignment(1, [publisher.slot('motor@1.1.0')]))
+    await device.pass(300_000)
+    expect(codesOf(device)).toContain('release.superseded')
+    expect(device.running()).toEqual([])
+  })
+})

@@ -59,6 +59,20 @@ export function checkReleaseTarget(
   })
 }
 
+/** The largest `minCounter` that those of a model tell who may not have staged releases, or may. */
+export function newestMinCounter(
+  targets: readonly FoundTarget[],
+  { model, staging }: Pick<ReleaseConstraints, 'model' | 'staging'>,
+): number {
+  let newest = 0
+  for (const { file, roles } of targets) {
+    const release = releaseTargetSchema.safeParse(file.custom).data
+    if (release?.model !== model || (roles.includes(STAGING_ROLE) && !staging)) continue
+    newest = Math.max(newest, release.minCounter)
+  }
+  return newest
+}
+
 /** The verified targets in the form that assignments are checked against. */
 export function verifiedTargets(
   snapshotVersion: number,

@@ -41,6 +41,38 @@ export function* findTargets(
   return ok(found)
 }
 
+/**
+ * What the roles that may list `like` say of other paths under `prefix`, for each path as a search
+ * finds it. A role that cannot be had now is passed over: it tells nothing.
+ */
+export function* findUnder(
+  trusted: TrustedTargets,
+  like: string,
+  prefix: string,
+): Tuf<readonly FoundTarget[]> {
+  const cache: RoleCache = new Map()
+  const pending: Visit[] = [{ chain: ['targets'], delegation: undefined }]
+  const visited = new Set<string>()
+  const paths = new Set<string>()
+  for (let visit = pending.pop(); visit !== undefined; visit = pending.pop()) {
+    const name = visit.chain.at(-1)!
+    if (visited.has(name) || visited.size > trusted.limits.rolesVisitedMax) continue
+    visited.add(name)
+    const role = yield* loadRole(visit, trusted, cache)
+    if (!role.ok) continue
+    for (const path of role.value.targets.keys()) if (path.startsWith(prefix)) paths.add(path)
+    for (const delegation of role.value.delegations?.rolesFor(like) ?? []) {
+      pending.push({ chain: [...visit.chain, delegation.name], delegation })
+    }
+  }
+  const found: FoundTarget[] = []
+  for (const path of paths) {
+    const target = yield* searchFor(path, trusted, cache)
+    if (target.ok) found.push(target.value)
+  }
+  return found
+}
+
 /** By chain of roles: another delegator may name other keys for the same role. */
 type RoleCache = Map<string, Targets>
 
