@@ -18,6 +18,14 @@ import {
   startController,
 } from '../../fixtures/controller-program.ts'
 
+// A passphrase costs 0.4 s as it ships, and these tests open some hundred key files.
+vi.mock('../../../shared/node/key-files.ts', async (original) => {
+  const files = await original<typeof import('../../../shared/node/key-files.ts')>()
+  const writeKeyFile: typeof files.writeKeyFile = (path, key, options) =>
+    files.writeKeyFile(path, key, { ...options, log2Cost: 10 })
+  return { ...files, writeKeyFile }
+})
+
 const MODELS = new URL('../../../controller/demo/models/motor-vibration/', import.meta.url).pathname
 const ONNX = join(MODELS, '1.0.0/fp32.onnx')
 const NOWHERE = 'http://127.0.0.1:9'
