@@ -3,10 +3,11 @@
  * or piece by piece. Invariant: no plaintext is ever written, and none is given out that was not
  * authenticated. Where the key comes from is artifact-key.ts's.
  */
+
 import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { ProblemError } from '../../shared/kernel/result.ts'
-import { writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import { openIfThere, writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import type { ArtifactFiles, PartFile } from './artifact-files.ts'
 import {
   CHUNK_BYTES,
@@ -204,13 +205,4 @@ async function readInto(buffer: Buffer, file: FileHandle, position: number): Pro
     read += bytesRead
   }
   return read
-}
-
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, 'r')
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
-    throw cause
-  }
 }

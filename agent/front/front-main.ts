@@ -3,8 +3,10 @@
  * and passes each request on to one of them. Composition root of its process. It runs no model and
  * holds no MQTT connection; it keeps nothing that its parent cannot tell it again, and dies with it.
  */
+
 import { createPrng } from '../../shared/kernel/prng.ts'
 import { toProblem } from '../../shared/kernel/result.ts'
+import { endWithAgent } from '../runtime/host/end-with-agent.ts'
 import { type Listening, listen } from '../serve/listen.ts'
 import { createFrontListener } from './front-listener.ts'
 import type { FromFront, FrontHost, FrontOptions, ToFront } from './front-protocol.ts'
@@ -86,11 +88,7 @@ async function closeFront(listening: Listening): Promise<void> {
 }
 
 // A front without its agent would pass requests on to hosts that end with it.
-process.on('disconnect', () => process.exit(0))
-// It may have gone while this program was read; nobody is told of that any more.
-if (!process.connected) process.exit(0)
-// The agent decides when to end; a Ctrl-C in a terminal reaches the whole group.
-process.on('SIGINT', () => undefined)
+endWithAgent()
 
 main().catch((cause: unknown) => {
   send({ kind: 'cannotListen', problem: toProblem(cause, 'serve.cannot_listen') })

@@ -2,14 +2,14 @@
  * Runs the qualifier program, the only one here that loads models, in a process that may die: it
  * derives golden vectors, or computes the outputs for inputs that were given.
  */
+
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { z } from 'zod'
 import { type Problem, ProblemError, unwrap } from '../../shared/kernel/result.ts'
-import { problemSchema } from '../../shared/model/device.ts'
 import { decodeGolden, encodeGolden, type GoldenVector } from '../../shared/model/golden.ts'
+import { toldProblem } from '../../shared/model/told-problem.ts'
 import { programAt } from '../../shared/node/program.ts'
 
 const TIMEOUT_MS = 300_000
@@ -61,26 +61,7 @@ async function runQualifier(args: readonly string[]): Promise<void> {
     child.once('close', (code, signal) => resolve(signal ?? code))
   })
   if (end === 0) return
-  throw new ProblemError(problemIn(text) ?? died(end, text))
-}
-
-/** The last line that is a problem; ONNX Runtime may have written warnings before. */
-function problemIn(text: string): Problem | undefined {
-  for (const line of text.trim().split('\n').toReversed()) {
-    try {
-      const { code, message, expected, found, next } = problemSchema.parse(JSON.parse(line))
-      return {
-        code,
-        message,
-        ...(expected === undefined ? {} : { expected }),
-        ...(found === undefined ? {} : { found }),
-        ...(next === undefined ? {} : { next }),
-      }
-    } catch (cause) {
-      if (!(cause instanceof SyntaxError || cause instanceof z.ZodError)) throw cause
-    }
-  }
-  return undefined
+  throw new ProblemError(toldProblem(text) ?? died(end, text))
 }
 
 function died(end: string | number | null, text: string): Problem {

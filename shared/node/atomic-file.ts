@@ -72,7 +72,8 @@ export async function readFileBounded(
   }
 }
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
+/** For reading; undefined where there is no such file. */
+export async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, 'r')
   } catch (cause) {

@@ -3,6 +3,7 @@
  * the local API; takes plans from the agent over IPC and sends counts back. Composition root of this
  * process. Crash-only: it keeps nothing that its parent cannot give it again, and dies with it.
  */
+
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toProblem } from '../../../shared/kernel/result.ts'
 import { createByteLedger } from '../../serve/byte-ledger.ts'
@@ -12,6 +13,7 @@ import { createInferenceApi, type InferenceApiOptions } from '../../serve/infere
 import { type Listening, listen } from '../../serve/listen.ts'
 import { loadWarmSession } from '../load-release.ts'
 import { createHostPlane, type HostPlane } from '../plane/host-plane.ts'
+import { endWithAgent } from './end-with-agent.ts'
 import { createHostMetrics } from './host-metrics.ts'
 import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
 import { createPlanLoader } from './plan-loader.ts'
@@ -133,11 +135,7 @@ async function closeHost(listening: Listening, sendCounts: () => void): Promise<
 }
 
 // A host without its agent would serve a plan that nobody can change.
-process.on('disconnect', () => process.exit(0))
-// It may have gone while this program was read; nobody is told of that any more.
-if (!process.connected) process.exit(0)
-// The agent decides when to end; a Ctrl-C in a terminal reaches the whole group.
-process.on('SIGINT', () => undefined)
+endWithAgent()
 
 main().catch((cause: unknown) => {
   send({ kind: 'cannotListen', problem: toProblem(cause, 'serve.cannot_listen') })

@@ -3,11 +3,12 @@
  * in a process that may die. Some models end it on some inputs (the least integer divided by -1): then
  * another process goes on with the next way of making inputs.
  */
+
 import { execFile } from 'node:child_process'
 import { err, ok, type Problem, type Result, refuse } from '../../../shared/kernel/result.ts'
-import { problemSchema } from '../../../shared/model/device.ts'
 import type { InputSpec } from '../../../shared/model/input-spec.ts'
 import { type TensorSpec, tensorSpecSchema } from '../../../shared/model/tensor.ts'
+import { toldProblem } from '../../../shared/model/told-problem.ts'
 import { programAt } from '../../../shared/node/program.ts'
 
 /** What the program prints. */
@@ -72,7 +73,7 @@ function runDerive({ model, golden, spec, inputs, timeMsMax }: DeriveTask, from:
         resolve({ kind: 'answered', answer: ok(readDerived(lines.at(-1) ?? '')) })
         return
       }
-      const problem = problemIn(stderr)
+      const problem = toldProblem(stderr)
       if (problem !== undefined) resolve({ kind: 'answered', answer: err(problem) })
       else {
         const how = [cause.signal ?? `exit code ${cause.code}`, lastError(stderr)].join('')
@@ -96,25 +97,6 @@ function readDerived(line: string): Derived {
 function tryingIn(line: string): number | undefined {
   const found = /^\{"trying":(\d+)\}$/.exec(line)?.[1]
   return found === undefined ? undefined : Number(found)
-}
-
-/** The last line that is a problem: ONNX Runtime may have written warnings before. */
-function problemIn(stderr: string): Problem | undefined {
-  const lines = stderr.trim().split('\n')
-  const json = lines.findLast((line) => line.startsWith('{'))
-  if (json === undefined) return undefined
-  try {
-    const { code, message, expected, found, next } = problemSchema.parse(JSON.parse(json))
-    return {
-      code,
-      message,
-      ...(expected === undefined ? {} : { expected }),
-      ...(found === undefined ? {} : { found }),
-      ...(next === undefined ? {} : { next }),
-    }
-  } catch {
-    return undefined
-  }
 }
 
 /** What the process said before it died, where it could. */
