@@ -5,7 +5,7 @@
  */
 
 import { execFile } from 'node:child_process'
-import { err, ok, type Problem, type Result, refuse } from '../../../shared/kernel/result.ts'
+import { err, ok, type Result, refuse } from '../../../shared/kernel/result.ts'
 import type { InputSpec } from '../../../shared/model/input-spec.ts'
 import { type TensorSpec, tensorSpecSchema } from '../../../shared/model/tensor.ts'
 import { toldProblem } from '../../../shared/model/told-problem.ts'
