@@ -16,12 +16,18 @@ for (const folder of DATA) {
   await cp(resolve(ROOT, folder), resolve(DIST, folder), { recursive: true })
 }
 
+/** The look that the pages share. */
+const LOOK = ['shared/view/page/base.css', 'shared/view/page/linnet.svg'].map((from) => ({
+  from,
+  to: '.',
+}))
+
 /**
  * Pages: their entries, the folder under dist/ whose `public` they are served from, and files that
  * stand beside them, so that a page loads nothing from elsewhere.
  */
 const PAGES = [
-  { entries: ['controller/console/main.tsx'], page: 'controller/console', beside: [] },
+  { entries: ['controller/console/main.tsx'], page: 'controller/console', beside: LOOK },
   {
     entries: ['agent/browser/tuf-client/main.ts'],
     page: 'agent/browser/tuf-client',
@@ -31,6 +37,7 @@ const PAGES = [
     entries: ['agent/browser/demo/main.ts', 'agent/browser/runtime-worker-main.ts'],
     page: 'agent/browser',
     beside: [
+      ...LOOK,
       // Two builds of ONNX Runtime Web: plain, and with WebGPU over suspended stacks (web-engine.ts).
       ...['', '.jspi'].flatMap((name) =>
         ['mjs', 'wasm'].map((ending) => ({

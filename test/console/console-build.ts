@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 
-const CONSOLE = resolve(import.meta.dirname, '../../controller/console')
+const ROOT = resolve(import.meta.dirname, '../..')
+const CONSOLE = join(ROOT, 'controller/console')
 
 let built: Promise<string> | undefined
 
@@ -29,6 +30,8 @@ async function buildInto(): Promise<string> {
     jsxImportSource: 'preact',
     logLevel: 'error',
   })
-  await cp(join(CONSOLE, 'public'), folder, { recursive: true })
+  for (const files of [join(ROOT, 'shared/view/page'), join(CONSOLE, 'public')]) {
+    await cp(files, folder, { recursive: true })
+  }
   return folder
 }

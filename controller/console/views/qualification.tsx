@@ -1,10 +1,7 @@
 /** How one artifact was proved on one device: every provider that was tried, and the figures. */
+import type { ComponentChildren } from 'preact'
 import type { Qualification, SlotReport } from '../../../shared/model/device.ts'
-import {
-  qualificationFigures,
-  type TrialLine,
-  trialLines,
-} from '../../../shared/view/qualification-view.ts'
+import { qualificationFigures, trialLines } from '../../../shared/view/qualification-view.ts'
 import type { Status } from '../../../shared/view/status.ts'
 import { shortDigest } from '../model/format.ts'
 import { Mark } from '../parts/badge.tsx'
@@ -38,70 +35,71 @@ export function QualificationRecord({ record, slots }: RecordProps) {
           </div>
         ))}
       </dl>
-      <div class="scroll">
-        <table>
-          <caption class="hidden">Execution providers tried for {name}</caption>
-          <thead>
-            <tr>
-              <th scope="col">Provider</th>
-              <th scope="col">Outcome</th>
-              <th scope="col" class="num">
-                Off by
-              </th>
-              <th scope="col">Why</th>
-            </tr>
-          </thead>
-          <tbody>
-            {record.attempts.map(({ provider, options, outcome, reason, goldenDifferenceMax }) => (
-              <tr key={`${provider} ${options}`}>
-                <th scope="row">
-                  {provider} <span class="soft">{options}</span>
-                </th>
-                <td>
-                  <Mark status={OUTCOME[outcome]} />
-                </td>
-                <td class="num">{goldenDifferenceMax?.toPrecision(2) ?? '–'}</td>
-                <td>{reason || <span class="soft">as the profile prefers</span>}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {trials.length > 0 && <Trials name={name} trials={trials} />}
+      <Tried
+        caption={`Execution providers tried for ${name}`}
+        first="Provider"
+        figure="Off by"
+        lines={record.attempts.map((attempt) => ({
+          what: (
+            <>
+              {attempt.provider} <span class="soft">{attempt.options}</span>
+            </>
+          ),
+          status: OUTCOME[attempt.outcome],
+          figure: attempt.goldenDifferenceMax?.toPrecision(2) ?? '–',
+          why: attempt.reason || <span class="soft">as the profile prefers</span>,
+        }))}
+      />
+      {trials.length > 0 && (
+        <Tried
+          caption={`Settings that were compared for ${name}`}
+          first="Settings"
+          figure="Steady p50"
+          lines={trials.map(({ steady, ...rest }) => ({ ...rest, figure: steady }))}
+        />
+      )}
     </div>
   )
 }
 
-function Trials({
-  name,
-  trials,
-}: {
-  readonly name: string
-  readonly trials: readonly TrialLine[]
-}) {
+interface TriedProps {
+  readonly caption: string
+  /** The heads of the first column and of the one with numbers. */
+  readonly first: string
+  readonly figure: string
+  readonly lines: readonly {
+    readonly what: ComponentChildren
+    readonly status: Status
+    readonly figure: string
+    readonly why: ComponentChildren
+  }[]
+}
+
+/** What was tried, how it came out, with the figure and the reason. */
+function Tried({ caption, first, figure, lines }: TriedProps) {
   return (
     <div class="scroll">
       <table>
-        <caption class="hidden">Settings that were compared for {name}</caption>
+        <caption class="hidden">{caption}</caption>
         <thead>
           <tr>
-            <th scope="col">Settings</th>
+            <th scope="col">{first}</th>
             <th scope="col">Outcome</th>
             <th scope="col" class="num">
-              Steady p50
+              {figure}
             </th>
             <th scope="col">Why</th>
           </tr>
         </thead>
         <tbody>
-          {trials.map(({ what, status, steady, why }) => (
-            <tr key={what}>
-              <th scope="row">{what}</th>
+          {lines.map((line, i) => (
+            <tr key={i}>
+              <th scope="row">{line.what}</th>
               <td>
-                <Mark status={status} />
+                <Mark status={line.status} />
               </td>
-              <td class="num">{steady}</td>
-              <td>{why}</td>
+              <td class="num">{line.figure}</td>
+              <td>{line.why}</td>
             </tr>
           ))}
         </tbody>
