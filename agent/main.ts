@@ -43,7 +43,8 @@ import { createMqttTransport } from './transport/mqtt-transport.ts'
 import { AGENT_VERSION } from './version.ts'
 
 const RETRIEVAL = { deadlineMs: 60_000, bytesPerSecondMin: 1_024, windowMs: 10_000 }
-const STOP_MS_MAX = 10_000
+/** The front has its time to end, and then the model hosts have theirs; see watched-child.ts. */
+const STOP_MS_MAX = 15_000
 const MIB = 1024 * 1024
 
 const clock: Clock = systemClock

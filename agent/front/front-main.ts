@@ -6,8 +6,8 @@
 
 import { createPrng } from '../../shared/kernel/prng.ts'
 import { toProblem } from '../../shared/kernel/result.ts'
-import { endWithAgent } from '../runtime/host/end-with-agent.ts'
-import { type Listening, listen } from '../serve/listen.ts'
+import { endInOrder, endWithAgent } from '../runtime/host/end-with-agent.ts'
+import { listen } from '../serve/listen.ts'
 import { createFrontListener } from './front-listener.ts'
 import type { FromFront, FrontHost, FrontOptions, ToFront } from './front-protocol.ts'
 import { createGather } from './gather.ts'
@@ -16,8 +16,6 @@ import { createHostAgent, createPassOn } from './pass-on.ts'
 
 const BEAT_MS = 250
 const LOAD_MS = 1_000
-/** Requests under way get this long when the front is told to close. */
-const CLOSE_MS_MAX = 5_000
 
 const options = JSON.parse(process.argv[2] ?? '{}') as FrontOptions
 const send = (message: FromFront): void => {
@@ -57,7 +55,7 @@ async function main(): Promise<void> {
   const listening = await listen(unreached, { tcp, socketPath, direct })
   process.on('message', (message: ToFront) => {
     if (message.kind === 'close') {
-      void closeFront(listening)
+      void endInOrder(listening.close)
       return
     }
     scaled = message.scaled
@@ -79,12 +77,6 @@ const isCalled =
 /** The listener takes every request. */
 function unreached(): Response {
   return new Response(null, { status: 500 })
-}
-
-async function closeFront(listening: Listening): Promise<void> {
-  setTimeout(() => process.exit(0), CLOSE_MS_MAX).unref()
-  await listening.close()
-  process.exit(0)
 }
 
 // A front without its agent would pass requests on to hosts that end with it.

@@ -4,7 +4,7 @@
  */
 import { rm } from 'node:fs/promises'
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { ProblemError } from '../../shared/kernel/result.ts'
 import { type ByteLedger, createByteLedger, type Holder } from './byte-ledger.ts'
@@ -13,7 +13,10 @@ import type { DirectListener } from './infer-listener.ts'
 export interface Listening {
   /** Undefined when only a socket was asked for. */
   readonly port: number | undefined
-  /** Answers what is under way, refuses the rest. */
+  /**
+   * Answers what is under way, and what came on a connection before its client learned with the
+   * answer that it is the last one; nobody is let in any more.
+   */
   close(): Promise<void>
 }
 
@@ -49,7 +52,7 @@ const CHANGE_MS_MAX = 600_000
 
 /** Errors (thrown): `serve.cannot_listen`. */
 export async function listen(fetch: Fetch, options: ListenOptions): Promise<Listening> {
-  const servers: Server[] = []
+  const servers: OpenServer[] = []
   let port: number | undefined
   if (options.tcp !== null) {
     const server = await open(
@@ -59,7 +62,7 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
       `${options.tcp.host}:${options.tcp.port}`,
     )
     servers.push(server)
-    port = (server.address() as AddressInfo).port
+    port = (server.http.address() as AddressInfo).port
   }
   if (options.socketPath !== null) {
     await rm(options.socketPath, { force: true })
@@ -68,9 +71,14 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
   return {
     port,
     close: async () => {
-      await Promise.all(servers.map(closeServer))
+      await Promise.all(servers.map((server) => server.close()))
     },
   }
+}
+
+interface OpenServer {
+  readonly http: Server
+  close(): Promise<void>
 }
 
 function open(
@@ -78,7 +86,8 @@ function open(
   { direct, ledger = createByteLedger() }: ListenOptions,
   where: { host: string; port: number } | { path: string },
   name: string,
-): Promise<Server> {
+): Promise<OpenServer> {
+  const farewell = createFarewell()
   const listener = getRequestListener((request, { outgoing }) =>
     fetch(
       request,
@@ -92,6 +101,7 @@ function open(
       connectionsCheckingInterval: CHECK_MS,
     },
     (request, response) => {
+      farewell.enter(request.socket, response)
       if (REPOSITORY_CHANGE.test(request.url ?? '')) request.socket.setTimeout(CHANGE_MS_MAX)
       if (!direct(request, response)) void listener(request, response)
     },
@@ -102,7 +112,7 @@ function open(
   server.timeout = SILENCE_MS_MAX
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(name, cause)))
-    server.listen(where, () => resolve(server))
+    server.listen(where, () => resolve({ http: server, close: () => farewell.close(server) }))
   })
 }
 
@@ -126,9 +136,37 @@ export function cannotListen(name: string, cause: NodeJS.ErrnoException): Proble
   )
 }
 
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-    server.closeIdleConnections()
-  })
+interface Farewell {
+  enter(socket: Socket, response: ServerResponse): void
+  close(server: Server): Promise<void>
+}
+
+/**
+ * Node keeps a connection that answers a request while its server closes, and takes more requests on
+ * it, so that a busy client would hold the server open for as long as it asks.
+ */
+function createFarewell(): Farewell {
+  const newest = new Map<Socket, ServerResponse>()
+  let isClosing = false
+  return {
+    enter(socket, response) {
+      if (isClosing) bidFarewell(response)
+      if (!newest.has(socket)) socket.once('close', () => newest.delete(socket))
+      newest.set(socket, response)
+    },
+    close(server) {
+      isClosing = true
+      for (const response of newest.values()) bidFarewell(response)
+      return new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeIdleConnections()
+      })
+    },
+  }
+}
+
+/** The connection ends with this answer; its client is told, where the head is not out yet. */
+function bidFarewell(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader('connection', 'close')
+  else if (!response.writableFinished) response.once('finish', () => response.req.socket.end())
 }

@@ -3,8 +3,6 @@
  * the local API; takes plans from the agent over IPC and sends counts back. Composition root of this
  * process. Crash-only: it keeps nothing that its parent cannot give it again, and dies with it.
  */
-
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toProblem } from '../../../shared/kernel/result.ts'
 import { createByteLedger } from '../../serve/byte-ledger.ts'
 import { listenGrpc } from '../../serve/grpc-listener.ts'
@@ -13,7 +11,7 @@ import { createInferenceApi, type InferenceApiOptions } from '../../serve/infere
 import { type Listening, listen } from '../../serve/listen.ts'
 import { loadWarmSession } from '../load-release.ts'
 import { createHostPlane, type HostPlane } from '../plane/host-plane.ts'
-import { endWithAgent } from './end-with-agent.ts'
+import { endInOrder, endWithAgent } from './end-with-agent.ts'
 import { createHostMetrics } from './host-metrics.ts'
 import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
 import { createPlanLoader } from './plan-loader.ts'
@@ -24,8 +22,6 @@ import { settleEngine } from './settle-engine.ts'
 
 const BEAT_MS = 250
 const IDLE_CHECK_MS = 500
-/** Requests under way get this long when the host is told to close. */
-const CLOSE_MS_MAX = 5_000
 
 const options = JSON.parse(process.argv[2] ?? '{}') as HostOptions
 const send = (message: FromHost): void => {
@@ -87,7 +83,7 @@ async function main(): Promise<void> {
   setInterval(() => void residency.sleepIdle(), IDLE_CHECK_MS)
   process.on('message', (message: ToHost) => {
     if (message.kind === 'close') {
-      void closeHost(listening, sendCounts)
+      void endInOrder(listening.close, sendCounts)
       return
     }
     if (message.kind === 'budget') return residency.bound(message.bytesMax)
@@ -124,14 +120,6 @@ async function openApi(
       await Promise.all([listening.close(), second?.close()])
     },
   }
-}
-
-async function closeHost(listening: Listening, sendCounts: () => void): Promise<void> {
-  setTimeout(() => process.exit(0), CLOSE_MS_MAX).unref()
-  await listening.close()
-  sendCounts()
-  await nextTurn()
-  process.exit(0)
 }
 
 // A host without its agent would serve a plan that nobody can change.

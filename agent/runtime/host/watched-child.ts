@@ -17,7 +17,10 @@ export interface ChildExit {
 export interface WatchedChild<To> {
   readonly pid: number | undefined
   send(message: To): void
-  /** Asks it to answer what is under way and end; killed if it does not. */
+  /**
+   * Asks it to answer what is under way and end; killed if it does not. Resolves when all that it
+   * said has been heard.
+   */
   close(): Promise<void>
 }
 
@@ -33,7 +36,8 @@ export interface ChildOptions<From> {
 
 /** How often the watch is asked. */
 export const CHECK_MS = 250
-const CLOSE_MS_MAX = 7_000
+/** The program gives its requests less; see end-with-agent.ts. */
+const CLOSE_MS_MAX = 6_000
 
 export function startChild<To extends { readonly kind: string }, From>(
   options: ChildOptions<From>,
@@ -56,9 +60,12 @@ export function startChild<To extends { readonly kind: string }, From>(
     watch.beat(performance.now())
     options.onMessage(message)
   })
-  onEnd(child, (code, signal) => {
-    clearInterval(timer)
-    options.onExit({ code, signal, hung })
+  const ended = new Promise<void>((resolve) => {
+    onEnd(child, (code, signal) => {
+      clearInterval(timer)
+      options.onExit({ code, signal, hung })
+      resolve()
+    })
   })
   return {
     pid: child.pid,
@@ -66,7 +73,7 @@ export function startChild<To extends { readonly kind: string }, From>(
       // A message to a process that just died is lost; the next life is told again.
       if (child.connected) child.send(message, () => undefined)
     },
-    close: () => closeChild(child),
+    close: () => closeChild(child, ended),
   }
 }
 
@@ -78,23 +85,16 @@ function onEnd(child: ChildProcess, ended: (code: number | null, signal: string 
     done = true
     ended(code, signal)
   }
-  child.on('exit', once)
+  // Not `exit`, which may come before the last messages.
+  child.on('close', once)
   child.on('error', () => {
     if (child.pid === undefined) once(-1, null)
   })
 }
 
-function closeChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
-    return Promise.resolve()
-  }
-  return new Promise((resolve) => {
-    const kill = setTimeout(() => child.kill('SIGKILL'), CLOSE_MS_MAX)
-    child.once('exit', () => {
-      clearTimeout(kill)
-      resolve()
-    })
-    if (child.connected) child.send({ kind: 'close' }, () => undefined)
-    else child.kill('SIGKILL')
-  })
+function closeChild(child: ChildProcess, ended: Promise<void>): Promise<void> {
+  const kill = setTimeout(() => child.kill('SIGKILL'), CLOSE_MS_MAX)
+  if (child.connected) child.send({ kind: 'close' }, () => undefined)
+  else child.kill('SIGKILL')
+  return ended.finally(() => clearTimeout(kill))
 }

@@ -1,5 +1,6 @@
 /** The real runtime: child processes, real ONNX Runtime, real sockets on loopback. */
 import { execFileSync } from 'node:child_process'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ResolvedRelease, RuntimeEvent, ServedModel } from '../../../agent/ports.ts'
@@ -150,6 +151,24 @@ describe('The model host', { timeout: 120_000 }, () => {
       event.kind === 'interval' ? event.interval.arms.map(({ window }) => window.n) : [],
     )
     expect(counted.reduce((sum, n) => sum + n, 0)).toBe(sent)
+  })
+
+  it('counts what it answered since its last interval, also when somebody never lets go', async () => {
+    bench = await createBench({ flushMs: 3_600_000 })
+    const { runtime, url } = bench
+    await runtime.serve(plan(1, slots(bench)))
+    const events = collect(runtime)
+    const half = connect(Number(new URL(url).port), '127.0.0.1')
+    half.on('error', () => undefined)
+    half.write(
+      'POST /v2/models/tiny/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{',
+    )
+    for (let i = 0; i < 6; i++) await ask(url, i)
+    await runtime.close()
+    const counted = events.flatMap((event) =>
+      event.kind === 'interval' ? event.interval.arms.map(({ window }) => window.n) : [],
+    )
+    expect(counted).toEqual([6])
   })
 
   it('joins labels to predictions, each once', async () => {

@@ -1,4 +1,8 @@
-/** How long a connection may be silent: short for all, long for who waits for a load. */
+/**
+ * How long a connection may be silent: short for all, long for who waits for a load. And how a server
+ * ends whose clients keep their connections and ask without a pause.
+ */
+import { Agent, get, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Listening, listen } from '../../../agent/serve/listen.ts'
@@ -39,4 +43,62 @@ describe('A silent connection', () => {
       expect(await silenceAllowedMs(path)).toBe(600_000)
     },
   )
+})
+
+describe('A server that closes', () => {
+  /** What each request is answered with is the test's to say. */
+  async function serveByHand() {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const waiting: ((response: ServerResponse) => void)[] = []
+    listening = await listen(() => new Response(null), {
+      tcp: { host: '127.0.0.1', port: 0 },
+      socketPath: null,
+      direct: (_, response) => {
+        waiting.shift()?.(response)
+        return true
+      },
+    })
+    const { port } = listening
+    return {
+      /** Resolves with the server's side of the request. */
+      arrives: () => new Promise<ServerResponse>((resolve) => void waiting.push(resolve)),
+      ask: () =>
+        new Promise<string | undefined>((resolve, reject) => {
+          get({ agent, host: '127.0.0.1', port }, (answer) => {
+            answer.resume().on('end', () => resolve(answer.headers.connection))
+          }).on('error', reject)
+        }),
+      end: () => agent.destroy(),
+    }
+  }
+
+  it('answers what is under way and ends its connection, which is kept else', async () => {
+    const { ask, arrives, end } = await serveByHand()
+    const first = arrives()
+    const kept = ask()
+    ;(await first).end('while it is open')
+    expect(await kept).toBe('keep-alive')
+    const second = arrives()
+    const last = ask()
+    const underWay = await second
+    const closed = listening?.close()
+    underWay.end('while it closes')
+    expect(await last).toBe('close')
+    await closed
+    await expect(ask()).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    end()
+  })
+
+  it('ends the connection of an answer that was half told, behind its last byte', async () => {
+    const { ask, arrives, end } = await serveByHand()
+    const arrived = arrives()
+    const told = ask()
+    const underWay = await arrived
+    underWay.write('one half ')
+    const closed = listening?.close()
+    underWay.end('and the other')
+    expect(await told).toBe('keep-alive')
+    await closed
+    end()
+  })
 })
