@@ -72,9 +72,14 @@ export interface ReleaseStatus {
 export interface ReleaseStatistics {
   readonly model: string
   readonly version: string
+  /** Requests. */
   readonly answered: number
-  /** Runs of the model; those that ran together share one. */
+  /** Rows of answered requests: a request for a batch of eight counts eight. */
+  readonly inferences: number
+  /** Runs of the model that came to their end; requests that ran together share one. */
   readonly executions: number
+  /** The same runs by the rows that they had. */
+  readonly batches: readonly BatchStatistics[]
   /** Refused, because the release's policy allows so many a minute; no errors, of no arm. */
   readonly rateLimited: number
   /** Since 1970; 0: never asked. */
@@ -85,6 +90,14 @@ export interface ReleaseStatistics {
   readonly latencySumMs: Readonly<Record<LatencyPart, number>>
   /** Of requests by their outcome: how long they took, a failed one as far as it came. */
   readonly outcomeSumMs: Readonly<Record<'answered' | 'failed', number>>
+}
+
+/** Runs of one size. */
+export interface BatchStatistics {
+  readonly rows: number
+  readonly executions: number
+  /** Sums in ms over all requests of those runs; each run's own time counts once. */
+  readonly latencySumMs: Readonly<Record<'input' | 'compute' | 'output', number>>
 }
 
 export interface DataPlane {

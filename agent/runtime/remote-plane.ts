@@ -8,6 +8,7 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
+import { type RowAxis, rowAxisOf, rowsAlong } from '../../shared/model/batch.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { ErrorKind } from '../../shared/sketch/window.ts'
 import type { InferAnswer, InferRequest, ReleaseStatus } from '../data-plane.ts'
@@ -80,7 +81,9 @@ export function createRemotePlane(options: RemoteOptions): RemotePlane {
       if (kind !== 'sender') {
         const version = answered.ok ? answered.value.version : versionOf(options, request.model)
         const latencyMs = { total: nowMs() - request.arrivedAtMs }
-        statistics.record(request.model, version, { error: kind, latencyMs }, answered.ok)
+        const rows = rowsAlong(rowAxisOfModel(options, request.model), request.inputs)
+        const run = answered.ok ? { rows, runRows: rows, leads: true } : undefined
+        statistics.record(request.model, version, { error: kind, latencyMs }, run)
       }
       return result
     },
@@ -90,6 +93,11 @@ export function createRemotePlane(options: RemoteOptions): RemotePlane {
 
 const versionOf = ({ releases }: RemoteOptions, model: string): string =>
   releases().find((release) => release.model === model)?.version ?? ''
+
+function rowAxisOfModel({ releases }: RemoteOptions, model: string): RowAxis | undefined {
+  const release = releases().find((each) => each.model === model)
+  return release && rowAxisOf(release)
+}
 
 function errorKind({ code }: Problem): ErrorKind | 'sender' {
   switch (code) {

@@ -4,10 +4,10 @@
  * written with six decimals, as it writes them. Pure.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { isBatched } from '../../shared/model/batch.ts'
 import { elementCount } from '../../shared/model/tensor.ts'
 import { numberAt, type TensorValue } from '../../shared/model/tensor-value.ts'
 import type { DataPlane, InferAnswer } from '../data-plane.ts'
-import { isBatched } from './model-config.ts'
 
 /** Output -> how many of its best classes are wanted. */
 export type ClassCounts = ReadonlyMap<string, number>

@@ -70,15 +70,31 @@ export function modelStatisticsResponse({
     const { success, fail, queue, compute_input, compute_infer, compute_output } =
       row.inference_stats
     const parts = [success, fail, queue, compute_input, compute_infer, compute_output]
-    for (const [i, { count, ns }] of parts.entries()) {
-      open(writer, i + 1)
-      number(writer, 1, count)
-      number(writer, 2, ns)
+    for (const [i, part] of parts.entries()) duration(writer, i + 1, part)
+    writer.join()
+    for (const { batch_size, ...batch } of row.batch_stats) {
+      open(writer, 7)
+      number(writer, 1, batch_size)
+      duration(writer, 2, batch.compute_input)
+      duration(writer, 3, batch.compute_infer)
+      duration(writer, 4, batch.compute_output)
       writer.join()
     }
-    writer.join().join()
+    writer.join()
   }
   return writer.finish()
+}
+
+/** `StatisticDuration`. */
+function duration(
+  writer: BinaryWriter,
+  field: number,
+  { count, ns }: { readonly count: number; readonly ns: number },
+): void {
+  open(writer, field)
+  number(writer, 1, count)
+  number(writer, 2, ns)
+  writer.join()
 }
 
 function open(writer: BinaryWriter, field: number): void {

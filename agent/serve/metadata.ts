@@ -4,7 +4,7 @@
  */
 import { latencyTotal } from '../../shared/sketch/latency-histogram.ts'
 import type { LatencyPart } from '../../shared/sketch/window.ts'
-import type { DataPlane, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+import type { BatchStatistics, DataPlane, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
 import { emptyStatistics } from '../runtime/plane/release-statistics.ts'
 
 const SERVER_VERSION = '0.1.0'
@@ -72,7 +72,7 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
         name: row.model,
         version: row.version,
         last_inference: row.lastAtMs,
-        inference_count: row.answered,
+        inference_count: row.inferences,
         execution_count: row.executions,
         linnet_rate_limited: row.rateLimited,
         inference_stats: {
@@ -85,8 +85,20 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
           cache_hit: NONE,
           cache_miss: NONE,
         },
-        batch_stats: [],
+        batch_stats: row.batches.toSorted((a, b) => a.rows - b.rows).map(batchStatistics),
       }
     }),
+  }
+}
+
+/** A run is counted once in each of its parts. */
+function batchStatistics({ rows, executions: count, latencySumMs }: BatchStatistics) {
+  const { input, compute, output } = latencySumMs
+  const duration = (sumMs: number) => ({ count, ns: Math.round(sumMs * NS_PER_MS) })
+  return {
+    batch_size: rows,
+    compute_input: duration(input),
+    compute_infer: duration(compute),
+    compute_output: duration(output),
   }
 }

@@ -21,7 +21,7 @@ const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row
     'Requests without a valid answer',
     (row) => Object.values(row.errors).reduce((sum, count) => sum + count, 0),
   ],
-  ['nv_inference_count', 'Inferences, batches counted by element', (row) => row.answered],
+  ['nv_inference_count', 'Inferences, a batch as many as it has rows', (row) => row.inferences],
   ['nv_inference_exec_count', 'Runs, a batch as one', (row) => row.executions],
   [
     'linnet_inference_rate_limited',

@@ -2,6 +2,7 @@
  * A model's configuration in the words of Triton's clients, made from its tensors: clients read the
  * batch axis and the shapes from it. Source: Triton's "Model Configuration Extension". Pure.
  */
+import { isBatched } from '../../shared/model/batch.ts'
 import type { Datatype, TensorSpec } from '../../shared/model/tensor.ts'
 import type { ReleaseStatus } from '../data-plane.ts'
 
@@ -24,14 +25,6 @@ const DATA_TYPES: Readonly<Record<Datatype, readonly [name: string, number: numb
 
 /** What clients are told; the device itself takes any batch that its memory and deadline allow. */
 const BATCH_SIZE_MAX = 64
-
-/**
- * Where the first dimension of every tensor is free, it is the batch, as Triton assumes for ONNX; its
- * clients then leave it out of the shapes that they show, and expect classes for each row.
- */
-export function isBatched({ inputs, outputs }: Pick<ReleaseStatus, 'inputs' | 'outputs'>): boolean {
-  return [...inputs, ...outputs].every(({ shape }) => typeof shape[0] === 'string')
-}
 
 export function modelConfig(release: ReleaseStatus) {
   const batched = isBatched(release)

@@ -24,10 +24,10 @@ export function countRequest(
   request: InferRequest,
   route: ModelRoute,
   { live, arm, recorder }: Draw,
-  { sample, leads }: Pick<Outcome<unknown>, 'sample' | 'leads'>,
+  { sample, run }: Pick<Outcome<unknown>, 'sample' | 'run'>,
 ): void {
   const { error, latencyMs, prediction } = sample
-  statistics.record(live.model, live.version, sample, leads)
+  statistics.record(live.model, live.version, sample, run)
   if (recorder === undefined) return
   if (request.id !== undefined && prediction !== undefined) {
     const { classIndex } = prediction

@@ -97,7 +97,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
         const waking = wake(draw.live, request, deadlineMsMax)
         const woken = waking && (await waking)
         if (woken?.ok === false) {
-          countRequest(counting, request, route, draw, { sample: ASLEEP, leads: false })
+          countRequest(counting, request, route, draw, { sample: ASLEEP, run: undefined })
           return woken
         }
         const outcome = await runRequest(runner, request, draw, encode)

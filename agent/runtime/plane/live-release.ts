@@ -3,6 +3,7 @@
  * released only when no request holds it. Reading and checking its files is left to the loaders.
  */
 import { ProblemError, type Result } from '../../../shared/kernel/result.ts'
+import { type RowAxis, rowAxisOf } from '../../../shared/model/batch.ts'
 import { decodeGolden } from '../../../shared/model/golden.ts'
 import { goldenValue } from '../../../shared/model/golden-compare.ts'
 import type { Feature, Manifest, Variant } from '../../../shared/model/manifest.ts'
@@ -22,6 +23,8 @@ export interface LiveRelease {
   readonly session: ModelSession
   /** Null: each request runs by itself. */
   readonly batching: BatchSettings | null
+  /** Undefined: each request is one row. */
+  readonly rowAxis: RowAxis | undefined
   readonly shape: WindowShape
   /** In the order of the window's features. */
   readonly features: readonly Feature[]
@@ -62,10 +65,19 @@ export function liveRelease(
     provider: release.provider,
     session,
     batching: release.batching ?? null,
+    rowAxis: provedRowAxis(release.batching ?? null) ?? rowAxisOf(manifest),
     shape: windowShape(manifest),
     features,
     ...holding(session, defer),
   }
+}
+
+/** Where requests are put together, rows are counted along the same axis. */
+function provedRowAxis(batching: BatchSettings | null): RowAxis | undefined {
+  for (const [input, axis] of Object.entries(batching?.layout.inputs ?? {})) {
+    if (axis !== null) return { input, axis }
+  }
+  return undefined
 }
 
 /** Whoever loads a release tells what failed in these words. */

@@ -8,6 +8,7 @@
  * request takes nothing. A new host starts with a full bucket.
  */
 import { ok, type Result, refuse } from '../../../shared/kernel/result.ts'
+import { declaredRowAxis, rowsAlong } from '../../../shared/model/batch.ts'
 import type { Manifest } from '../../../shared/model/manifest.ts'
 import type { TensorValue } from '../../../shared/model/tensor-value.ts'
 
@@ -79,10 +80,7 @@ export function ratePolicyOf(
 
 /** What a request asks to be answered: as many rows as it has, at least one. */
 export function rowsIn(specs: Manifest['inputs'], inputs: readonly TensorValue[]): number {
-  const spec = specs.find(({ batchAxis }) => batchAxis !== undefined)
-  if (spec?.batchAxis === undefined) return 1
-  const tensor = inputs.find(({ name }) => name === spec.name)
-  return Math.max(1, tensor?.shape[spec.batchAxis] ?? 1)
+  return rowsAlong(declaredRowAxis(specs), inputs)
 }
 
 function refuseRate({ perMinute, burst }: RatePolicy, lacking: number): Result<never> {

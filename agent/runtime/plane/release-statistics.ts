@@ -5,20 +5,31 @@
 import { createLatencyHistogram, recordLatency } from '../../../shared/sketch/latency-histogram.ts'
 import { byKey, ERROR_KINDS, LATENCY_PARTS } from '../../../shared/sketch/window.ts'
 import type { RequestSample } from '../../../shared/sketch/window-record.ts'
-import type { ReleaseStatistics } from '../../data-plane.ts'
+import type { BatchStatistics, ReleaseStatistics } from '../../data-plane.ts'
+import type { RunPart } from './request-runner.ts'
 
 /** Releases that were served since the start; the oldest is forgotten first. */
 const RELEASES_MAX = 64
 
 export interface StatisticsTable {
-  /** @param leads whether a run of the model is counted with this request. */
-  record(model: string, version: string, sample: RequestSample, leads: boolean): void
+  /** @param run that the request was part of; undefined: none came to its end. */
+  record(model: string, version: string, sample: RequestSample, run: RunPart | undefined): void
   /** A request over the rate that the policy allows: no arm's, so told with `current`. */
   refused(model: string, version: string): void
   all(): readonly ReleaseStatistics[]
 }
 
+/** Sizes of runs that are told apart; runs of further sizes are in the totals only. */
+const BATCH_SIZES_MAX = 64
+
+interface Batch {
+  readonly rows: number
+  executions: number
+  readonly latencySumMs: Record<keyof BatchStatistics['latencySumMs'], number>
+}
+
 type Totals = { -readonly [K in keyof ReleaseStatistics]: ReleaseStatistics[K] } & {
+  batches: Batch[]
   errors: Record<keyof ReleaseStatistics['errors'], number>
   latencySumMs: Record<keyof ReleaseStatistics['latencySumMs'], number>
   outcomeSumMs: Record<keyof ReleaseStatistics['outcomeSumMs'], number>
@@ -27,7 +38,8 @@ type Totals = { -readonly [K in keyof ReleaseStatistics]: ReleaseStatistics[K] }
 /** Of a release that nobody has asked yet. */
 export function emptyStatistics(model: string, version: string): Totals {
   return {
-    ...{ model, version, answered: 0, executions: 0, rateLimited: 0, lastAtMs: 0 },
+    ...{ model, version, answered: 0, inferences: 0, executions: 0, rateLimited: 0, lastAtMs: 0 },
+    batches: [],
     errors: byKey(ERROR_KINDS, () => 0),
     latency: byKey(LATENCY_PARTS, createLatencyHistogram),
     latencySumMs: byKey(LATENCY_PARTS, () => 0),
@@ -50,12 +62,14 @@ export function createStatisticsTable(): StatisticsTable {
   }
 
   return {
-    record(model, version, { error, latencyMs }, leads) {
+    record(model, version, { error, latencyMs }, run) {
       const totals = totalsOf(model, version)
       totals.lastAtMs = Date.now()
-      if (leads) totals.executions += 1
-      if (error === undefined) totals.answered += 1
-      else totals.errors[error] += 1
+      if (run !== undefined) recordRun(totals, latencyMs, run)
+      if (error === undefined) {
+        totals.answered += 1
+        totals.inferences += run?.rows ?? 1
+      } else totals.errors[error] += 1
       const { total, input = 0, queue = 0, compute = 0 } = latencyMs
       const outcome = error === undefined ? 'answered' : 'failed'
       totals.outcomeSumMs[outcome] += total ?? input + queue + compute
@@ -71,4 +85,28 @@ export function createStatisticsTable(): StatisticsTable {
     },
     all: () => [...table.values()],
   }
+}
+
+function recordRun(
+  totals: Totals,
+  { input = 0, compute = 0, output = 0 }: RequestSample['latencyMs'],
+  { leads, runRows }: RunPart,
+): void {
+  if (leads) totals.executions += 1
+  const batch = batchOf(totals.batches, runRows)
+  if (batch === undefined) return
+  // Each request was read and written for itself; the run was one for all of them.
+  batch.latencySumMs.input += input
+  batch.latencySumMs.output += output
+  if (!leads) return
+  batch.executions += 1
+  batch.latencySumMs.compute += compute
+}
+
+function batchOf(batches: Batch[], rows: number): Batch | undefined {
+  const found = batches.find((batch) => batch.rows === rows)
+  if (found !== undefined || batches.length >= BATCH_SIZES_MAX) return found
+  const fresh = { rows, executions: 0, latencySumMs: { input: 0, compute: 0, output: 0 } }
+  batches.push(fresh)
+  return fresh
 }

@@ -3,6 +3,7 @@
  * timed at the same points for both arms. Whatever happens here, there is exactly one outcome.
  */
 import { type Problem, type Result, refuse } from '../../../shared/kernel/result.ts'
+import { rowsAlong } from '../../../shared/model/batch.ts'
 import { featureValue } from '../../../shared/model/feature-value.ts'
 import type { ErrorKind } from '../../../shared/sketch/window.ts'
 import type { RequestSample } from '../../../shared/sketch/window-record.ts'
@@ -15,7 +16,17 @@ import type { JobQueue } from './run-jobs.ts'
 export interface Outcome<T> {
   readonly result: Result<T>
   readonly sample: RequestSample
-  /** A run of the model is counted with this request, and not with others that shared it. */
+  /** Undefined where no run of the model came to its end. */
+  readonly run: RunPart | undefined
+}
+
+/** What a request had to do with a run that came to its end. */
+export interface RunPart {
+  /** Of the request itself. */
+  readonly rows: number
+  /** Of all requests that shared the run. */
+  readonly runRows: number
+  /** The run is counted with this request, and not with the others that shared it. */
   readonly leads: boolean
 }
 
@@ -37,27 +48,29 @@ export async function runRequest<T>(
   const drawnAtMs = nowMs()
   const input = drawnAtMs - arrivedAtMs
   const deadlineMs = Math.min(request.deadlineMs ?? deadlineMsMax, deadlineMsMax)
+  const rows = rowsAlong(live.rowAxis, inputs)
   const ran = await queue.run(
-    { live, inputs, outputs: request.outputs },
+    { live, inputs, outputs: request.outputs, rows },
     { deadlineAtMs: arrivedAtMs + deadlineMs, isGone, priority },
   )
   if (!ran.ok) {
     return {
       result: ran,
       sample: { error: errorKind(ran.error), latencyMs: { input } },
-      leads: false,
+      run: undefined,
     }
   }
-  const { value: computed, startMs, endMs, leads } = ran.value
+  const { value: computed, startMs, endMs, leads, runRows } = ran.value
   const reached = { input, queue: startMs - drawnAtMs, compute: endMs - startMs }
   if (!computed.ok) {
-    return { result: computed, sample: { error: 'internal', latencyMs: reached }, leads }
+    return { result: computed, sample: { error: 'internal', latencyMs: reached }, run: undefined }
   }
+  const run = { rows, runRows, leads }
   const features = live.features.map((feature) => featureValue(feature, inputs))
   if (endMs > arrivedAtMs + deadlineMs) {
     const latencyMs = { ...reached, total: nowMs() - arrivedAtMs }
     const sample = { error: 'timeout', latencyMs, features } as const
-    return { result: refuseLate(deadlineMs), sample, leads }
+    return { result: refuseLate(deadlineMs), sample, run }
   }
   const outputs = computed.value
   const { model, version, variant, provider } = live
@@ -70,7 +83,7 @@ export async function runRequest<T>(
   const isValid = result.ok && outputWithNan(outputs) === undefined
   const prediction = predictionOf(live.manifest.classes, outputs)
   const error = isValid ? undefined : 'invalid_output'
-  return { result, sample: { error, latencyMs, features, prediction }, leads }
+  return { result, sample: { error, latencyMs, features, prediction }, run }
 }
 
 /** Why the line gave a request back. */

@@ -14,6 +14,8 @@ export interface RunJob {
   readonly inputs: readonly TensorValue[]
   /** Names of the wanted outputs; absent: all. */
   readonly outputs: readonly string[] | undefined
+  /** Along the batch of its model, at least one. */
+  readonly rows: number
 }
 
 export type Computed = Result<readonly TensorValue[]>
@@ -32,6 +34,7 @@ export function createJobWork(
   }
 
   return {
+    rows: ({ rows }) => rows,
     async runOne({ live, inputs, outputs }) {
       mark(live)
       try {

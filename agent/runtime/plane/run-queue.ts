@@ -20,6 +20,8 @@ export interface Ran<R> {
   readonly endMs: number
   /** One of those that ran together has it: the number of these is the number of runs. */
   readonly leads: boolean
+  /** Of all that shared the run. */
+  readonly runRows: number
 }
 
 export interface Patience {
@@ -31,6 +33,7 @@ export interface Patience {
 /** How jobs are run; nothing here rejects. */
 export interface QueueWork<J, R> {
   runOne(job: J): Promise<R>
+  rows(job: J): number
   /** One run for all; undefined when it failed, and each must run alone. */
   runTogether(jobs: readonly J[]): Promise<readonly R[] | undefined>
   /**
@@ -91,7 +94,7 @@ export function createRunQueue<J, R>(
       const value = await work.runOne(head.job)
       running -= 1
       const { startMs, endMs } = pace.ended(begunMs)
-      head.settle(ok({ value, startMs, endMs, leads: true }))
+      head.settle(ok({ value, startMs, endMs, leads: true, runRows: work.rows(head.job) }))
     } else await startTogether([head, ...mates], begunMs)
   }
 
@@ -100,9 +103,8 @@ export function createRunQueue<J, R>(
     running -= 1
     const { startMs, endMs } = pace.ended(begunMs)
     if (values === undefined) return runEachAlone(lines, entries)
-    for (let i = 0; i < entries.length; i++) {
-      entries[i]!.settle(ok({ value: values[i]!, startMs, endMs, leads: i === 0 }))
-    }
+    const runRows = entries.reduce((sum, { job }) => sum + work.rows(job), 0)
+    settleEach(entries, (i) => ({ value: values[i]!, startMs, endMs, leads: i === 0, runRows }))
   }
 
   /** Undefined when it runs by itself. */
@@ -158,6 +160,10 @@ export function createRunQueue<J, R>(
     length: () => lines.length(),
     oneAtATime: pace.oneAtATime,
   }
+}
+
+function settleEach<J, R>(entries: readonly Entry<J, R>[], ran: (i: number) => Ran<R>): void {
+  for (let i = 0; i < entries.length; i++) entries[i]!.settle(ok(ran(i)))
 }
 
 /** In their order, before those that wait. */

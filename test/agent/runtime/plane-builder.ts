@@ -10,6 +10,7 @@ import { createHostPlane, type HostPlane } from '../../../agent/runtime/plane/ho
 import type { LiveRelease } from '../../../agent/runtime/plane/live-release.ts'
 import { createModelRoute } from '../../../agent/runtime/plane/model-route.ts'
 import type { Problem } from '../../../shared/kernel/result.ts'
+import { rowAxisOf } from '../../../shared/model/batch.ts'
 import type { Manifest } from '../../../shared/model/manifest.ts'
 import type { TensorSpec } from '../../../shared/model/tensor.ts'
 import type { TensorValue } from '../../../shared/model/tensor-value.ts'
@@ -102,6 +103,7 @@ export function buildLive(compute: Compute, options: LiveOptions = {}): BuiltLiv
     provider: 'cpu',
     session,
     batching: options.batching ?? null,
+    rowAxis: rowAxisOf(manifest),
     shape: windowShape(manifest),
     features: manifest.features,
     hold: () => {

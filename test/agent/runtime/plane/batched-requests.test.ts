@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { InferRequest } from '../../../../agent/data-plane.ts'
+import { modelStatistics } from '../../../../agent/serve/metadata.ts'
+import { metricsText } from '../../../../agent/serve/metrics.ts'
 import { ok } from '../../../../shared/kernel/result.ts'
 import type { TensorValue } from '../../../../shared/model/tensor-value.ts'
 import { type BuiltPlane, buildLive, buildPlane, type Compute } from '../plane-builder.ts'
@@ -46,6 +48,48 @@ describe('Requests of a release that may run together', () => {
     expect([row?.answered, row?.executions]).toEqual([10, 3])
     const window = plane.flush()[0]?.arms[0]?.window
     expect([window?.n, window?.latency.compute.counts.reduce((a, b) => a + b, 0)]).toEqual([10, 10])
+  })
+
+  it('count as inferences by their rows, and their runs by the rows in each', async () => {
+    const plane = buildPlane()
+    plane.put(
+      buildLive(
+        summing([], (first) => first === 9),
+        { batching: BATCHING },
+      ),
+    )
+    const rows = (n: number): TensorValue[] => [
+      { name: 'x', datatype: 'FP32', shape: [n, 2], data: new Float32Array(2 * n) },
+    ]
+    // Runs of 3 + 1 and of 5 rows; then one that fails in company and is run alone, as its mate is.
+    await Promise.all([3, 1, 5].map((n) => ask(plane, 0, { inputs: rows(n) })))
+    await Promise.all([ask(plane, 9), ask(plane, 1)])
+    const [row] = plane.statistics()
+    expect(row).toMatchObject({ answered: 4, inferences: 10, executions: 3 })
+    expect(row?.errors.internal).toBe(1)
+    const told = modelStatistics(plane.statistics()).model_stats[0]
+    expect(told).toMatchObject({ inference_count: 10, execution_count: 3 })
+    expect(told?.batch_stats.map((each) => [each.batch_size, each.compute_infer.count])).toEqual([
+      ...[
+        [1, 1],
+        [4, 1],
+        [5, 1],
+      ],
+    ])
+    const metrics = metricsText(plane)
+    const labels = '{model="tiny",version="1.0.0"}'
+    expect(metrics).toContain(`nv_inference_request_success${labels} 4\n`)
+    expect(metrics).toContain(`nv_inference_request_failure${labels} 1\n`)
+    expect(metrics).toContain(`nv_inference_count${labels} 10\n`)
+    expect(metrics).toContain(`nv_inference_exec_count${labels} 3\n`)
+  })
+
+  it('count as one inference each where no dimension is the batch', async () => {
+    const plane = buildPlane()
+    plane.put(buildLive(summing([]), { inputs: [{ name: 'x', datatype: 'FP32', shape: [3, 2] }] }))
+    const x: TensorValue = { name: 'x', datatype: 'FP32', shape: [3, 2], data: new Float32Array(6) }
+    await ask(plane, 0, { inputs: [x] })
+    expect(plane.statistics()[0]).toMatchObject({ answered: 1, inferences: 1, executions: 1 })
   })
 
   it.each([

@@ -19,6 +19,7 @@ function bench(options: { lengthMax?: number; tookMs?: number; together?: number
       await run([job])
       return `${job}!`
     },
+    rows: () => 1,
     runTogether: async (jobs) => {
       await run(jobs)
       return jobs.includes('poison') ? undefined : jobs.map((job) => `${job}!`)
@@ -103,6 +104,7 @@ describe('The lines in front of the processor', () => {
     expect(answers.map((answer) => answer.ok && answer.value.leads)).toEqual([
       ...[true, true, false, false, true],
     ])
+    expect(answers.map((answer) => answer.ok && answer.value.runRows)).toEqual([1, 3, 3, 3, 1])
   })
 
   it('fill a run of high priority with normal requests', async () => {
