@@ -1,12 +1,14 @@
 /**
  * A program of operators.test.ts: runs the cases from a number on, each either on ONNX Runtime itself
  * (`raw`) or on the whole way of Linnet in one process (`linnet`): derivation, proof, load, and one
- * request as JSON and one as binary data. Prints one line of JSON for each; some raw ones end it.
+ * request as JSON and one as binary data. Prints one line of JSON for each; some raw ones end it. Asked
+ * to `describe` them, it writes into a folder what a device would get of each, and prints the release.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
+import type { ResolvedRelease } from '../../../agent/ports.ts'
 import { loadRelease } from '../../../agent/runtime/load-release.ts'
 import { toOrt } from '../../../agent/runtime/model-session.ts'
 import { createHostPlane } from '../../../agent/runtime/plane/host-plane.ts'
@@ -24,11 +26,11 @@ import { ok, ProblemError, type Result, unwrap } from '../../../shared/kernel/re
 import { operatorCases } from '../../fixtures/operators/all.ts'
 import type { OperatorCase } from '../../fixtures/operators/case.ts'
 
-const [mode = '', from = '0'] = process.argv.slice(2)
+const [mode = '', from = '0', out = '', each = '1'] = process.argv.slice(2)
 const folder = mkdtempSync(join(tmpdir(), 'linnet-operators-'))
 const profile = localProfile(['cpu'], 1)
 
-async function onRaw({ model, feeds }: OperatorCase): Promise<void> {
+async function onRaw({ model, feeds }: OperatorCase): Promise<undefined> {
   const session = await InferenceSession.create(model, { logSeverityLevel: 4 })
   const inputs: Record<string, Tensor> = {}
   for (const feed of feeds) inputs[feed.name] = toOrt(feed, Tensor)
@@ -36,13 +38,23 @@ async function onRaw({ model, feeds }: OperatorCase): Promise<void> {
   await session.release()
 }
 
-async function onLinnet({ model, feeds }: OperatorCase): Promise<void> {
+async function describe(model: Uint8Array, name: string) {
   const path = join(folder, 'model.onnx')
   writeFileSync(path, model)
   const files = new Map<string, string>()
-  const file = { model: 'operator', version: '1.0.0', path }
+  const file = { model: name, version: '1.0.0', path }
   const options = { spec: {}, folder, files, derive: deriveHere }
-  const resolved = unwrap(await unsignedRelease(file, options))
+  return { path, files, resolved: unwrap(await unsignedRelease(file, options)) }
+}
+
+async function writeDescribed({ model }: OperatorCase, name: string): Promise<ResolvedRelease> {
+  const { files, resolved } = await describe(model, name)
+  for (const [sha256, path] of files) copyFileSync(path, join(out, sha256))
+  return resolved
+}
+
+async function onLinnet({ model, feeds }: OperatorCase): Promise<undefined> {
+  const { path, files, resolved } = await describe(model, 'operator')
   const artifactPath = (sha256: string) => files.get(sha256)
   const prove = async (task: Parameters<typeof proveRelease>[0]) =>
     ok(await proveRelease(task, () => undefined))
@@ -106,14 +118,16 @@ const write = process.stdout.write.bind(process.stdout)
 // The command tells which recipe it tries; here nobody listens.
 process.stdout.write = () => true
 const cases = operatorCases()
-for (const [i, each] of cases.entries()) {
-  if (i < Number(from)) continue
+for (const [i, one] of cases.entries()) {
+  if (i < Number(from) || i % Number(each) !== 0) continue
   let why = ''
+  let release: ResolvedRelease | undefined
   try {
-    await (mode === 'raw' ? onRaw(each) : onLinnet(each))
+    if (mode === 'describe') release = await writeDescribed(one, `case-${i}`)
+    else await (mode === 'raw' ? onRaw(one) : onLinnet(one))
   } catch (cause) {
     why = cause instanceof ProblemError ? cause.problem.code : String(cause)
   }
-  write(`${JSON.stringify({ i, passed: why === '', why: why.slice(0, 200) })}\n`)
+  write(`${JSON.stringify({ i, passed: why === '', why: why.slice(0, 200), release })}\n`)
 }
 rmSync(folder, { recursive: true, force: true })
