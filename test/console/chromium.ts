@@ -19,7 +19,7 @@ const ARGUMENTS = [
 ]
 
 /** Well below the limit of a test, so that what was waited for is named. */
-const ACTION_MS = 12_000
+const ACTION_MS = 25_000
 
 type NewPage = (options?: Parameters<Browser['newPage']>[0]) => Promise<Page>
 

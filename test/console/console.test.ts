@@ -113,7 +113,7 @@ describeInChromium('the console', (newPage) => {
     expect(await focused()).toContain('1.3.0')
     await page.keyboard.press('/')
     await page.keyboard.type('rolled')
-    expect(page.url()).toContain('q=rolled')
+    await expect.poll(() => page.url()).toContain('q=rolled')
     await expect.poll(() => page.locator('tr[data-row]').count()).toBe(1)
     await page.keyboard.press('Escape')
     await page.keyboard.press('?')
@@ -122,6 +122,31 @@ describeInChromium('the console', (newPage) => {
     await page.keyboard.press('j')
     await page.keyboard.press('Enter')
     await expect.poll(() => page.url()).toContain('#/rollouts/r-91bc')
+  })
+
+  it('loses no key that comes before a dialog has told that it is closed', async () => {
+    await open('#/rollouts?q=rolled')
+    await page.locator('tr[data-row]').first().waitFor()
+    // Keys wait while the page computes, and then come in one go.
+    await page.evaluate(() => {
+      setTimeout(() => {
+        const untilMs = performance.now() + 1_000
+        while (performance.now() < untilMs);
+      })
+    })
+    await Promise.all(
+      ['?', 'Escape', '?', 'Escape', 'j', 'Enter'].map((key) => page.keyboard.press(key)),
+    )
+    await expect.poll(() => page.url()).toContain('#/rollouts/r-91bc')
+  })
+
+  it('gives the focus back when its dialog is closed by its button', async () => {
+    await open('#/rollouts')
+    const first = page.locator('tr[data-row] a').first()
+    await first.focus()
+    await page.keyboard.press('?')
+    await page.getByRole('button', { name: 'Close' }).click()
+    await expect.poll(() => first.evaluate((link) => link === document.activeElement)).toBe(true)
   })
 
   it('goes to anything by name with Ctrl-K', async () => {

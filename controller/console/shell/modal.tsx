@@ -1,6 +1,11 @@
-/** A native dialog: the browser keeps the focus inside, closes on Escape and gives the focus back. */
+/**
+ * A native dialog: the browser keeps the focus inside, closes on Escape and gives the focus back.
+ *
+ * Invariant: it is open as soon as it is drawn and gone as soon as it is told to close. The browser's
+ * own `close` event comes later than the next key may.
+ */
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 
 interface ModalProps {
   readonly label: string
@@ -11,11 +16,25 @@ interface ModalProps {
 
 export function Modal({ label, onClose, kind = '', children }: ModalProps) {
   const dialog = useRef<HTMLDialogElement>(null)
-  useEffect(() => {
-    if (!dialog.current?.open) dialog.current?.showModal()
+  useLayoutEffect(() => {
+    const drawn = dialog.current
+    drawn?.showModal()
+    // Only closing gives the focus back; taking it out of the page does not.
+    return () => drawn?.close()
   }, [])
   return (
-    <dialog ref={dialog} class={kind} aria-label={label} onClose={onClose} closedby="any">
+    <dialog
+      ref={dialog}
+      class={kind}
+      aria-label={label}
+      closedby="any"
+      onCancel={(event) => {
+        event.preventDefault()
+        onClose()
+      }}
+      // One that was taken out already closes nothing that was opened since.
+      onClose={() => dialog.current !== null && onClose()}
+    >
       {children}
     </dialog>
   )
