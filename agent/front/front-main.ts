@@ -12,10 +12,13 @@ import { createFrontListener } from './front-listener.ts'
 import type { FromFront, FrontHost, FrontOptions, ToFront } from './front-protocol.ts'
 import { createGather } from './gather.ts'
 import { createHostTable } from './host-table.ts'
+import { createHostTotals } from './host-totals.ts'
 import { createHostAgent, createPassOn } from './pass-on.ts'
 
 const BEAT_MS = 250
 const LOAD_MS = 1_000
+/** A host that is killed takes along at most so much of what it counted. */
+const TOTALS_MS = 1_000
 
 const options = JSON.parse(process.argv[2] ?? '{}') as FrontOptions
 const send = (message: FromFront): void => {
@@ -34,14 +37,15 @@ async function main(): Promise<void> {
     nowMs: () => performance.now(),
     onDrained: (host) => void tellDrained(host),
   })
-  const gather = createGather({ table, agent, scaled: () => scaled })
+  const totals = createHostTotals({ table, agent })
+  const gather = createGather({ table, agent, totals, scaled: () => scaled })
 
   /** Once for each life; what it counted is taken down before it ends. */
   async function tellDrained(host: FrontHost): Promise<void> {
     const { id, life } = host
     if (drained.has(`${id}/${life}`)) return
     drained.add(`${id}/${life}`)
-    await gather.remember(host)
+    await totals.refresh()
     send({ kind: 'drained', id, life })
   }
 
@@ -66,6 +70,7 @@ async function main(): Promise<void> {
   })
   setInterval(() => send({ kind: 'beat' }), BEAT_MS)
   setInterval(() => send({ kind: 'load', ...table.load() }), LOAD_MS)
+  setInterval(() => void totals.refreshIfUsed(), TOTALS_MS).unref()
   send({ kind: 'listening', port: listening.port ?? null })
 }
 

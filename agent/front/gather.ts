@@ -1,9 +1,7 @@
 /**
  * What the local API answers over all hosts together: readiness, statistics, metrics, the repository
  * index, and labels, which find the host that made the prediction.
- *
- * Invariant: a host that does not answer in time does not hold up the others; what it counted before
- * stays in the sums.
+ * Invariant: a host that does not answer in time does not hold up the others.
  */
 import type { Agent } from 'node:http'
 import { z } from 'zod'
@@ -13,27 +11,18 @@ import { refusalAnswer, type WireAnswer } from '../serve/refusal.ts'
 import { askHost, type HostAnswer, type Question } from './ask-host.ts'
 import type { FrontHost } from './front-protocol.ts'
 import type { HostTable } from './host-table.ts'
-import {
-  addMetrics,
-  countersOf,
-  type Metrics,
-  metricsText,
-  NO_METRICS,
-  parseMetrics,
-} from './merge-metrics.ts'
-import { addStatistics, parseStatistics, type StatisticsRow } from './merge-statistics.ts'
-import { createRunningTotal } from './running-total.ts'
+import type { HostTotals } from './host-totals.ts'
+import { metricsText } from './merge-metrics.ts'
 
 export interface Gather {
   /** @returns undefined for what one host alone can answer. */
   answer(question: Question): Promise<WireAnswer> | undefined
-  /** Takes down what this host counted, before it ends. */
-  remember(host: FrontHost): Promise<void>
 }
 
 export interface GatherOptions {
   readonly table: HostTable
   readonly agent: Agent
+  readonly totals: HostTotals
   readonly scaled: () => { readonly up: number; readonly down: number }
 }
 
@@ -44,17 +33,8 @@ const MODEL_STATS = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?\/stats$/
 const INDEX = /^\/v2\/repository(\/[^/]+)?\/index$/
 const FEEDBACK = /^\/v2\/models\/[^/]+\/feedback$/
 
-const METRICS: Question = { method: 'GET', path: '/metrics' }
-const STATISTICS: Question = { method: 'GET', path: '/v2/models/stats' }
-
 export function createGather(options: GatherOptions): Gather {
-  const { table, agent } = options
-  const metrics = createRunningTotal<Metrics>({
-    ...{ zero: NO_METRICS, add: addMetrics, lasting: countersOf },
-  })
-  const statistics = createRunningTotal<readonly StatisticsRow[]>({
-    ...{ zero: [], add: addStatistics, lasting: (rows) => rows },
-  })
+  const { table, agent, totals } = options
 
   async function askAll(question: Question): Promise<Answered> {
     const hosts = table.hosts().filter(({ takes, ends }) => takes || ends)
@@ -66,25 +46,17 @@ export function createGather(options: GatherOptions): Gather {
     )
     return answers.flatMap(({ host, answer }) => (answer === undefined ? [] : [{ host, answer }]))
   }
-  const live = (): ReadonlySet<string> => new Set(table.hosts().map(({ id }) => id))
-
-  function take({ host: { id, life }, answer }: Answered[number], path: string): void {
-    if (answer.status !== 200) return
-    const text = answer.body.toString('utf8')
-    if (path === METRICS.path) metrics.see(id, life, parseMetrics(text))
-    else statistics.see(id, life, parseStatistics(text))
-  }
 
   async function allMetrics(): Promise<WireAnswer> {
-    for (const told of await askAll(METRICS)) take(told, METRICS.path)
-    const text = metricsText(metrics.total(live())) + frontMetrics(options)
+    await totals.refresh()
+    const text = metricsText(totals.metrics()) + frontMetrics(options)
     return { status: 200, headers: { 'content-type': 'text/plain; version=0.0.4' }, body: text }
   }
 
   async function allStatistics(model?: string, version?: string): Promise<WireAnswer> {
-    for (const told of await askAll(STATISTICS)) take(told, STATISTICS.path)
-    const rows = statistics
-      .total(live())
+    await totals.refresh()
+    const rows = totals
+      .statistics()
       .filter((row) => model === undefined || row.name === model)
       .filter((row) => version === undefined || isSameVersion(version, row.version))
     if (model === undefined || rows.length > 0) return json({ model_stats: rows })
@@ -101,20 +73,14 @@ export function createGather(options: GatherOptions): Gather {
         if (path === '/v2/health/ready' || MODEL_READY.test(path)) {
           return askAll(question).then(readiness)
         }
-        if (path === METRICS.path) return allMetrics()
-        if (path === STATISTICS.path) return allStatistics()
+        if (path === '/metrics') return allMetrics()
+        if (path === '/v2/models/stats') return allStatistics()
         const asked = MODEL_STATS.exec(path)
         return asked === null ? undefined : allStatistics(asked[1], asked[2])
       }
       if (method !== 'POST') return undefined
       if (INDEX.test(path)) return askAll(question).then(mergeIndex)
       return FEEDBACK.test(path) ? passLabel(options, question) : undefined
-    },
-    async remember(host) {
-      for (const question of [METRICS, STATISTICS]) {
-        const answer = await askHost(agent, host.socketPath, question)
-        if (answer !== undefined) take({ host, answer }, question.path)
-      }
     },
   }
 }

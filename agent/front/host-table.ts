@@ -60,6 +60,7 @@ export interface HostTableOptions {
 export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOptions): HostTable {
   let hosts: readonly FrontHost[] = []
   let state: BalanceState = startBalance(policy)
+  /** Also of hosts that left, for their numbers are given again; so there are few. */
   const sent = new Map<string, number>()
   const busyMs = new Map<string, number>()
   const answers = createOpenAnswers()
@@ -96,7 +97,6 @@ export function createHostTable({ policy, draw, nowMs, onDrained }: HostTableOpt
   return {
     set(next) {
       hosts = next
-      for (const id of sent.keys()) if (!next.some((host) => host.id === id)) sent.delete(id)
       change(setBackends(state, next))
     },
     hosts: () => hosts,

@@ -100,3 +100,13 @@ describe('Work', () => {
     expect(hosts.load()).toEqual({ utilisation: 0, queued: 0 })
   })
 })
+
+it('The requests sent to a number of a host go on counting when that number is given again', () => {
+  const hosts = table(host(0), host(1))
+  for (let i = 0; i < 4; i++) hosts.ask()
+  hosts.set([host(0)])
+  hosts.set([host(0), host(1, { life: 2 })])
+  for (let i = 0; i < 2; i++) hosts.ask()
+  const sent = hosts.counts().map((row) => row.sent)
+  expect(sent.reduce((sum, n) => sum + n)).toBe(6)
+})

@@ -10,6 +10,7 @@ import { createFrontListener } from '../../../agent/front/front-listener.ts'
 import type { FrontHost } from '../../../agent/front/front-protocol.ts'
 import { createGather } from '../../../agent/front/gather.ts'
 import { createHostTable, type HostTable } from '../../../agent/front/host-table.ts'
+import { createHostTotals } from '../../../agent/front/host-totals.ts'
 import { createHostAgent, createPassOn } from '../../../agent/front/pass-on.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'linnet-pass-on-'))
@@ -61,7 +62,10 @@ function startFront(
   })
   table.set(hosts)
   const direct = createFrontListener({
-    gather: createGather({ table, agent, scaled: () => ({ up: 0, down: 0 }) }),
+    gather: createGather({
+      ...{ table, agent, totals: createHostTotals({ table, agent }) },
+      scaled: () => ({ up: 0, down: 0 }),
+    }),
     passOn: createPassOn({ table, agent }),
     ...{ requestBytesMax: 64 * 1024 * 1024, isPinned },
     ...{ deadlineMsMax: 1_000, answerMsMax: 5_000 },
