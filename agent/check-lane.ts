@@ -40,7 +40,7 @@ export function createCheckLane(
 
   async function attempt(effect: CheckEffect, ticket: number, times: number): Promise<void> {
     const checked = await trust
-      .checkAssignment(effect.envelope, effect.order)
+      .checkAssignment(effect.envelope, effect.order, effect.serving)
       .catch((cause) => err(unexpected(cause)))
     if (ticket !== newest) return
     if (checked.ok) {

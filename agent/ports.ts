@@ -59,8 +59,15 @@ export interface CheckedAssignment {
 
 /** Who may tell this device what to do: the director's keys, as root names them. */
 export interface Trust {
-  /** Errors: transient `net.*`, `tuf.*`; permanent `assignment.*`. */
-  checkAssignment(envelope: string, order: AssignmentOrder): Promise<Result<CheckedAssignment>>
+  /**
+   * @param serving what answers requests now: it may be assigned again though it is superseded.
+   * Errors: transient `net.*`, `tuf.*`; permanent `assignment.*`, `release.*`.
+   */
+  checkAssignment(
+    envelope: string,
+    order: AssignmentOrder,
+    serving: readonly ReleaseRef[],
+  ): Promise<Result<CheckedAssignment>>
   /**
    * A look at newer metadata, for releases that are on this device. `problem` says why there were
    * none, whether the network was down or somebody forged them; never throws for the like.

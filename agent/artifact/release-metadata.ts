@@ -9,7 +9,7 @@ import { loadRoot, refresh, type TrustedSet } from '../../shared/signing/tuf/cli
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import { runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
 import type { Root } from '../../shared/signing/tuf/metadata.ts'
-import { type FoundTarget, findTargets, findUnder } from '../../shared/signing/tuf/search.ts'
+import { type FoundTarget, findTargets } from '../../shared/signing/tuf/search.ts'
 
 const REFRESHES_MAX = 12
 const PERIOD_MS = 60_000
@@ -43,6 +43,11 @@ export class ReleaseMetadata {
     }
     this.#nowMs = nowMs
     this.#onTrusted = onTrusted
+  }
+
+  /** What the last refresh brought; undefined before one has succeeded. */
+  get trusted(): TrustedSet | undefined {
+    return this.#trusted
   }
 
   get snapshotVersion(): number {
@@ -101,12 +106,6 @@ export class ReleaseMetadata {
     const isFresh = known !== undefined && expiryMs(known) > this.#nowMs()
     const trusted = isFresh ? ok(known) : await this.refresh()
     return trusted.ok ? runTufAsync(findTargets(trusted.value, paths), this.#tuf) : trusted
-  }
-
-  /** All releases of a model in what is trusted now, in roles that may list `target`. */
-  async releasesOf(model: string, target: string): Promise<readonly FoundTarget[]> {
-    if (this.#trusted === undefined) return []
-    return runTufAsync(findUnder(this.#trusted, target, `${model}/`), this.#tuf)
   }
 
   /** As `find`, with another look at newer metadata when something is not there. */

@@ -9,16 +9,9 @@
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Assignment } from '../../shared/model/assignment.ts'
-import {
-  MANIFEST_BYTES_MAX,
-  MANIFEST_FILE,
-  type Manifest,
-  manifestSchema,
-  targetPath,
-} from '../../shared/model/manifest.ts'
+import { MANIFEST_FILE, targetPath } from '../../shared/model/manifest.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
 import type { ReleaseTarget } from '../../shared/model/release-target.ts'
-import { chooseVariant } from '../../shared/model/variant-choice.ts'
 import { openMessage } from '../../shared/protocol/frame.ts'
 import type { Ack } from '../../shared/protocol/messages.ts'
 import { formatTopic } from '../../shared/protocol/topics.ts'
@@ -27,31 +20,28 @@ import {
   acceptAssignment,
   type VerifiedTargets,
 } from '../../shared/signing/assignment.ts'
-import { parseJson } from '../../shared/signing/canonical-json.ts'
 import { checkAsync } from '../../shared/signing/keys.ts'
-import type { TrustedSet } from '../../shared/signing/tuf/client.ts'
-import { type FetchReply, runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
-import {
-  checkReleaseTarget,
-  newestMinCounter,
-  STAGING_ROLE,
-  verifiedTargets,
-} from '../../shared/signing/tuf/release-target.ts'
-import { type FoundTarget, findTarget } from '../../shared/signing/tuf/search.ts'
-import { targetUrlPath } from '../../shared/signing/tuf/store-layout.ts'
-import { checkFile } from '../../shared/signing/tuf/target-file.ts'
+import type { TufPorts } from '../../shared/signing/tuf/effects.ts'
+import { checkReleaseTarget, verifiedTargets } from '../../shared/signing/tuf/release-target.ts'
+import type { FoundTarget } from '../../shared/signing/tuf/search.ts'
 import { releaseOf } from '../../shared/update/slots.ts'
 import type { AssignmentOrder, ReleaseRef, Review } from '../../shared/update/state.ts'
 import type { CheckedAssignment, Repository, ResolvedRelease, SmallFiles, Trust } from '../ports.ts'
 import { ReleaseCache } from './release-cache.ts'
+import {
+  checkManifest,
+  type FetchTarget,
+  fetchManifest,
+  requireSameRole,
+} from './release-manifest.ts'
 import { ReleaseMetadata } from './release-metadata.ts'
+import { ReleaseStanding } from './release-standing.ts'
 import { TrustMemory } from './trust-memory.ts'
 import { type TimeServer, TrustedTime } from './trusted-time.ts'
 
 export interface TufRepositoryOptions {
   readonly tuf: TufPorts
-  /** A small file below the targets URL; never more than `bytesMax` bytes. */
-  readonly fetchTarget: (path: string, bytesMax: number) => Promise<FetchReply>
+  readonly fetchTarget: FetchTarget
   readonly targetsUrl: string
   readonly cache: SmallFiles
   readonly fleet: string
@@ -77,25 +67,27 @@ export class TufRepository implements Repository, Trust {
   readonly #options: TufRepositoryOptions
   readonly #metadata: ReleaseMetadata
   readonly #cache: ReleaseCache
-  readonly #memory: TrustMemory
+  readonly #standing: ReleaseStanding
   readonly #time: TrustedTime
 
   constructor(options: TufRepositoryOptions) {
     this.#options = options
-    this.#metadata = new ReleaseMetadata(
-      options.tuf,
-      () => this.#time.nowMs(),
-      (trusted) => this.#noteRevoked(trusted),
-    )
+    const { tuf, staging } = options
     this.#cache = new ReleaseCache(options.cache)
-    this.#memory = new TrustMemory(options.cache)
+    const memory = new TrustMemory(options.cache)
+    this.#standing = new ReleaseStanding({ tuf, staging, cache: this.#cache, memory })
+    this.#metadata = new ReleaseMetadata(
+      tuf,
+      () => this.#time.nowMs(),
+      (trusted) => this.#standing.learn(trusted),
+    )
     const director = () => this.#metadata.director()
     this.#time = new TrustedTime(
       {
-        ...{ ...options, verifier: options.tuf.verifier, director },
+        ...{ ...options, verifier: tuf.verifier, director },
         targetsExpireMs: () => this.#metadata.targetsExpireMs,
       },
-      this.#memory,
+      memory,
     )
   }
 
@@ -111,7 +103,7 @@ export class TufRepository implements Repository, Trust {
     if (!signed.ok) return signed
     const mixed = requireSameRole(artifact!, manifestTarget!)
     if (!mixed.ok) return mixed
-    const manifest = await this.#fetchManifest(manifestTarget!)
+    const manifest = await fetchManifest(manifestTarget!, this.#options.fetchTarget)
     if (!manifest.ok) return manifest
     const resolved = checkManifest(release, manifest.value, this.#options.profile)
     if (resolved.ok) await this.#cache.put(resolved.value, signed.value)
@@ -137,6 +129,7 @@ export class TufRepository implements Repository, Trust {
   async checkAssignment(
     envelope: string,
     order: AssignmentOrder,
+    serving: readonly ReleaseRef[],
   ): Promise<Result<CheckedAssignment>> {
     const time = await this.#time.settle()
     if (!time.ok) return time
@@ -155,10 +148,13 @@ export class TufRepository implements Repository, Trust {
     const { assignment, digest, outcome } = signed.value
     await this.#time.learn(assignment.directorEpoch, assignment.issuedAt)
     if (outcome === 'unchanged') return ok({ assignment, digest, isNew: false })
-    const allowed = await this.#requireCurrent(assignment)
+    const allowed = await this.#standing.requireCurrent(assignment, serving)
     if (!allowed.ok) return allowed
     const targets = await this.#targetsOf(assignment)
     if (!targets.ok) return targets
+    // A refresh on the way here may have told that some no longer stand.
+    const stillAllowed = await this.#standing.requireCurrent(assignment, serving)
+    if (!stillAllowed.ok) return stillAllowed
     const checked = await this.#accept(envelope, order, targets.value)
     return checked.ok ? ok({ assignment, digest, isNew: true }) : checked
   }
@@ -177,7 +173,8 @@ export class TufRepository implements Repository, Trust {
       refreshed = again.ok ? await this.#metadata.refresh() : again
     }
     if (refreshed.ok) {
-      const { revoked, expired } = await this.#revokedAmong(releases)
+      const find = (paths: readonly string[]) => this.#metadata.find(paths)
+      const { revoked, expired } = await this.#standing.revokedAmong(releases, find)
       return { review: { directorEpoch, frozen: expired, revoked }, problem: expired }
     }
     const problem = refreshed.error
@@ -202,71 +199,6 @@ export class TufRepository implements Repository, Trust {
       return refuse('ack.device', 'The acknowledgement is for another device.')
     }
     return refusal
-  }
-
-  /** What is known to be withdrawn or superseded is not taken, not even from this very device. */
-  async #requireCurrent({ slots }: Pick<Assignment, 'slots'>): Promise<Result<undefined>> {
-    for (const slot of slots) {
-      const release = releaseOf(slot)
-      if (this.#memory.isRevoked(release)) {
-        return refuse('release.revoked', `The publishers have withdrawn ${slot.target}.`)
-      }
-      const counter = (await this.#cache.record(release))?.releaseCounter
-      const counterMin = await this.#cache.minCounter(slot.model)
-      if (counter === undefined || counter >= counterMin) continue
-      return refuse('release.superseded', `The publishers have superseded ${slot.target}.`, {
-        expected: `a release counter of at least ${counterMin}`,
-        found: `${counter}`,
-      })
-    }
-    return ok()
-  }
-
-  /**
-   * Looks each release up by itself: one that is gone must not hide the others. A delegated role that
-   * has expired says nothing of its releases any more, as expired targets do.
-   */
-  async #revokedAmong(
-    releases: readonly ReleaseRef[],
-  ): Promise<{ revoked: Review['revoked']; expired: Problem | null }> {
-    const revoked: Review['revoked'][number][] = []
-    let expired: Problem | null = null
-    for (const release of releases) {
-      const found = await this.#metadata.find([release.target])
-      if (!found.ok && found.error.code === 'tuf.expired') expired = found.error
-      const isKnown = found.ok || found.error.code === 'tuf.target_unknown'
-      if (!isKnown) continue
-      const isRevoked = !found.ok || !this.#stands(release, found.value[0]!)
-      await this.#memory.setRevoked(release, isRevoked)
-      if (!isRevoked) continue
-      const { onRevoked = 'serve' } = (await this.#cache.record(release)) ?? {}
-      revoked.push({ target: release.target, sha256: release.sha256, onRevoked })
-    }
-    return { revoked, expired }
-  }
-
-  /**
-   * What the newest targets no longer list of this device's releases is remembered before anything is
-   * decided on them: whoever cuts the network afterwards cannot bring it back.
-   */
-  async #noteRevoked(trusted: TrustedSet): Promise<void> {
-    await this.#memory.load()
-    for (const release of await this.#cache.releases()) {
-      const found = await runTufAsync(findTarget(trusted, release.target), this.#options.tuf)
-      if (found.ok) await this.#memory.setRevoked(release, !this.#stands(release, found.value))
-      else if (found.error.code === 'tuf.target_unknown') {
-        await this.#memory.setRevoked(release, true)
-      }
-    }
-  }
-
-  /**
-   * Still signed for this device? Whoever may sign for staging alone could list there what production
-   * no longer does, and so hide from production devices that it was withdrawn.
-   */
-  #stands(release: Pick<ReleaseRef, 'sha256'>, { file, roles }: FoundTarget): boolean {
-    const isForUs = this.#options.staging || !roles.includes(STAGING_ROLE)
-    return isForUs && file.hashes.get('sha256') === release.sha256
   }
 
   async #accept(
@@ -305,9 +237,6 @@ export class TufRepository implements Repository, Trust {
       const known = await this.#cache.get(releaseOf(slot))
       if (!known.ok) return found
     }
-    // A refresh on the way here may have told that some are withdrawn.
-    const allowed = await this.#requireCurrent({ slots })
-    if (!allowed.ok) return allowed
     return ok({
       snapshotVersion: minSnapshot,
       find: (target) => slots.find((slot) => slot.target === target),
@@ -324,9 +253,9 @@ export class TufRepository implements Repository, Trust {
       })
     }
     const { profile, staging } = this.#options
-    // Also of releases that this device was never assigned.
-    const known = await this.#metadata.releasesOf(model, release.target)
-    await this.#cache.raiseMinCounter(model, newestMinCounter(known, { model, staging }))
+    const { trusted } = this.#metadata
+    // Where this is the first release of its model here, no refresh has learned of the others.
+    if (trusted !== undefined) await this.#standing.learnCounter(trusted, release.target)
     const minCounterSeen = await this.#cache.minCounter(model)
     const constraints = { model, profile: profile.name, staging, minCounterSeen }
     const suits = checkReleaseTarget(target, constraints)
@@ -334,62 +263,4 @@ export class TufRepository implements Repository, Trust {
     await this.#cache.raiseMinCounter(model, suits.value.minCounter)
     return suits
   }
-
-  async #fetchManifest({ path, file }: FoundTarget): Promise<Result<Manifest>> {
-    const urlPath = targetUrlPath(path, file, true)
-    if (urlPath === undefined || file.length > MANIFEST_BYTES_MAX) {
-      return refuse('release.manifest', 'The manifest has an impossible path or size.')
-    }
-    const reply = await this.#options.fetchTarget(urlPath, file.length)
-    if (reply.kind === 'failed') return { ok: false, error: reply.problem }
-    if (reply.kind === 'absent') return refuse('net.http', `There is no ${path} at the controller.`)
-    const right = checkFile(reply.bytes, file, path)
-    if (!right.ok) return right
-    return parseManifest(reply.bytes)
-  }
-}
-
-/** Nobody's manifest speaks for somebody else's artifact. */
-function requireSameRole(artifact: FoundTarget, manifest: FoundTarget): Result<undefined> {
-  const [expected, found] = [artifact, manifest].map(({ roles }) => roles.join(' > '))
-  if (expected === found) return ok()
-  return refuse('trust.target_mismatch', 'Manifest and artifact were signed by different roles.', {
-    expected,
-    found,
-  })
-}
-
-function parseManifest(bytes: Uint8Array): Result<Manifest> {
-  const limits = { bytesMax: MANIFEST_BYTES_MAX, depthMax: 16, valuesMax: 200_000 }
-  const json = parseJson(bytes, limits)
-  if (!json.ok) return refuse('release.manifest', json.error.message)
-  const manifest = manifestSchema.safeParse(json.value)
-  if (manifest.success) return ok(manifest.data)
-  const [issue] = manifest.error.issues
-  return refuse('release.manifest', 'The manifest has not the expected form.', {
-    found: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
-    next: 'update the agent, or create the release again',
-  })
-}
-
-function checkManifest(
-  release: ReleaseRef,
-  manifest: Manifest,
-  profile: FirmwareProfile,
-): Result<ResolvedRelease> {
-  const variant = manifest.variants.find(({ name }) => name === release.variant)
-  const { artifact } = variant ?? {}
-  const flaw: Omit<Problem, 'message'> | undefined =
-    manifest.model !== release.model || manifest.version !== release.version
-      ? { code: 'release.model', found: `${manifest.model}@${manifest.version}` }
-      : artifact?.sha256 !== release.sha256 || artifact.length !== release.length
-        ? { code: 'release.variant', found: artifact?.sha256 ?? 'no such variant' }
-        : undefined
-  if (variant === undefined || flaw !== undefined) {
-    const expected = `${release.target} with ${release.sha256}`
-    const message = 'Manifest and assignment do not belong together.'
-    return { ok: false, error: { code: 'release.variant', ...flaw, message, expected } }
-  }
-  const suits = chooseVariant({ ...manifest, variants: [variant] }, profile)
-  return suits.ok ? ok({ release, manifest, variant }) : suits
 }

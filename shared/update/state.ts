@@ -147,7 +147,13 @@ export type DeviceEvent =
   | { readonly kind: 'tick' }
 
 export type DeviceEffect =
-  | { readonly kind: 'checkAssignment'; readonly envelope: string; readonly order: AssignmentOrder }
+  | {
+      readonly kind: 'checkAssignment'
+      readonly envelope: string
+      readonly order: AssignmentOrder
+      /** What stands in the slots that answer requests. */
+      readonly serving: readonly ReleaseRef[]
+    }
   | { readonly kind: 'resolve'; readonly release: ReleaseRef }
   | { readonly kind: 'fetch'; readonly release: ReleaseRef }
   | { readonly kind: 'verify'; readonly release: ReleaseRef }

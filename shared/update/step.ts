@@ -83,7 +83,10 @@ function onStarted(state: DeviceState): Step {
 /** A cleared retained message arrives as an empty one and means nothing. */
 function onDesiredReceived(state: DeviceState, envelope: string): Step {
   if (envelope === '') return unchanged(state)
-  return { state, effects: [{ kind: 'checkAssignment', envelope, order: state.durable.order }] }
+  const { order, models } = state.durable
+  const slots = models.flatMap(({ current, candidate }) => [current, candidate])
+  const serving = slots.filter((release) => release !== null)
+  return { state, effects: [{ kind: 'checkAssignment', envelope, order, serving }] }
 }
 
 function onAccepted(state: DeviceState, assignment: Assignment, digest: string): Step {

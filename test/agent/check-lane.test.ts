@@ -38,7 +38,7 @@ function buildLane(answers: readonly Result<CheckedAssignment>[]) {
     events,
     timers,
     async check() {
-      lane.check({ kind: 'checkAssignment', envelope: '{}', order })
+      lane.check({ kind: 'checkAssignment', envelope: '{}', order, serving: [] })
       await settle()
     },
     async nextTimer() {

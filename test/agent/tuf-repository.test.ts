@@ -130,23 +130,23 @@ describe('a release', () => {
 describe('an assignment', () => {
   it('of a release published after the last look is checked against newer metadata', async () => {
     const repository = aRepository()
-    unwrap(await repository.checkAssignment(signed(1, [slotOf('1.0.0')]), NEVER))
+    unwrap(await repository.checkAssignment(signed(1, [slotOf('1.0.0')]), NEVER, []))
     const next = signed(2, [slotOf('1.1.0')])
-    expect(unwrap(await repository.checkAssignment(next, NEVER))).toMatchObject({ isNew: true })
+    expect(unwrap(await repository.checkAssignment(next, NEVER, []))).toMatchObject({ isNew: true })
   })
 
   it('that the device follows already is nothing new', async () => {
     const repository = aRepository()
     const envelope = signed(1, [slotOf('1.0.0')])
-    const { digest } = unwrap(await repository.checkAssignment(envelope, NEVER))
+    const { digest } = unwrap(await repository.checkAssignment(envelope, NEVER, []))
     const order = { directorEpoch: 1, generation: 1, digest }
-    expect(unwrap(await repository.checkAssignment(envelope, order)).isNew).toBe(false)
+    expect(unwrap(await repository.checkAssignment(envelope, order, [])).isNew).toBe(false)
   })
 
   it('of something new waits while the metadata are out of reach', async () => {
     const envelope = signed(1, [slotOf('1.0.0')])
     isOnline = false
-    expect(codeOf(await aRepository().checkAssignment(envelope, NEVER))).toBe('tuf.unavailable')
+    expect(codeOf(await aRepository().checkAssignment(envelope, NEVER, []))).toBe('tuf.unavailable')
   })
 
   it('back to a release that was verified here needs no metadata', async () => {
@@ -154,15 +154,17 @@ describe('an assignment', () => {
     unwrap(await aRepository().resolve(releaseOf(slot)))
     isOnline = false
     const back = signed(5, [slot], 3)
-    expect(unwrap(await aRepository().checkAssignment(back, NEVER))).toMatchObject({ isNew: true })
+    expect(unwrap(await aRepository().checkAssignment(back, NEVER, []))).toMatchObject({
+      isNew: true,
+    })
   })
 
   it('is taken back to a verified release after the metadata have expired, but to no other', async () => {
     const [slot, other] = [slotOf('1.0.0'), slotOf('1.1.0')]
     unwrap(await aRepository().resolve(releaseOf(slot)))
     nowMs += 30 * DAY_MS
-    expect(codeOf(await aRepository().checkAssignment(signed(5, [slot]), NEVER))).toBe('ok')
-    const refused = await aRepository().checkAssignment(signed(6, [other]), NEVER)
+    expect(codeOf(await aRepository().checkAssignment(signed(5, [slot]), NEVER, []))).toBe('ok')
+    const refused = await aRepository().checkAssignment(signed(6, [other]), NEVER, [])
     expect(codeOf(refused)).toBe('tuf.expired')
   })
 
@@ -170,7 +172,9 @@ describe('an assignment', () => {
     const repository = aRepository()
     const forged = signed(1, []).replace('"generation":1', '"generation":7')
     for (let i = 0; i < 30; i++) {
-      expect(codeOf(await repository.checkAssignment(forged, NEVER))).toBe('assignment.signature')
+      expect(codeOf(await repository.checkAssignment(forged, NEVER, []))).toBe(
+        'assignment.signature',
+      )
     }
     const looks = controller.requests.filter((url) => url.endsWith('/timestamp.json'))
     expect(looks).toHaveLength(12)

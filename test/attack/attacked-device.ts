@@ -33,6 +33,8 @@ export interface Network {
   time(nonce: string): Uint8Array | undefined
   /** What the controller answers when asked for the assignment. */
   assignment(): string | undefined
+  /** Whether what the device says is acknowledged; else it says it again and again. */
+  readonly acknowledges: boolean
 }
 
 const address = { fleet: 'plant', device: 'press-1' }
@@ -62,7 +64,7 @@ export class AttackedDevice {
   #onMessage: (topic: 'dn/desired' | 'dn/ack', payload: Uint8Array) => void = () => undefined
   #onConnection: (connected: boolean) => void = () => undefined
   readonly #asksTime: boolean
-  /** Nobody acknowledges here, so messages come again. */
+  /** What is not acknowledged comes again. */
   readonly #seen = new Set<number>()
 
   constructor(
@@ -119,9 +121,7 @@ export class AttackedDevice {
   }
 
   async acknowledge(boot: string, stored: number[], signer: SyncSigner): Promise<void> {
-    const topic = formatTopic('dn/ack', address)
-    const frame = sealMessage('ack', { ...address, boot, stored }, { ...address, topic }, signer)
-    this.#onMessage('dn/ack', frame as Uint8Array)
+    this.#acknowledge(boot, stored, signer)
     await settled()
   }
 
@@ -279,7 +279,22 @@ export class AttackedDevice {
       if ('report' in message) this.report = message.report
       else if (!this.#seen.has(message.seq)) this.notices.push(message.notice)
       this.#seen.add(message.seq)
+      const { boot, seq } = message
+      const signer = this.#director()
+      if (this.network.acknowledges) setImmediate(() => this.#acknowledge(boot, [seq], signer))
     }
+  }
+
+  #acknowledge(boot: string, stored: number[], signer: SyncSigner): void {
+    const topic = formatTopic('dn/ack', address)
+    const frame = sealMessage('ack', { ...address, boot, stored }, { ...address, topic }, signer)
+    this.#onMessage('dn/ack', frame as Uint8Array)
+  }
+
+  /** Whom the device takes for the director by now. */
+  #director(): SyncSigner {
+    const root = new TextDecoder().decode(this.disk.trusted.get('root'))
+    return root.includes(keyId(keys.nextDirector.key)) ? keys.nextDirector : keys.director
   }
 }
 
@@ -293,6 +308,7 @@ export function honestNetwork(publisher: Publisher): Network {
     blob: (path) => publisher.blobs.get(path),
     time: () => undefined,
     assignment: () => undefined,
+    acknowledges: true,
   }
 }
 

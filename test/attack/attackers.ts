@@ -277,9 +277,14 @@ export const NETWORK_ROWS: readonly Attacker[] = [
     ...{ who: 'the broker', does: 'forges acknowledgements' },
     ...{ kind: 'arbitrary_software', code: 'frame.signature' },
     async act(device) {
-      const before = device.agent.spoolSize()
-      await device.acknowledge('boot-1', [1, 2, 3, 4, 5], keys.thief)
-      if (device.agent.spoolSize().entries < before.entries) throw new Error('a report was lost')
+      // Something is told that nobody acknowledges but he.
+      device.network = { ...device.network, acknowledges: false }
+      await device.deliver('{}')
+      const before = device.agent.spoolSize().entries
+      const all = Array.from({ length: 100 }, (_, seq) => seq)
+      await device.acknowledge('boot-1', all, keys.thief)
+      const { entries } = device.agent.spoolSize()
+      if (before === 0 || entries < before) throw new Error(`${entries} of ${before} are left`)
     },
   },
   {

@@ -6,6 +6,8 @@ import { type Attacker, CONTROLLER_ROWS, NETWORK_ROWS } from './attackers.ts'
 import { KEY_ROWS, stage } from './key-attackers.ts'
 import { Publisher } from './publisher.ts'
 
+const hourMs = 3_600_000
+
 /** The honest side goes on: its next assignment is taken and served. */
 async function serviceGoesOn(
   device: AttackedDevice,
@@ -85,7 +87,8 @@ describe('who keeps back what a delegated role signed', () => {
     publisher.repository.next((model) => {
       const later = startMs + 30 * dayMs
       model.expiresMs = { root: later, timestamp: later, snapshot: later, targets: later }
-      model.twist.production = (signed) => ({ ...signed, expires: '2026-11-25T00:00:00Z' })
+      const expires = `${new Date(startMs + 2 * hourMs).toISOString().slice(0, 19)}Z`
+      model.twist.production = (signed) => ({ ...signed, expires })
       model.delegated.set('production', { ...model.delegated.get('production')!, version: 2 })
     })
     publisher.repository.nextRoot()
@@ -93,7 +96,7 @@ describe('who keeps back what a delegated role signed', () => {
     await device.assign(publisher.assignment(2, slots, { minSnapshot: 2 }))
     await device.pass(300_000)
     expect(device.running()).toEqual([expect.stringMatching(/^motor@1\.9\.0 /)])
-    await device.pass(3 * dayMs)
+    await device.pass(4 * hourMs)
     const told = device.notices.map(({ attack, problem }) => `${attack} ${problem.code}`)
     expect(told).toContain('freeze tuf.expired')
     expect(device.running()).toEqual([expect.stringMatching(/^motor@1\.9\.0 /)])

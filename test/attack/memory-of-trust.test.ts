@@ -122,6 +122,68 @@ describe('a release that another one superseded', () => {
     expect(codesOf(device)).toContain('release.superseded')
     expect(device.running()).toEqual([])
   })
+
+  /** Serves 1.1.0, has 1.0.0, and was never assigned 1.8.0, which supersedes 1.0.0. */
+  const beforeSuccessor = async () => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    await device.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')]))
+    expect(device.running()).toEqual(NEW)
+    const newest = publisher.make({ version: '1.8.0', releaseCounter: 50, minCounter: 3 })
+    publisher.repository.next((model) => {
+      model.targets = [...model.targets, ...newest]
+    })
+    return { publisher, device }
+  }
+
+  it('is not taken back from the device itself, though no assignment ever named the other', async () => {
+    const { publisher, device } = await beforeSuccessor()
+    await device.look()
+    const again = await device.restart()
+    again.network = { ...again.network, metadata: noMetadata }
+    await again.assign(publisher.assignment(3, [publisher.slot('motor@1.0.0')]))
+    await again.pass(300_000)
+    expect(codesOf(again)).toContain('release.superseded')
+    expect(again.running()).toEqual(NEW)
+    expect(again.generation).toBe(2)
+  })
+
+  it('is not taken by the very assignment that made the device look', async () => {
+    const { publisher, device } = await beforeSuccessor()
+    const slots = [publisher.slot('motor@1.0.0')]
+    await device.assign(publisher.assignment(3, slots, { minSnapshot: 2 }))
+    expect(codesOf(device)).toContain('release.superseded')
+    expect(device.running()).toEqual(NEW)
+  })
+
+  it('stays where it serves, wave by wave, until its successor has taken its place', async () => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    const newest = publisher.make({ version: '1.8.0', releaseCounter: 50, minCounter: 50 })
+    publisher.repository.next((model) => {
+      model.targets = [...model.targets, ...newest]
+    })
+    await device.look()
+    const old = publisher.slot('motor@1.0.0')
+    const both = (trafficShare: number) => [
+      old,
+      publisher.slot('motor@1.8.0', { slot: 'candidate', trafficShare }),
+    ]
+    const running = ['motor@1.0.0', 'motor@1.8.0'].map((name) => expect.stringContaining(name))
+    for (const generation of [2, 3]) {
+      await device.assign(publisher.assignment(generation, both(generation * 100_000)))
+      expect(device.running()).toEqual(running)
+      expect(device.generation).toBe(generation)
+    }
+    await device.assign(publisher.assignment(4, [old]))
+    expect(device.running()).toEqual([running[0]])
+    await device.assign(publisher.assignment(5, [publisher.slot('motor@1.8.0')]))
+    expect(device.running()).toEqual([running[1]])
+    expect(codesOf(device)).toEqual([])
+    await device.assign(publisher.assignment(6, [old]))
+    expect(codesOf(device)).toEqual(['release.superseded'])
+    expect(device.running()).toEqual([running[1]])
+  })
 })
 
 describe('a manifest of another version, signed under the name of this one', () => {
