@@ -5,6 +5,7 @@ import { labelsSchema } from '../shared/model/device.ts'
 import { idSchema } from '../shared/model/names.ts'
 import { HOST_FLAGS, readSharing } from './host-options.ts'
 import { loopback } from './loopback.ts'
+import { IDLE_UNLOAD_S_MAX, numberOver0 } from './number-option.ts'
 import type { HostSharing } from './runtime/host/model-hosts.ts'
 
 export const USAGE = `linnet agent --controller URL --profile NAME [options]
@@ -107,11 +108,11 @@ function localOf(
   if (listen === undefined) return usage('--listen takes a loopback address: 127.0.0.1:8000')
   const grpc = address === undefined ? null : loopback(address)
   if (grpc === undefined) return usage('--grpc takes a loopback address: 127.0.0.1:8001')
-  const idleS = Number(parsed['idle-unload-s'] ?? Number.NaN)
-  if (parsed['idle-unload-s'] !== undefined && !(idleS > 0 && Number.isFinite(idleS))) {
-    return usage('--idle-unload-s must be a number over 0')
+  const idleS = numberOver0(parsed['idle-unload-s'], IDLE_UNLOAD_S_MAX)
+  if (idleS === undefined) {
+    return usage(`--idle-unload-s takes seconds over 0, up to ${IDLE_UNLOAD_S_MAX}`)
   }
-  return ok({ listen, grpc, idleUnloadMs: Number.isNaN(idleS) ? null : idleS * 1_000 })
+  return ok({ listen, grpc, idleUnloadMs: idleS === null ? null : idleS * 1_000 })
 }
 
 /** A file that opens artifacts says by itself that they are encrypted. */

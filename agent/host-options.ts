@@ -34,7 +34,7 @@ const hostsSchema = z
 const weightsSchema = z
   .string()
   .transform((text) => text.split(',').map(Number))
-  .pipe(z.array(z.number().positive().max(1_000)).max(HOSTS_MAX))
+  .pipe(z.array(z.number().min(0.001).max(1_000)).max(HOSTS_MAX))
 
 /** @returns null for one host, which needs nobody in front. Code `usage`, with what is wrong. */
 export function readSharing(flags: HostFlags, next: string): Result<HostSharing | null> {
@@ -44,7 +44,7 @@ export function readSharing(flags: HostFlags, next: string): Result<HostSharing 
   const policy = z.enum(BALANCE_POLICIES).safeParse(flags.balance ?? DEFAULT_POLICY)
   if (!policy.success) return usage(`--balance must be of ${BALANCE_POLICIES.join(', ')}`)
   const weights = weightsSchema.safeParse(flags['host-weights'] ?? '1')
-  if (!weights.success) return usage('--host-weights must be numbers above 0: 2,1')
+  if (!weights.success) return usage('--host-weights must be numbers from 0.001 to 1000: 2,1')
   const isOne = hosts.data.hostsMax === 1
   if (isOne && (flags.balance ?? flags['host-weights']) !== undefined) {
     return usage('--balance and --host-weights need --hosts 2 or more')

@@ -6,6 +6,7 @@ import { type InputSpec, inputSpecSchema } from '../shared/model/input-spec.ts'
 import { executionProviderSchema, type FirmwareProfile } from '../shared/model/profile.ts'
 import { HOST_FLAGS, readSharing } from './host-options.ts'
 import { loopback } from './loopback.ts'
+import { IDLE_UNLOAD_S_MAX, numberOver0 } from './number-option.ts'
 import type { BatchChoice } from './runtime/batch-settings.ts'
 import type { HostSharing } from './runtime/host/model-hosts.ts'
 import { localProfile } from './runtime/unsigned-release.ts'
@@ -42,6 +43,8 @@ Examples:
   linnet serve ./models --hosts 1..4 --balance latency-aware`
 
 const HELP = 'linnet serve --help'
+/** 16 TiB. */
+const MEMORY_MB_MAX = 16_777_216
 
 export interface ServeOptions {
   readonly paths: readonly string[]
@@ -127,10 +130,11 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
   const sharing = readSharing(values, HELP)
   if (!sharing.ok) return sharing
   if (sharing.value !== null && grpc !== null) return usage('--grpc needs --hosts 1')
-  const memoryMb = positive(values['memory-max'])
-  const idleS = positive(values['idle-unload-s'])
-  if (memoryMb === undefined || idleS === undefined) {
-    return usage('--memory-max and --idle-unload-s take numbers over 0')
+  const memoryMb = numberOver0(values['memory-max'], MEMORY_MB_MAX)
+  if (memoryMb === undefined) return usage(`--memory-max takes MB over 0, up to ${MEMORY_MB_MAX}`)
+  const idleS = numberOver0(values['idle-unload-s'], IDLE_UNLOAD_S_MAX)
+  if (idleS === undefined) {
+    return usage(`--idle-unload-s takes seconds over 0, up to ${IDLE_UNLOAD_S_MAX}`)
   }
   const tuningSeconds = values['tuning-seconds']
   if (!/^\d{1,4}$/.test(tuningSeconds)) return usage('--tuning-seconds must be a whole number')
@@ -146,13 +150,6 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
     profile: localProfile(providers.data, Number(values.threads), memoryMb),
     spec: spec.data,
   })
-}
-
-/** Null where nothing was given, undefined for what is no number over 0. */
-function positive(text: string | undefined): number | null | undefined {
-  if (text === undefined) return null
-  const number = Number(text)
-  return number > 0 && Number.isFinite(number) ? number : undefined
 }
 
 function usage(message: string): Result<never> {

@@ -30,6 +30,7 @@ import type { ResolvedRelease } from '../ports.ts'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
 import type { AskedPlane, AskedRequest, EngineOptions } from './application-engine.ts'
 import type { BatchChoice } from './batch-settings.ts'
+import { inferOptionProblem, optionProblem } from './in-process-options.ts'
 import { createInlineEngine } from './inline-engine.ts'
 import { createIsolatedEngine } from './isolated-engine.ts'
 import { localProfile, type UnsignedModel, unsignedRelease } from './unsigned-release.ts'
@@ -91,8 +92,8 @@ export interface InferenceStream {
 
 export interface InProcessRuntime {
   /**
-   * Errors (thrown as ProblemError): `infer.unknown_model`, `infer.invalid_input`,
-   * `infer.unknown_output`, `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`,
+   * Errors (thrown as ProblemError): `runtime.invalid_option`, `infer.unknown_model`,
+   * `infer.invalid_input`, `infer.unknown_output`, `infer.overloaded`, `infer.deadline`, `infer.cancelled`, `infer.failed`,
    * and in a child process `infer.host_died`, `infer.not_ready`.
    */
   infer(model: string, inputs: InProcessInputs, options?: InferOptions): Promise<InferAnswer>
@@ -107,8 +108,13 @@ export interface InProcessRuntime {
 const QUEUE_LENGTH_MAX = 256
 const TEMPORARY = 'linnet-in-process-'
 
-/** Errors (thrown as ProblemError): those of the derivation, the qualification and the load. */
+/**
+ * Errors (thrown as ProblemError): `runtime.invalid_option`, those of the derivation, the qualification
+ * and the load.
+ */
 export async function createRuntime(options: InProcessOptions): Promise<InProcessRuntime> {
+  const invalid = optionProblem(options)
+  if (invalid !== undefined) throw new ProblemError(invalid)
   const { executionProviders = ['cpu'], threads = 1, batching = 'auto', inline = false } = options
   const { queueLengthMax = QUEUE_LENGTH_MAX, onNotice: say = warn } = options
   const folder = await makeTemporaryFolder(TEMPORARY)
@@ -166,9 +172,12 @@ function runtimeOver(plane: AskedPlane, close: () => Promise<void>): InProcessRu
   async function ask(
     model: string,
     inputs: InProcessInputs,
-    { signal, deadlineMs, arm, key, priority, outputs }: InferOptions,
+    options: InferOptions,
     stream?: StreamPart,
   ): Promise<InferAnswer> {
+    const invalid = inferOptionProblem(options)
+    if (invalid !== undefined) throw new ProblemError(invalid)
+    const { signal, deadlineMs, arm, key, priority, outputs } = options
     const isGone = signal === undefined ? undefined : () => signal.aborted
     const arrivedAtMs = plane.nowMs()
     // Spelled out: on the way of every request, copying fields from objects is felt.

@@ -160,7 +160,7 @@ export function localProfile(
     limits: {
       artifactBytesMax: 2 ** 31 - 1,
       sessionMemoryMb: sessionMemoryMb ?? Math.floor(memoryMb / 2),
-      ...{ threadsMax: Math.max(1, Math.min(cores, threads || 1)), diskMb: 1 },
+      ...{ threadsMax: Math.min(cores, threads), diskMb: 1 },
     },
   }
 }

@@ -74,6 +74,7 @@ describe('the command line of the agent', () => {
     ['a name that only begins like loopback', [...NEEDED, '--listen', '127.0.0.1.example:8000']],
     ['gRPC over many hosts', [...NEEDED, '--grpc', '127.0.0.1:8001', '--hosts', '2']],
     ['no time', [...NEEDED, '--idle-unload-s', '0']],
+    ['a time without end', [...NEEDED, '--idle-unload-s', '1e300']],
     ['no controller', ['--profile', 'x']],
     ['a controller that is no URL', ['--controller', 'plant', '--profile', 'x']],
     ['no profile', ['--controller', 'http://plant']],

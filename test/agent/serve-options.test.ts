@@ -15,6 +15,37 @@ describe('linnet serve', () => {
   })
 })
 
+describe('Numbers without sense', () => {
+  it.each([
+    '--memory-max=0',
+    '--memory-max=-1',
+    '--memory-max=NaN',
+    '--memory-max=1e308',
+    '--memory-max=Infinity',
+    '--idle-unload-s=0',
+    '--idle-unload-s=1e400',
+    '--idle-unload-s=1e300',
+    '--tuning-seconds=-1',
+    '--tuning-seconds=1e9',
+    '--tuning-seconds=0.5',
+    '--threads=99999',
+    '--hosts=0',
+    '--hosts=1e1',
+    '--hosts=17',
+    '--listen=127.0.0.1:65536',
+    '--grpc=127.0.0.1:-1',
+  ])('are refused: %s', (option) => {
+    expect(readOptions(['m.onnx', option])).toMatchObject({ error: { code: 'usage' } })
+  })
+
+  it('are refused as weights, too', () => {
+    for (const weights of ['1e-300', 'NaN', '1e9', '1,']) {
+      const args = ['m.onnx', '--hosts=2', '--balance=weighted', `--host-weights=${weights}`]
+      expect(readOptions(args)).toMatchObject({ error: { code: 'usage' } })
+    }
+  })
+})
+
 describe('--threads', () => {
   it.each(['abc', '0', '-1', '1.5', ''])('refuses %j', (threads) => {
     expect(readOptions(['m.onnx', `--threads=${threads}`])).toMatchObject({
