@@ -5,10 +5,16 @@
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TrustedDirector } from '../../shared/signing/assignment.ts'
-import { loadRoot, refresh, type TrustedSet } from '../../shared/signing/tuf/client.ts'
+import {
+  loadRoot,
+  refresh,
+  type TrustedSet,
+  type TrustedTargets,
+} from '../../shared/signing/tuf/client.ts'
 import { directorOf } from '../../shared/signing/tuf/director.ts'
 import { runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
 import type { Root } from '../../shared/signing/tuf/metadata.ts'
+import { recallTargets } from '../../shared/signing/tuf/recall.ts'
 import { type FoundTarget, findTargets } from '../../shared/signing/tuf/search.ts'
 
 const REFRESHES_MAX = 12
@@ -21,15 +27,18 @@ export class ReleaseMetadata {
   readonly #nowMs: () => number
   #trusted: TrustedSet | undefined
   #refreshing: Promise<Result<TrustedSet>> | undefined
-  /** After each refresh that succeeded, before anybody goes on with it. */
-  readonly #onTrusted: (trusted: TrustedSet) => Promise<void>
+  /** After each refresh that succeeded and with what is recalled, before anybody goes on with it. */
+  readonly #onTrusted: (trusted: TrustedTargets) => Promise<void>
+  /** What was trusted in the life before. */
+  #recalled: TrustedTargets | undefined
+  #recalling: Promise<void> | undefined
   /** When the last refreshes began; at most `REFRESHES_MAX`. */
   #refreshesAtMs: number[] = []
 
   constructor(
     tuf: TufPorts,
     nowMs: () => number,
-    onTrusted: (trusted: TrustedSet) => Promise<void>,
+    onTrusted: (trusted: TrustedTargets) => Promise<void>,
   ) {
     this.#tuf = {
       verifier: tuf.verifier,
@@ -52,6 +61,26 @@ export class ReleaseMetadata {
 
   get snapshotVersion(): number {
     return this.#trusted?.snapshot.version ?? 0
+  }
+
+  /**
+   * To be awaited before anything else: a process may have ended between keeping metadata and noting
+   * what they told. Needs no network, and tells nothing where nothing is kept.
+   */
+  recall(): Promise<void> {
+    this.#recalling ??= this.#recallOnce().catch((cause: unknown) => {
+      this.#recalling = undefined
+      throw cause
+    })
+    return this.#recalling
+  }
+
+  async #recallOnce(): Promise<void> {
+    const offline = { ...this.#tuf, fetch: () => ({ kind: 'absent' }) as const }
+    const recalled = await runTufAsync(recallTargets(), offline)
+    if (!recalled.ok) return
+    this.#recalled = recalled.value
+    await this.#onTrusted(recalled.value)
   }
 
   /** Errors: `tuf.*`, `busy.refreshes`. */
@@ -89,9 +118,9 @@ export class ReleaseMetadata {
     return directorOf(root.value)
   }
 
-  /** When the newest targets that were verified since the start expire; undefined before. */
+  /** When the newest targets that were ever verified here expire; undefined before there are any. */
   get targetsExpireMs(): number | undefined {
-    return this.#trusted?.targets.expiresMs
+    return (this.#trusted ?? this.#recalled)?.targets.expiresMs
   }
 
   /** True when what was trusted last has expired, or nothing is stored that has not. */

@@ -8,7 +8,7 @@
  */
 import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import { type Assignment, parseTarget } from '../../shared/model/assignment.ts'
-import type { TrustedSet } from '../../shared/signing/tuf/client.ts'
+import type { TrustedTargets } from '../../shared/signing/tuf/client.ts'
 import { runTufAsync, type TufPorts } from '../../shared/signing/tuf/effects.ts'
 import { newestMinCounter, STAGING_ROLE } from '../../shared/signing/tuf/release-target.ts'
 import { type FoundTarget, findTarget, findUnder } from '../../shared/signing/tuf/search.ts'
@@ -32,8 +32,8 @@ export class ReleaseStanding {
     this.#parts = parts
   }
 
-  /** What fresh metadata tell of the releases on this device, and of others of their models. */
-  async learn(trusted: TrustedSet): Promise<void> {
+  /** What verified metadata tell of the releases on this device, and of others of their models. */
+  async learn(trusted: TrustedTargets): Promise<void> {
     const { tuf, cache, memory } = this.#parts
     await memory.load()
     for (const release of await cache.releases()) {
@@ -48,7 +48,7 @@ export class ReleaseStanding {
    * Raises the least counter of a model by all its releases in roles that may list `target`.
    * @returns the least counter that its releases need by now.
    */
-  async learnCounter(trusted: TrustedSet, target: string): Promise<number> {
+  async learnCounter(trusted: TrustedTargets, target: string): Promise<number> {
     const { tuf, cache, staging } = this.#parts
     const { model } = parseTarget(target)
     const known = await runTufAsync(findUnder(trusted, target, `${model}/`), tuf)

@@ -5,8 +5,8 @@
  * Invariants: within one epoch of the director time never goes back; an unset clock and no answer
  * mean that nothing is changed, never that anything counts as fresh. What the director signs moves
  * the time no further than the newest verified targets are valid: they are signed offline, and the
- * next ones move it on. Before a device has verified any in this life, its first jump has no bound;
- * a new root with a new director's epoch undoes it.
+ * next ones move it on. On a device that has never verified any, its first jump has no bound; a new
+ * root with a new director's epoch undoes it.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TrustedDirector } from '../../shared/signing/assignment.ts'

@@ -92,7 +92,7 @@ export class TufRepository implements Repository, Trust {
   }
 
   async resolve(release: ReleaseRef): Promise<Result<ResolvedRelease>> {
-    const time = await this.#time.settle()
+    const time = await this.#settle()
     if (!time.ok) return time
     const { model, version } = release
     const manifestPath = targetPath(model, version, MANIFEST_FILE)
@@ -131,7 +131,7 @@ export class TufRepository implements Repository, Trust {
     order: AssignmentOrder,
     serving: readonly ReleaseRef[],
   ): Promise<Result<CheckedAssignment>> {
-    const time = await this.#time.settle()
+    const time = await this.#settle()
     if (!time.ok) return time
     let first = await this.#accept(envelope, order, undefined)
     if (!first.ok && first.error.code === 'assignment.not_yet_valid' && (await this.#time.ask())) {
@@ -139,7 +139,7 @@ export class TufRepository implements Repository, Trust {
     }
     if (!first.ok && !STALE.includes(first.error.code)) return first
     if (!first.ok) {
-      const refreshed = await this.#metadata.refresh()
+      const refreshed = await this.#renew()
       // A forged assignment must not be taken for a network that is down.
       if (!refreshed.ok) return first
     }
@@ -162,16 +162,9 @@ export class TufRepository implements Repository, Trust {
   async review(
     releases: readonly ReleaseRef[],
   ): Promise<{ review: Review; problem: Problem | null }> {
-    const time = await this.#time.settle()
-    let refreshed = time.ok ? await this.#metadata.refresh() : time
+    const refreshed = await this.#renew()
     const director = await this.#metadata.director()
     const directorEpoch = director.ok ? director.value.directorEpoch : 0
-    // A thief's time may have let a refresh fail that brought the root which shuts him out.
-    const isNewEpoch = await this.#time.enterEpoch(directorEpoch)
-    if (isNewEpoch && !refreshed.ok) {
-      const again = await this.#time.settle()
-      refreshed = again.ok ? await this.#metadata.refresh() : again
-    }
     if (refreshed.ok) {
       const find = (paths: readonly string[]) => this.#metadata.find(paths)
       const { revoked, expired } = await this.#standing.revokedAmong(releases, find)
@@ -199,6 +192,27 @@ export class TufRepository implements Repository, Trust {
       return refuse('ack.device', 'The acknowledgement is for another device.')
     }
     return refusal
+  }
+
+  /** Before any check: what was trusted in the life before, and what time it is. */
+  async #settle(): Promise<Result<undefined>> {
+    await this.#metadata.recall()
+    return this.#time.settle()
+  }
+
+  /**
+   * A look at newer metadata. A thief's time may let it fail although it brought the root that shuts
+   * him out: the new director's epoch counts from the moment that its root is kept.
+   */
+  async #renew(): Promise<Result<unknown>> {
+    const refresh = async () => {
+      const time = await this.#settle()
+      return time.ok ? this.#metadata.refresh() : time
+    }
+    const refreshed = await refresh()
+    const director = await this.#metadata.director()
+    const isNewEpoch = director.ok && (await this.#time.enterEpoch(director.value.directorEpoch))
+    return isNewEpoch && !refreshed.ok ? refresh() : refreshed
   }
 
   async #accept(

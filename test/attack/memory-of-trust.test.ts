@@ -58,6 +58,55 @@ describe('a release that the newest targets no longer list', () => {
   })
 })
 
+describe('what was verified before a kill', () => {
+  /** Killed after it had kept the newest metadata, before it could note what they tell. */
+  const killedBeforeNoting = async (change: (publisher: Publisher) => void) => {
+    const publisher = new Publisher()
+    const device = await servingDevice(publisher)
+    await device.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')]))
+    const { disk } = device
+    const before = { small: new Map(disk.small), durable: disk.durable }
+    change(publisher)
+    await device.look()
+    disk.durable = before.durable
+    disk.small.clear()
+    for (const [name, text] of before.small) disk.small.set(name, text)
+    const again = await device.restart()
+    again.network = { ...again.network, metadata: noMetadata }
+    await again.assign(publisher.assignment(3, [publisher.slot('motor@1.0.0')]))
+    await again.pass(60_000)
+    expect(again.running()).toEqual(NEW)
+    return codesOf(again)
+  }
+
+  it('is known at the next start without a network: withdrawals', async () => {
+    const codes = await killedBeforeNoting((publisher) => publisher.revoke('1.0.0'))
+    expect(codes).toContain('release.revoked')
+  })
+
+  it('is known at the next start without a network: successors', async () => {
+    const codes = await killedBeforeNoting((publisher) => {
+      const newest = publisher.make({ version: '1.8.0', releaseCounter: 50, minCounter: 3 })
+      publisher.repository.next((model) => {
+        model.targets = [...model.targets, ...newest]
+      })
+    })
+    expect(codes).toContain('release.superseded')
+  })
+
+  it('bounds the time that a thief tells after it', async () => {
+    const publisher = new Publisher()
+    const device = await new AttackedDevice(publisher, { asksTime: true }).start()
+    await device.assign(publisher.assignment(1, [publisher.slot('motor@1.0.0')]))
+    const again = await device.restart()
+    const farMs = startMs + 30_000 * dayMs
+    again.network = { ...again.network, metadata: noMetadata, time: answering(farMs) }
+    const far = { issuedAt: farMs, expiresAt: farMs + dayMs }
+    await again.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')], far))
+    expect(JSON.parse(again.disk.small.get('trust.json')!).floorMs).toBe(startMs + 2 * dayMs)
+  })
+})
+
 describe('a device whose clock is right', () => {
   it('is not turned back by a signed answer, so that expired metadata stay expired', async () => {
     const publisher = new Publisher()
@@ -99,7 +148,7 @@ describe('a thief who tells a time far ahead', () => {
       })
       publisher.repository.next()
       device.network = honestNetwork(publisher)
-      await device.look()
+      // Nothing but the new director's first assignment makes it look.
       const now = { issuedAt: device.clock.nowMs() }
       const next = publisher.assignment(1, [publisher.slot('motor@1.1.0')], now)
       await device.assign(next, keys.nextDirector)
