@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { runLinnet } from './programs.ts'
-import { freePorts, holdPorts } from './stage.ts'
+import { freePorts } from './stage.ts'
 
 const home = await mkdtemp(join(tmpdir(), 'linnet-e2e-'))
 afterAll(() => rm(home, { recursive: true, force: true }))
 
 test('linnet demo --once --json promotes 1.1.0, rolls 1.2.0 back and loses no request', async () => {
   const [http, mqtt] = await freePorts(2)
-  const local = await freePortRun(8)
+  const [local] = await freePorts(8)
   const flags = ['--home', home, '--http-port', `${http}`, '--mqtt-port', `${mqtt}`]
   flags.push('--first-local-port', `${local}`)
   const { code, stdout, stderr } = await runLinnet(['demo', '--once', '--json', ...flags], {})
@@ -37,14 +37,3 @@ test('linnet demo --once --json promotes 1.1.0, rolls 1.2.0 back and loses no re
   expect(sent).toBeGreaterThan(0)
   expect({ answered, failed }).toEqual({ answered: sent, failed: 0 })
 }, 400_000)
-
-/** The first of `count` ports in a row that are free. */
-async function freePortRun(count: number): Promise<number> {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    const [first = 0] = await freePorts(1)
-    const wanted = Array.from({ length: count }, (_, i) => first + i)
-    const free = await holdPorts(wanted).catch(() => undefined)
-    if (free !== undefined) return first
-  }
-  throw new Error('no ports in a row are free')
-}

@@ -222,13 +222,30 @@ async function childProcess(parent: number, part: string): Promise<number> {
   throw new Error(`process ${parent} has no child with ${part}`)
 }
 
-/** Ports of loopback that are free now: `count` that the system chooses. */
+/** Below those that the system gives to outgoing connections (Linux: from 32768). */
+const PORT_MIN = 12_000
+const PORTS_PER_WORKER = 4_000
+let nextPort = Math.floor(Math.random() * PORTS_PER_WORKER)
+
+/**
+ * Ports of loopback that are free now, `count` in a row. Nobody takes one before the program that it is
+ * for does: not the system, and not the tests of another worker, whose ports are others.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  return holdPorts(Array.from({ length: count }, () => 0))
+  const worker = Number(process.env.VITEST_POOL_ID ?? 1) % 5
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (nextPort + count > PORTS_PER_WORKER) nextPort = 0
+    const first = PORT_MIN + worker * PORTS_PER_WORKER + nextPort
+    nextPort += count
+    const wanted = Array.from({ length: count }, (_, i) => first + i)
+    const free = await holdPorts(wanted).catch(() => undefined)
+    if (free !== undefined) return free
+  }
+  throw new Error(`no ${count} ports in a row are free`)
 }
 
 /** Opens and closes them; rejects when one of them is taken. */
-export async function holdPorts(wanted: readonly number[]): Promise<number[]> {
+async function holdPorts(wanted: readonly number[]): Promise<number[]> {
   const servers = wanted.map(() => createServer())
   const open = servers.map(
     (server, i) =>
