@@ -14,7 +14,7 @@ import {
   fromOrt,
   type ModelSession,
   type SessionOptions,
-  specOf,
+  specsOf,
   toOrt,
 } from '../runtime/model-session.ts'
 import type { ProofEngine } from '../runtime/qualify/prove-session.ts'
@@ -92,8 +92,7 @@ async function createSession(
     }),
   )
   return {
-    inputs: session.inputMetadata.map(specOf),
-    outputs: session.outputMetadata.map(specOf),
+    ...specsOf(session, bytes),
     run(inputs, outputs) {
       const feeds = Object.fromEntries(inputs.map((each) => [each.name, toOrt(each, ort.Tensor)]))
       return inTurn(async () => {

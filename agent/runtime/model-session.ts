@@ -4,10 +4,17 @@
  * and in the browser (both take their types from onnxruntime-common).
  */
 import type { InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-node'
-import { ProblemError } from '../../shared/kernel/result.ts'
+import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import type { ExecutionProvider } from '../../shared/model/profile.ts'
-import type { Datatype, TensorSpec } from '../../shared/model/tensor.ts'
+import {
+  DATATYPES,
+  type Datatype,
+  DIMENSION_NAME_LENGTH_MAX,
+  type TensorSpec,
+} from '../../shared/model/tensor.ts'
 import type { TensorElements, TensorValue } from '../../shared/model/tensor-value.ts'
+import type { SignatureTensor } from '../../shared/onnx/graph-reader.ts'
+import { readModelSignature } from '../../shared/onnx/model-signature.ts'
 
 export type GraphLevel = 'disabled' | 'basic' | 'extended' | 'all'
 
@@ -56,17 +63,47 @@ const DATATYPES_BY_ORT = new Map<string, Datatype>(
   (Object.keys(ORT_TYPES) as Datatype[]).map((datatype) => [ORT_TYPES[datatype], datatype]),
 )
 
-export function specOf(metadata: InferenceSession.ValueMetadata): TensorSpec {
-  const datatype = metadata.isTensor ? DATATYPES_BY_ORT.get(metadata.type) : undefined
-  if (!metadata.isTensor || datatype === undefined) {
+/**
+ * What a loaded model takes and gives. ONNX Runtime says of an optional tensor only that it is no tensor,
+ * and takes and gives one all the same; the file says which. Errors (thrown):
+ * `admission.unsupported_type`.
+ */
+export function specsOf(
+  session: Pick<InferenceSession, 'inputMetadata' | 'outputMetadata'>,
+  bytes: Uint8Array,
+): Pick<ModelSession, 'inputs' | 'outputs'> {
+  const { inputMetadata, outputMetadata } = session
+  const isPlain = [...inputMetadata, ...outputMetadata].every(({ isTensor }) => isTensor)
+  const declared = isPlain ? undefined : unwrap(readModelSignature(bytes))
+  return {
+    inputs: inputMetadata.map((each) => specOf(each, declared?.inputs ?? [])),
+    outputs: outputMetadata.map((each) => specOf(each, declared?.outputs ?? [])),
+  }
+}
+
+function specOf(
+  metadata: InferenceSession.ValueMetadata,
+  declared: readonly SignatureTensor[],
+): TensorSpec {
+  const { name } = metadata
+  const tensor = metadata.isTensor
+    ? { datatype: DATATYPES_BY_ORT.get(metadata.type), shape: metadata.shape }
+    : declared.find((each) => each.name === name)
+  const datatype = DATATYPES.find((known) => known === tensor?.datatype)
+  if (tensor === undefined || datatype === undefined) {
     throw new ProblemError({
       code: 'admission.unsupported_type',
       message: 'The runtime cannot carry a value of this model.',
       expected: 'tensors of types of the Open Inference Protocol',
-      found: `${metadata.name}: ${metadata.isTensor ? metadata.type : 'not a tensor'}`,
+      found: `${name}: ${metadata.isTensor ? metadata.type : 'not a tensor'}`,
     })
   }
-  return { name: metadata.name, datatype, shape: [...metadata.shape] }
+  return { name, datatype, shape: tensor.shape.map(shortName) }
+}
+
+/** Some exporters spell a whole computation into the name of a free dimension. */
+function shortName(size: number | string): number | string {
+  return typeof size === 'string' ? size.slice(0, DIMENSION_NAME_LENGTH_MAX) : size
 }
 
 export function toOrt(

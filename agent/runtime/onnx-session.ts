@@ -5,7 +5,7 @@
  * ensures.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { fromOrt, type ModelSession, type SessionOptions, specOf, toOrt } from './model-session.ts'
+import { fromOrt, type ModelSession, type SessionOptions, specsOf, toOrt } from './model-session.ts'
 
 /** Loads from the very buffer that the caller hashed; no path that could change in between. */
 export async function loadSession(
@@ -23,10 +23,10 @@ export async function loadSession(
     extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
   })
   return {
-    inputs: session.inputMetadata.map(specOf),
-    outputs: session.outputMetadata.map(specOf),
+    ...specsOf(session, bytes),
     async run(inputs, outputs) {
-      const feeds: Record<string, Tensor> = {}
+      // Without a prototype: an input may be called `__proto__`.
+      const feeds: Record<string, Tensor> = Object.create(null)
       for (const input of inputs) feeds[input.name] = toOrt(input, Tensor)
       const fetched =
         outputs === undefined ? await session.run(feeds) : await session.run(feeds, outputs)

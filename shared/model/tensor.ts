@@ -36,8 +36,9 @@ export const DATATYPE_BYTES: Readonly<Record<Exclude<Datatype, 'BYTES'>, number>
   FP64: 8,
 }
 
+export const DIMENSION_NAME_LENGTH_MAX = 128
 /** A fixed size, or the symbolic name of a free dimension (which may be empty). */
-const dimensionSchema = z.union([z.int().min(0), z.string().max(128)])
+const dimensionSchema = z.union([z.int().min(0), z.string().max(DIMENSION_NAME_LENGTH_MAX)])
 
 /** Exporters spell whole paths of modules into the names of tensors. */
 export const TENSOR_NAME_LENGTH_MAX = 1_024

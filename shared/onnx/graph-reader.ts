@@ -4,16 +4,12 @@
  * Invariant: all lists are bounded by LIMITS; a file that goes past them is refused, not cut.
  */
 import { type ElementType, elementTypeOf } from './data-type.ts'
-import {
-  type FieldTable,
-  malformed,
-  onBytes,
-  onInteger,
-  onString,
-  readFields,
-} from './wire-fields.ts'
+import { malformed, onBytes, onInteger, onString, readFields } from './wire-fields.ts'
 
-/** What a value is: a tensor's element type, or a kind that no tensor protocol can carry. */
+/**
+ * What a value is: a tensor's element type, or a kind that no tensor protocol can carry. An optional
+ * tensor is what a tensor is: ONNX Runtime takes and gives it as one.
+ */
 export type ValueType =
   | ElementType
   | 'SEQUENCE'
@@ -173,37 +169,66 @@ function readEntry(bytes: Uint8Array): [key: string, value: string] {
 function readValue(bytes: Uint8Array, before: number): SignatureTensor {
   if (before >= LIMITS.values) past('inputs or outputs', LIMITS.values)
   let name = ''
-  let datatype: ValueType = 'UNDEFINED'
-  let shape: (number | string)[] | undefined
-  const kind = (value: ValueType) =>
+  let type: DeclaredType = { datatype: 'UNDEFINED' }
+  readFields(bytes, {
+    1: onString((text) => {
+      name = text
+    }),
+    2: onBytes((message) => {
+      type = readType(message)
+    }),
+  })
+  const { datatype, shape } = type
+  return { name, datatype, shape: shape ?? [], rankKnown: shape !== undefined }
+}
+
+interface DeclaredType {
+  readonly datatype: ValueType
+  readonly shape?: readonly (number | string)[]
+}
+
+/** TypeProto. */
+function readType(bytes: Uint8Array, isOptional = false): DeclaredType {
+  let type: DeclaredType = { datatype: isOptional ? 'OPTIONAL' : 'UNDEFINED' }
+  const kind = (datatype: ValueType) =>
     onBytes(() => {
-      datatype = value
+      type = { datatype: isOptional ? 'OPTIONAL' : datatype }
     })
-  const typeTable: FieldTable = {
+  readFields(bytes, {
     1: onBytes((tensor) => {
-      datatype = 'UNDEFINED'
-      readFields(tensor, {
-        1: onInteger((code) => {
-          datatype = elementTypeOf(code) ?? 'UNDEFINED'
-        }),
-        2: onBytes((dims) => {
-          shape = readShape(dims)
-        }),
-      })
+      type = readTensorType(tensor)
     }),
     4: kind('SEQUENCE'),
     5: kind('MAP'),
     7: kind('OPAQUE'),
     8: kind('SPARSE'),
-    9: kind('OPTIONAL'),
-  }
-  readFields(bytes, {
-    1: onString((text) => {
-      name = text
-    }),
-    2: onBytes((type) => readFields(type, typeTable)),
+    // An optional of an optional is none that ONNX knows, so this goes one step down and no further.
+    9: isOptional
+      ? kind('OPTIONAL')
+      : onBytes((optional) => {
+          readFields(optional, {
+            1: onBytes((element) => {
+              type = readType(element, true)
+            }),
+          })
+        }),
   })
-  return { name, datatype, shape: shape ?? [], rankKnown: shape !== undefined }
+  return type
+}
+
+/** TypeProto.Tensor. */
+function readTensorType(bytes: Uint8Array): DeclaredType {
+  let datatype: ValueType = 'UNDEFINED'
+  let shape: (number | string)[] | undefined
+  readFields(bytes, {
+    1: onInteger((code) => {
+      datatype = elementTypeOf(code) ?? 'UNDEFINED'
+    }),
+    2: onBytes((dims) => {
+      shape = readShape(dims)
+    }),
+  })
+  return shape === undefined ? { datatype } : { datatype, shape }
 }
 
 /** TensorShapeProto; a dimension with neither value nor name is free, so ''. */

@@ -15,6 +15,8 @@ export interface ValueInfo {
   readonly datatype: ElementType
   /** A string is a symbolic dimension, for example 'batch'; null leaves even the rank open. */
   readonly shape: readonly (number | string)[] | null
+  /** What the tensor stands in, outermost first; absent: it stands by itself. */
+  readonly within?: readonly ('sequence' | 'optional')[]
 }
 
 export type AttributeValue =
@@ -125,23 +127,40 @@ function writeAttribute(writer: BinaryWriter, name: string, value: AttributeValu
   writer.tag(20, WireType.Varint).int32(type)
 }
 
-/** ValueInfoProto > TypeProto (2) > TypeProto.Tensor (1) > TensorShapeProto (2) > Dimension (1). */
-function writeValueInfo(writer: BinaryWriter, { name, datatype, shape }: ValueInfo): void {
-  text(writer, 1, name)
-  message(writer, 2, () =>
-    message(writer, 1, () => {
-      writer.tag(1, WireType.Varint).int32(elementTypeRow(datatype).code)
-      if (shape === null) return
-      message(writer, 2, () => {
-        for (const dim of shape) {
-          message(writer, 1, () => {
-            if (typeof dim === 'string') text(writer, 2, dim)
-            else writer.tag(1, WireType.Varint).int64(dim)
-          })
-        }
-      })
-    }),
-  )
+/** Sequence and Optional of TypeProto; each has its elements' type as field 1. */
+const CONTAINERS = { sequence: 4, optional: 9 } as const
+
+/** ValueInfoProto > TypeProto (2). */
+function writeValueInfo(writer: BinaryWriter, value: ValueInfo): void {
+  text(writer, 1, value.name)
+  message(writer, 2, () => writeType(writer, value, value.within ?? []))
+}
+
+/** TypeProto.Tensor (1) > TensorShapeProto (2) > Dimension (1). */
+function writeType(
+  writer: BinaryWriter,
+  value: ValueInfo,
+  [outer, ...inner]: NonNullable<ValueInfo['within']>,
+): void {
+  if (outer !== undefined) {
+    message(writer, CONTAINERS[outer], () =>
+      message(writer, 1, () => writeType(writer, value, inner)),
+    )
+    return
+  }
+  message(writer, 1, () => {
+    writer.tag(1, WireType.Varint).int32(elementTypeRow(value.datatype).code)
+    if (value.shape === null) return
+    const { shape } = value
+    message(writer, 2, () => {
+      for (const dim of shape) {
+        message(writer, 1, () => {
+          if (typeof dim === 'string') text(writer, 2, dim)
+          else writer.tag(1, WireType.Varint).int64(dim)
+        })
+      }
+    })
+  })
 }
 
 function text(writer: BinaryWriter, field: number, value: string): void {

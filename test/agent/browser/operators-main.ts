@@ -34,9 +34,9 @@ async function describeCases(): Promise<ReadonlyMap<number, ResolvedRelease | st
   const { file, execArgv } = programAt(import.meta.url, '../runtime/operators-main')
   const found = new Map<number, ResolvedRelease | string>()
   for (;;) {
-    const next = wanted.find((i) => !found.has(i))
-    if (next === undefined) return found
-    const args = [...execArgv, file, 'describe', String(next), folder, each]
+    const left = wanted.filter((i) => !found.has(i))
+    if (left.length === 0) return found
+    const args = [...execArgv, file, 'describe', left.join(','), folder]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
     for await (const line of createInterface({ input: child.stdout })) {
       const { i, why, release } = JSON.parse(line)

@@ -1,8 +1,9 @@
 /**
- * A program of operators.test.ts: runs the cases from a number on, each either on ONNX Runtime itself
+ * A program of operators.test.ts: runs the cases with these numbers, each either on ONNX Runtime itself
  * (`raw`) or on the whole way of Linnet in one process (`linnet`): derivation, proof, load, and one
  * request as JSON and one as binary data. Prints one line of JSON for each; some raw ones end it. Asked
- * to `describe` them, it writes into a folder what a device would get of each, and prints the release.
+ * to `describe` them, it writes into a folder what a device would get of each, and prints the release;
+ * proved on the case's own inputs.
  */
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,7 +15,7 @@ import { toOrt } from '../../../agent/runtime/model-session.ts'
 import { createHostPlane } from '../../../agent/runtime/plane/host-plane.ts'
 import { createModelRoute } from '../../../agent/runtime/plane/model-route.ts'
 import { derive } from '../../../agent/runtime/qualify/derive-command.ts'
-import type { Derived } from '../../../agent/runtime/qualify/derive-in-process.ts'
+import type { Derived, DeriveTask } from '../../../agent/runtime/qualify/derive-in-process.ts'
 import { proveRelease } from '../../../agent/runtime/qualify/prove-release.ts'
 import { qualifyRelease } from '../../../agent/runtime/qualify/qualify-release.ts'
 import { localProfile, unsignedRelease } from '../../../agent/runtime/unsigned-release.ts'
@@ -23,32 +24,38 @@ import { answerInfer } from '../../../agent/serve/infer-exchange.ts'
 import { jsonFromElements } from '../../../agent/serve/json-tensor.ts'
 import { concatBytes, utf8 } from '../../../shared/kernel/bytes.ts'
 import { ok, ProblemError, type Result, unwrap } from '../../../shared/kernel/result.ts'
+import { goldenTensor } from '../../../shared/model/golden-compare.ts'
+import type { TensorValue } from '../../../shared/model/tensor-value.ts'
 import { operatorCases } from '../../fixtures/operators/all.ts'
 import type { OperatorCase } from '../../fixtures/operators/case.ts'
 
-const [mode = '', from = '0', out = '', each = '1'] = process.argv.slice(2)
+const [mode = '', wanted = '', out = ''] = process.argv.slice(2)
 const folder = mkdtempSync(join(tmpdir(), 'linnet-operators-'))
 const profile = localProfile(['cpu'], 1)
 
 async function onRaw({ model, feeds }: OperatorCase): Promise<undefined> {
   const session = await InferenceSession.create(model, { logSeverityLevel: 4 })
-  const inputs: Record<string, Tensor> = {}
+  const inputs: Record<string, Tensor> = Object.create(null)
   for (const feed of feeds) inputs[feed.name] = toOrt(feed, Tensor)
   await session.run(inputs)
   await session.release()
 }
 
-async function describe(model: Uint8Array, name: string) {
+async function describe(model: Uint8Array, name: string, feeds?: readonly TensorValue[]) {
   const path = join(folder, 'model.onnx')
   writeFileSync(path, model)
   const files = new Map<string, string>()
   const file = { model: name, version: '1.0.0', path }
-  const options = { spec: {}, folder, files, derive: deriveHere }
+  const trials = feeds && [{ inputs: feeds.map(goldenTensor), outputs: [] }]
+  const options = { spec: {}, folder, files, trials, derive: deriveHere }
   return { path, files, resolved: unwrap(await unsignedRelease(file, options)) }
 }
 
-async function writeDescribed({ model }: OperatorCase, name: string): Promise<ResolvedRelease> {
-  const { files, resolved } = await describe(model, name)
+async function writeDescribed(
+  { model, feeds }: OperatorCase,
+  name: string,
+): Promise<ResolvedRelease> {
+  const { files, resolved } = await describe(model, name, feeds)
   for (const [sha256, path] of files) copyFileSync(path, join(out, sha256))
   return resolved
 }
@@ -106,20 +113,21 @@ async function onLinnet({ model, feeds }: OperatorCase): Promise<undefined> {
 }
 
 /** What a device does in a process of its own. */
-async function deriveHere(task: { model: string; golden: string }): Promise<Result<Derived>> {
-  const argv = ['--model', task.model, '--out', task.golden, '--unsigned']
+async function deriveHere({ model, golden, inputs }: DeriveTask): Promise<Result<Derived>> {
+  const argv = ['--model', model, '--out', golden, '--unsigned']
+  if (inputs !== undefined) argv.push('--inputs', inputs)
   const derived = await derive(argv)
   if (!derived.ok) return derived
-  const { inputs, outputs, random, unproved } = derived.value as Derived
-  return ok({ inputs, outputs, random, unproved })
+  const { random, unproved, ...tensors } = derived.value as Derived
+  return ok({ inputs: tensors.inputs, outputs: tensors.outputs, random, unproved })
 }
 
 const write = process.stdout.write.bind(process.stdout)
 // The command tells which recipe it tries; here nobody listens.
 process.stdout.write = () => true
 const cases = operatorCases()
-for (const [i, one] of cases.entries()) {
-  if (i < Number(from) || i % Number(each) !== 0) continue
+for (const i of wanted.split(',').map(Number)) {
+  const one = cases[i]!
   let why = ''
   let release: ResolvedRelease | undefined
   try {

@@ -89,6 +89,23 @@ describe('the signature of a model', () => {
     ])
   })
 
+  it('takes an optional tensor for a tensor, and no other optional', () => {
+    const tensor = { datatype: 'FP32' as const, shape: ['n'] }
+    const outputs = [
+      { name: 'a', ...tensor, within: ['optional'] as const },
+      { name: 'b', ...tensor, within: ['optional', 'sequence'] as const },
+      { name: 'c', ...tensor, within: ['optional', 'optional'] as const },
+      { name: 'd', ...tensor, within: ['sequence', 'optional'] as const },
+    ]
+    const signature = unwrap(readModelSignature(model({ outputs })))
+    expect(signature.outputs).toEqual([
+      { name: 'a', datatype: 'FP32', shape: ['n'], rankKnown: true },
+      { name: 'b', datatype: 'OPTIONAL', shape: [], rankKnown: false },
+      { name: 'c', datatype: 'OPTIONAL', shape: [], rankKnown: false },
+      { name: 'd', datatype: 'SEQUENCE', shape: [], rankKnown: false },
+    ])
+  })
+
   it('finds operators and external data inside subgraphs', () => {
     const entry = concatBytes(field(1, utf8('location')), field(2, utf8('weights.bin')))
     const tensor = concatBytes(field(8, utf8('t')), field(13, entry), varint(14, 1))
