@@ -6,6 +6,7 @@
  *   killed from outside (SIGKILL, SIGTERM)                -> nobody, unless it was loading: the
  *                                                            system kills what takes its memory
  *   two deaths of one release within ten minutes          -> it broke
+ *   a candidate hung                                      -> it broke: each hang is an outage
  *   three loads of one release killed within a minute     -> it broke
  *   five deaths at work (a run, a load) within a minute   -> the candidate leaves, as a precaution
  *                                                            (the system may kill what grows)
@@ -45,7 +46,7 @@ export interface CrashVerdict {
 export function judgeExit(
   before: readonly Death[],
   exit: HostExit,
-  candidate: string | undefined,
+  candidates: readonly string[],
   atMs: number,
   host = 0,
 ): CrashVerdict {
@@ -65,8 +66,9 @@ export function judgeExit(
     (death) => death.host === host && death.atWork && atMs - death.atMs <= LOOP_MS,
   )
   const looping = atWork && loop.length >= DEATHS_OF_LOOP
-  const isBroken = faults.length >= DEATHS_OF_RELEASE || killed.length >= KILLED_LOADS
-  const broke = (isBroken ? blamed : undefined) ?? (looping ? candidate : undefined)
+  const hung = exit.hung && blamed !== undefined && candidates.includes(blamed)
+  const isBroken = hung || faults.length >= DEATHS_OF_RELEASE || killed.length >= KILLED_LOADS
+  const broke = (isBroken ? blamed : undefined) ?? (looping ? candidates[0] : undefined)
   return { deaths, problem: describeExit(exit, external), blamed, broke }
 }
 

@@ -94,8 +94,8 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
     },
     onExit(exit, host = 0) {
       const atMs = Date.now()
-      const candidate = plan.models.flatMap((model) => model.candidate ?? []).map(shaOf)[0]
-      const verdict = judgeExit(deaths, exit, candidate, atMs, host)
+      const candidates = plan.models.flatMap((model) => model.candidate ?? []).map(shaOf)
+      const verdict = judgeExit(deaths, exit, candidates, atMs, host)
       deaths = verdict.deaths
       // A death in a load took no request with it.
       const blamed = exit.loading === undefined ? verdict.blamed : undefined

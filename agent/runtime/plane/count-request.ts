@@ -7,6 +7,7 @@ import type { Problem } from '../../../shared/kernel/result.ts'
 import type { InferRequest } from '../../data-plane.ts'
 import type { LabelTable } from './label-table.ts'
 import type { LiveRelease } from './live-release.ts'
+import { guardedRequest } from './local-guard.ts'
 import type { Draw, ModelRoute } from './model-route.ts'
 import type { StatisticsTable } from './release-statistics.ts'
 import type { Outcome } from './request-runner.ts'
@@ -14,19 +15,20 @@ import type { Outcome } from './request-runner.ts'
 export interface CountOptions {
   readonly statistics: StatisticsTable
   readonly labels: LabelTable
+  readonly deadlineMsMax: number
   readonly onBroke: (live: LiveRelease, problem: Problem) => void
   /** Computes the request with the candidate too; called for the share that the plan says. */
   readonly shadow: (route: ModelRoute, request: InferRequest, servedClass: number) => void
 }
 
 export function countRequest(
-  { statistics, labels, onBroke, shadow }: CountOptions,
+  { statistics, labels, deadlineMsMax, onBroke, shadow }: CountOptions,
   request: InferRequest,
   route: ModelRoute,
   { live, arm, recorder }: Draw,
   { sample, run }: Pick<Outcome<unknown>, 'sample' | 'run'>,
 ): void {
-  const { error, latencyMs, prediction } = sample
+  const { error, prediction } = sample
   statistics.record(live.model, live.version, sample, run)
   if (recorder === undefined) return
   if (request.id !== undefined && prediction !== undefined) {
@@ -34,11 +36,10 @@ export function countRequest(
     labels.remember(`${live.model}/${request.id}`, { sha256: live.sha256, classIndex })
   }
   recorder.record(arm, sample)
-  // A full line is the device's trouble and a deadline mostly its client's: whoever sends requests
-  // must not be able to stop a release with them. That it is slow tells what it promised itself.
-  const failed = error === 'internal' || error === 'invalid_output'
-  const late = (latencyMs.total ?? 0) > live.manifest.serviceLevels.latencyMsMax
-  const problem = route.watch(live, { failed, late })
+  // Nobody gets an answer after the host's own limit, whatever the release promises.
+  const lateMs = Math.min(live.manifest.serviceLevels.latencyMsMax, deadlineMsMax)
+  const guarded = guardedRequest(sample, lateMs)
+  const problem = guarded && route.watch(live, guarded)
   if (problem !== undefined) onBroke(live, problem)
   const isServed = error === undefined && arm === 'baseline'
   if (isServed && prediction !== undefined && route.drawShadow()) {

@@ -67,6 +67,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const counting = {
     statistics,
     labels,
+    deadlineMsMax,
     onBroke: (live: LiveRelease, problem: Problem) => {
       streams.endOf((pinned) => pinned === live)
       options.onBroke(live, problem)

@@ -20,7 +20,7 @@ const exit = (more: Partial<HostExit>): HostExit => ({
 function brokenBy(...exits: Partial<HostExit>[]): (string | undefined)[] {
   let deaths: readonly Death[] = []
   return exits.map((each, i) => {
-    const verdict = judgeExit(deaths, exit(each), CANDIDATE, i * 1_000)
+    const verdict = judgeExit(deaths, exit(each), [CANDIDATE], i * 1_000)
     deaths = verdict.deaths
     return verdict.broke
   })
@@ -39,8 +39,21 @@ describe('When the model host dies', () => {
     ],
     [
       'a hang counts like a crash',
-      [{ hung: true, signal: 'SIGKILL', running: CANDIDATE }, FAULT],
-      [undefined, CANDIDATE],
+      [
+        { hung: true, signal: 'SIGKILL', running: CURRENT },
+        { ...FAULT, running: CURRENT },
+      ],
+      [undefined, CURRENT],
+    ],
+    [
+      'a candidate that hangs has broken',
+      [{ hung: true, signal: 'SIGKILL', running: CANDIDATE }],
+      [CANDIDATE],
+    ],
+    [
+      'a candidate that hangs in its load has broken',
+      [{ hung: true, signal: 'SIGKILL', loading: CANDIDATE }],
+      [CANDIDATE],
     ],
     [
       'an exit by code counts like a crash',
@@ -75,27 +88,27 @@ describe('When the model host dies', () => {
   })
 
   it('forgets a crash after ten minutes', () => {
-    const first = judgeExit([], exit(FAULT), CANDIDATE, 0)
-    expect(judgeExit(first.deaths, exit(FAULT), CANDIDATE, 600_001).broke).toBeUndefined()
+    const first = judgeExit([], exit(FAULT), [CANDIDATE], 0)
+    expect(judgeExit(first.deaths, exit(FAULT), [CANDIDATE], 600_001).broke).toBeUndefined()
   })
 
   it.each([{ signal: 'SIGABRT' }, { hung: true, signal: 'SIGKILL' }, { code: 1 }])(
     'by %j outside a run and a load, nobody is to blame, however often',
     (how) => {
       expect(brokenBy(...Array.from({ length: 8 }, () => how))).toEqual(Array(8).fill(undefined))
-      expect(judgeExit([], exit(how), CANDIDATE, 0).blamed).toBeUndefined()
+      expect(judgeExit([], exit(how), [CANDIDATE], 0).blamed).toBeUndefined()
       const ran = exit({ ...how, running: CURRENT })
-      expect(judgeExit([], ran, undefined, 0).blamed).toBe(CURRENT)
+      expect(judgeExit([], ran, [], 0).blamed).toBe(CURRENT)
     },
   )
 
   it('starts an idle host that was killed again at once, however often', () => {
-    const { deaths } = judgeExit([], exit({ signal: 'SIGKILL' }), CANDIDATE, 0)
+    const { deaths } = judgeExit([], exit({ signal: 'SIGKILL' }), [CANDIDATE], 0)
     expect(restartDelayMs(deaths, 0)).toBe(0)
   })
 
   it('says what happened', () => {
-    expect(judgeExit([], exit(FAULT), CANDIDATE, 0).problem).toEqual({
+    expect(judgeExit([], exit(FAULT), [CANDIDATE], 0).problem).toEqual({
       code: 'host.crashed',
       message: 'The model host crashed while it ran dddddddddddd.',
       found: 'SIGSEGV',
@@ -115,11 +128,11 @@ describe('When the model host dies', () => {
   })
 
   it('of several hosts waits only for its own deaths, and a release is blamed for all of them', () => {
-    const first = judgeExit([], exit(FAULT), CANDIDATE, 0, 0)
-    const second = judgeExit(first.deaths, exit(FAULT), CANDIDATE, 10, 1)
+    const first = judgeExit([], exit(FAULT), [CANDIDATE], 0, 0)
+    const second = judgeExit(first.deaths, exit(FAULT), [CANDIDATE], 10, 1)
     expect(second.broke).toBe(CANDIDATE)
     expect([0, 1, 2].map((host) => restartDelayMs(second.deaths, 20, host))).toEqual([0, 0, 0])
-    const third = judgeExit(second.deaths, exit(FAULT), CANDIDATE, 20, 1)
+    const third = judgeExit(second.deaths, exit(FAULT), [CANDIDATE], 20, 1)
     expect([0, 1].map((host) => restartDelayMs(third.deaths, 30, host))).toEqual([0, 100])
   })
 })

@@ -286,6 +286,42 @@ describe('The local guard in the plane', () => {
     expect(plane.broke).toMatchObject([{ problem: { code: 'guard.latency' } }])
   })
 
+  const levels = (latencyMsMax: number, latencyBadShareMax = 0.05) => ({
+    serviceLevels: { latencyMsMax, latencyBadShareMax, errorRateMax: 0.01, qualityDropMax: 0.05 },
+  })
+  const SLOW = 300
+  it.each([
+    // Who, the host's limit, the promise, how many ask at once, whether it leaves.
+    ['a current over its limit', 'current', 10_000, levels(100), 1, true],
+    ['a current in time', 'current', 10_000, levels(400), 1, false],
+    ['a current that no deadline lets through', 'current', 200, levels(10_000), 1, true],
+    ['a current most of whose requests expire in line', 'current', 400, levels(200), 8, true],
+    ['a current that only lets wait', 'current', 10_000, levels(400), 8, false],
+    ['a current that promises little', 'current', 10_000, levels(100, 0.6), 1, true],
+    ['a current that promises nothing', 'current', 10_000, levels(100, 1), 1, false],
+    ['a candidate over its limit', 'candidate', 10_000, levels(100), 1, true],
+    ['a candidate that no deadline lets through', 'candidate', 200, levels(10_000), 1, true],
+    ['a candidate most of whose requests expire in line', 'candidate', 400, levels(200), 8, true],
+    ['a candidate in time', 'candidate', 10_000, levels(400), 1, false],
+  ] as const)('with %s', async (_, slot, deadlineMsMax, manifest, atOnce, leaves) => {
+    let atMs = 0
+    const plane = buildPlane({ nowMs: () => atMs, deadlineMsMax })
+    const slow = buildLive(
+      () => {
+        atMs += SLOW
+        return SCORES(0.9, 0.1)
+      },
+      { version: '2.0.0', manifest },
+    )
+    if (slot === 'current') plane.put(slow, { previous: high() })
+    else plane.put(low(), { candidate: slow, trafficShare: 1_000_000 })
+    for (let i = 0; i < 120 && plane.broke.length === 0; i++) {
+      await Promise.all(Array.from({ length: atOnce }, () => ask(plane, { arrivedAtMs: atMs })))
+    }
+    const broke = leaves ? [{ version: '2.0.0', problem: { code: 'guard.latency' } }] : []
+    expect(plane.broke).toMatchObject(broke)
+  })
+
   it('leaves a failing release in place where there is nothing to fall back to', async () => {
     const plane = buildPlane()
     plane.put(failing())

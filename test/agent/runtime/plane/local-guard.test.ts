@@ -3,6 +3,7 @@ import {
   GUARD_START,
   type GuardedRequest,
   type GuardState,
+  guardedRequest,
   guardProblem,
   isOverLimit,
   QUIET,
@@ -17,9 +18,10 @@ const LEVELS = {
   errorRateMax: 0.01,
   qualityDropMax: 0.05,
 }
-const GOOD: GuardedRequest = { failed: false, late: false }
-const LATE: GuardedRequest = { failed: false, late: true }
-const FAILED: GuardedRequest = { failed: true, late: false }
+const GOOD: GuardedRequest = { failed: false, late: false, slow: false }
+const LATE: GuardedRequest = { failed: false, late: true, slow: true }
+const WAITED: GuardedRequest = { failed: false, late: true, slow: false }
+const FAILED: GuardedRequest = { failed: true, late: false, slow: false }
 
 function watchAll(
   requests: readonly GuardedRequest[],
@@ -59,6 +61,46 @@ describe('The local guard', () => {
     const current = watchAll(busy, 'current')
     expect(guardProblem(watchAll(busy, 'candidate', current), LEVELS)).toBeUndefined()
     expect(guardProblem(current, LEVELS)).toBeUndefined()
+  })
+
+  it('stops a current that is always slow at its fiftieth answer, but not one that only waits', () => {
+    expect(guardProblem(watchAll(times(49, LATE), 'current'), LEVELS)).toBeUndefined()
+    expect(guardProblem(watchAll(times(50, LATE), 'current'), LEVELS)?.code).toBe('guard.latency')
+    expect(guardProblem(watchAll(times(5_000, WAITED), 'current'), LEVELS)).toBeUndefined()
+  })
+
+  it.each([
+    [0.5, 0.5, false],
+    [0.5, 0.8, true],
+    [0.9, 0.9, false],
+    [0.9, 1, true],
+    [0.99, 1, true],
+    [1, 1, false],
+  ])('with a limit of %d and a share of %d: stopped %s', (limit, share, isStopped) => {
+    let watch = QUIET
+    let stopped = false
+    for (let i = 0; i < 2_000; i++) {
+      // As even as the share allows: of ten, the first ones are bad.
+      watch = watchLimit(watch, i % 10 < share * 10, limit)
+      stopped ||= isOverLimit(watch)
+    }
+    expect(stopped).toBe(isStopped)
+  })
+
+  it.each([
+    ['a full line', { error: 'overloaded' as const, latencyMs: { input: 1 } }, undefined],
+    ['a deadline in line', { error: 'timeout' as const, latencyMs: { input: 900 } }, undefined],
+    ['an answer in time', { latencyMs: { queue: 10, compute: 30, output: 1, total: 42 } }, GOOD],
+    ['a wait', { latencyMs: { queue: 40, compute: 30, output: 1, total: 72 } }, WAITED],
+    ['a slow run', { latencyMs: { queue: 0, compute: 49, output: 2, total: 51 } }, LATE],
+    [
+      'a slow run that nobody waited for',
+      { error: 'timeout' as const, latencyMs: { queue: 0, compute: 60, total: 60 } },
+      LATE,
+    ],
+    ['a failure', { error: 'internal' as const, latencyMs: { queue: 1, compute: 3 } }, FAILED],
+  ])('sees %s for what it is', (_, sample, seen) => {
+    expect(guardedRequest(sample, LEVELS.latencyMsMax)).toEqual(seen)
   })
 
   it('raises no false alarm in 200,000 requests at half the limit', () => {
