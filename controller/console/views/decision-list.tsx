@@ -1,4 +1,5 @@
 /** Decisions, newest first, each with the counts that it was made from. */
+
 import type { DecisionResource } from '../../../shared/api/resources.ts'
 import { rolloutStatus, verdictStatus } from '../../../shared/view/status.ts'
 import { grouped } from '../../../shared/view/words.ts'
@@ -6,6 +7,7 @@ import { shortDigest } from '../model/format.ts'
 import { Ago } from '../parts/ago.tsx'
 import { Mark } from '../parts/badge.tsx'
 import { Empty } from '../parts/empty.tsx'
+import { type Head, TableHead } from '../parts/table-head.tsx'
 import { rolloutHref } from '../route.ts'
 
 interface DecisionListProps {
@@ -73,17 +75,7 @@ function Inputs({ decision }: { decision: DecisionResource }) {
       <div class="scroll">
         <table>
           <caption class="hidden">Merged counts that the verdict was made from</caption>
-          <thead>
-            <tr>
-              <th scope="col">Profile</th>
-              <th scope="col">Arm</th>
-              {COUNT_HEADS.map((head) => (
-                <th key={head} scope="col" class="num">
-                  {head}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead heads={COUNT_HEADS} />
           <tbody>
             {inputs.flatMap(({ profile, baseline, canary }) =>
               Object.entries({ baseline, canary }).flatMap(([arm, counts]) =>
@@ -106,15 +98,11 @@ function Inputs({ decision }: { decision: DecisionResource }) {
   )
 }
 
-const COUNT_HEADS = [
-  'Requests',
-  'Errors',
-  'Too slow',
-  'Labelled',
-  'Right',
-  'Shadowed',
-  'Disagreed',
-] as const
+const COUNTS = ['Requests', 'Errors', 'Too slow', 'Labelled', 'Right', 'Shadowed', 'Disagreed']
+const COUNT_HEADS: readonly Head[] = [
+  ...['Profile', 'Arm'],
+  ...COUNTS.map((count): Head => [count, 'num']),
+]
 
 interface CountsProps {
   readonly profile: string

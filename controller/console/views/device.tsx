@@ -1,4 +1,5 @@
 /** One device: what is wanted beside what it reports, how it proved its releases, what happened. */
+
 import type { DeviceResource } from '../../../shared/api/resources.ts'
 import { deviceDetail, type SlotView } from '../../../shared/view/device-view.ts'
 import { count } from '../../../shared/view/words.ts'
@@ -8,6 +9,7 @@ import { Badge, Mark } from '../parts/badge.tsx'
 import { CopyCommand } from '../parts/copy-command.tsx'
 import { Empty } from '../parts/empty.tsx'
 import { Facts, Section } from '../parts/section.tsx'
+import { TableHead } from '../parts/table-head.tsx'
 import { NotFound } from './not-found.tsx'
 import { QualificationRecord } from './qualification.tsx'
 
@@ -90,15 +92,7 @@ function Slots({ slots, device }: { slots: readonly SlotView[]; device: DeviceRe
     <div class="scroll">
       <table>
         <caption class="hidden">Slots as wanted and as reported</caption>
-        <thead>
-          <tr>
-            {['Model', 'Slot', 'Desired', 'Reported', 'State'].map((head) => (
-              <th key={head} scope="col">
-                {head}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead heads={['Model', 'Slot', 'Desired', 'Reported', 'State']} />
         <tbody>
           {slots.map(({ model, slot, desired, reported, status }) => (
             <tr key={`${model} ${slot}`}>

@@ -1,4 +1,5 @@
 /** Evidence over time: the canary's share with its band, the baseline, and the limit as a line. */
+
 import { useState } from 'preact/hooks'
 import type { DecisionResource, RolloutResource } from '../../../shared/api/resources.ts'
 import { percent } from '../../../shared/view/words.ts'
@@ -6,6 +7,7 @@ import { type Sample, samplesOf } from '../live/samples.ts'
 import { moment } from '../model/format.ts'
 import { type ChartPoint, LineChart } from '../parts/line-chart.tsx'
 import { Section } from '../parts/section.tsx'
+import { type Head, TableHead } from '../parts/table-head.tsx'
 import { METRIC_WORDS, type Metric } from './evidence.tsx'
 
 interface ChartProps {
@@ -14,6 +16,10 @@ interface ChartProps {
 }
 
 const ROWS_MAX = 20
+const HEADS: readonly Head[] = [
+  'When',
+  ...['Canary', 'Lower', 'Upper', 'Baseline', 'Limit'].map((figure): Head => [figure, 'num']),
+]
 const SPAN_MS_MIN = 5_000
 
 export function EvidenceChart({ rollout, decided }: ChartProps) {
@@ -87,15 +93,7 @@ function DataRows({ points }: { points: readonly ChartPoint[] }) {
       <summary>As numbers</summary>
       <table>
         <caption class="hidden">The newest {ROWS_MAX} points of the chart</caption>
-        <thead>
-          <tr>
-            {['When', 'Canary', 'Lower', 'Upper', 'Baseline', 'Limit'].map((head) => (
-              <th key={head} scope="col" class={head === 'When' ? '' : 'num'}>
-                {head}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead heads={HEADS} />
         <tbody>
           {points.slice(-ROWS_MAX).map(({ atMs, value, lower, upper, baseline, limit }) => (
             <tr key={atMs}>

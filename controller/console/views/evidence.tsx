@@ -1,4 +1,5 @@
 /** Canary against baseline, per metric and profile: counts, shares, band, limit and what is missing. */
+
 import type { RolloutResource } from '../../../shared/api/resources.ts'
 import type { VerdictReason } from '../../../shared/judge/verdict.ts'
 import { outcomeStatus } from '../../../shared/view/status.ts'
@@ -6,6 +7,7 @@ import { count, grouped, percent } from '../../../shared/view/words.ts'
 import { Mark } from '../parts/badge.tsx'
 import { Band, type Domain, domainOf } from '../parts/band.tsx'
 import { Empty } from '../parts/empty.tsx'
+import { type Head, TableHead } from '../parts/table-head.tsx'
 
 export type Metric = VerdictReason['metric']
 export const METRIC_WORDS: Readonly<Record<Metric, string>> = {
@@ -15,6 +17,15 @@ export const METRIC_WORDS: Readonly<Record<Metric, string>> = {
   shadow: 'Disagreement',
   freshness: 'Freshness',
 }
+
+const HEADS: readonly Head[] = [
+  ...['Metric', 'Outcome'],
+  ['Baseline', 'num'],
+  ['Canary', 'num'],
+  'Band against limit',
+  ['Limit', 'num'],
+  ['Missing', 'num'],
+]
 
 export function EvidenceTable({ rollout }: { rollout: RolloutResource }) {
   const reasons = (rollout.verdict?.reasons ?? []).toSorted(byMetricThenProfile)
@@ -32,25 +43,7 @@ export function EvidenceTable({ rollout }: { rollout: RolloutResource }) {
       <div class="scroll">
         <table class="evidence">
           <caption class="hidden">Canary against baseline, per metric and firmware profile</caption>
-          <thead>
-            <tr>
-              <th scope="col">Metric</th>
-              <th scope="col">Outcome</th>
-              <th scope="col" class="num">
-                Baseline
-              </th>
-              <th scope="col" class="num">
-                Canary
-              </th>
-              <th scope="col">Band against limit</th>
-              <th scope="col" class="num">
-                Limit
-              </th>
-              <th scope="col" class="num">
-                Missing
-              </th>
-            </tr>
-          </thead>
+          <TableHead heads={HEADS} />
           <tbody>
             {reasons.map((reason) => (
               <Row

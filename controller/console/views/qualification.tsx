@@ -1,10 +1,12 @@
 /** How one artifact was proved on one device: every provider that was tried, and the figures. */
+
 import type { ComponentChildren } from 'preact'
 import type { Qualification, SlotReport } from '../../../shared/model/device.ts'
 import { qualificationFigures, trialLines } from '../../../shared/view/qualification-view.ts'
 import type { Status } from '../../../shared/view/status.ts'
 import { shortDigest } from '../model/format.ts'
 import { Mark } from '../parts/badge.tsx'
+import { TableHead } from '../parts/table-head.tsx'
 
 type Outcome = Qualification['attempts'][number]['outcome']
 const OUTCOME: Readonly<Record<Outcome, Status>> = {
@@ -81,16 +83,7 @@ function Tried({ caption, first, figure, lines }: TriedProps) {
     <div class="scroll">
       <table>
         <caption class="hidden">{caption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{first}</th>
-            <th scope="col">Outcome</th>
-            <th scope="col" class="num">
-              {figure}
-            </th>
-            <th scope="col">Why</th>
-          </tr>
-        </thead>
+        <TableHead heads={[first, 'Outcome', [figure, 'num'], 'Why']} />
         <tbody>
           {lines.map((line, i) => (
             <tr key={i}>

@@ -1,4 +1,5 @@
 /** One release: what was signed, which file suits which devices, what it promises, where it is. */
+
 import type { ReleaseResource } from '../../../shared/api/resources.ts'
 import { releaseDetail } from '../../../shared/view/release-view.ts'
 import { rolloutStatus } from '../../../shared/view/status.ts'
@@ -11,6 +12,7 @@ import { Badge, Mark } from '../parts/badge.tsx'
 import { CopyCommand } from '../parts/copy-command.tsx'
 import { Empty } from '../parts/empty.tsx'
 import { Facts, Section } from '../parts/section.tsx'
+import { TableHead } from '../parts/table-head.tsx'
 import { rolloutHref } from '../route.ts'
 import { NotFound } from './not-found.tsx'
 import { VariantTable } from './variants.tsx'
@@ -105,15 +107,7 @@ function Tensors({ release }: { release: ReleaseResource }) {
     <div class="scroll">
       <table>
         <caption class="hidden">Inputs and outputs</caption>
-        <thead>
-          <tr>
-            {['Tensor', 'Name', 'Type', 'Shape', 'NaN and infinity'].map((head) => (
-              <th key={head} scope="col">
-                {head}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead heads={['Tensor', 'Name', 'Type', 'Shape', 'NaN and infinity']} />
         <tbody>
           {rows.map(({ role, tensor }) => (
             <tr key={`${role} ${tensor.name}`}>

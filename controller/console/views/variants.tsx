@@ -1,8 +1,10 @@
 /** Variants against the firmware profiles of the fleet: which file a device of each would get. */
+
 import type { ReleaseResource } from '../../../shared/api/resources.ts'
 import { bytes } from '../../../shared/view/words.ts'
 import { devices } from '../live/store.ts'
 import { shortDigest } from '../model/format.ts'
+import { type Head, TableHead } from '../parts/table-head.tsx'
 
 export function VariantTable({ release }: { release: ReleaseResource }) {
   const { variants } = release.manifest
@@ -13,20 +15,14 @@ export function VariantTable({ release }: { release: ReleaseResource }) {
     <div class="scroll">
       <table class="matrix">
         <caption class="hidden">Variants and the firmware profiles that they are meant for</caption>
-        <thead>
-          <tr>
-            <th scope="col">Variant</th>
-            <th scope="col" class="num">
-              Size
-            </th>
-            <th scope="col">SHA-256</th>
-            {profiles.map((profile) => (
-              <th key={profile} scope="col" class="cross">
-                {profile}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead
+          heads={[
+            'Variant',
+            ['Size', 'num'],
+            'SHA-256',
+            ...profiles.map((profile): Head => [profile, 'cross']),
+          ]}
+        />
         <tbody>
           {variants.map((variant) => (
             <tr key={variant.name}>
