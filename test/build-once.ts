@@ -1,11 +1,13 @@
 /**
- * Before the tests: builds `dist/` where it is older than its sources, because the end-to-end tests
- * run the programs that `npm ci` leaves behind. Runs that name other tests only do not wait for it.
+ * Before the tests: builds `dist/` where it is older than its sources, because tests run the programs
+ * that `npm ci` leaves behind. Runs that name none that needs it do not wait for it: what they start
+ * runs from source then.
  */
 import { execFile } from 'node:child_process'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { IS_BUILT } from './built-programs.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
 const SOURCES = ['shared', 'agent', 'controller', 'firmware-profiles', 'scripts/build']
@@ -15,7 +17,10 @@ const STAMP = join(ROOT, 'dist/controller/console/public/main.js')
 export default async function buildOnce(): Promise<void> {
   const filters = process.argv.slice(2).filter((argument) => argument.includes('test/'))
   const isNeeded = filters.length === 0 || filters.some((filter) => /e2e|live|test\/$/.test(filter))
-  if (!isNeeded || (await newestMs()) <= (await modifiedMs(STAMP))) return
+  const isNew = (await newestMs()) <= (await modifiedMs(STAMP))
+  // Test files run in processes that inherit this.
+  if (isNew || isNeeded) process.env[IS_BUILT] = '1'
+  if (isNew || !isNeeded) return
   process.stderr.write('dist/ is older than the sources: building it\n')
   await promisify(execFile)('npm', ['run', 'build', '--silent'], { cwd: ROOT }).catch(
     (cause: { stdout?: string; stderr?: string }) => {

@@ -85,8 +85,8 @@ export function createWriteThread(address: DatabaseAddress): WriteThread {
 
 /** tsx registers itself in main threads only, so from source the thread does it first. */
 function startWorker(workerData: DatabaseAddress): Worker {
-  const { file, execArgv } = programAt(import.meta.url, './write-worker')
-  if (execArgv.length === 0) return new Worker(file, { workerData })
+  const { file } = programAt(import.meta.url, './write-worker')
+  if (file.endsWith('.js')) return new Worker(file, { workerData })
   const load = (url: URL): string => `import(${JSON.stringify(url.href)})`
   const tsx = load(new URL('./dist/esm/api/index.mjs', packageOf('tsx')))
   const boot = `${tsx}.then((tsx) => tsx.register()).then(() => ${load(pathToFileURL(file))})`

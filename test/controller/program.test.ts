@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { programAt } from '../../shared/node/program.ts'
 import { runLinnet } from '../fixtures/cli-builder.ts'
 
-const MAIN = new URL('../../controller/main.ts', import.meta.url).pathname
+const MAIN = programAt(import.meta.url, '../../controller/main')
 const MODEL = new URL('../../controller/demo/models/motor-vibration/', import.meta.url).pathname
 
 let home: string
@@ -31,7 +32,7 @@ interface Controller {
 }
 
 async function start(): Promise<Controller> {
-  const args = ['--import', 'tsx', MAIN, '--home', home, '--http-port', '0', '--mqtt-port', '0']
+  const args = [...MAIN.execArgv, MAIN.file, '--home', home, '--http-port', '0', '--mqtt-port', '0']
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
   const exit = new Promise<number | null>((resolve) => child.once('exit', resolve))
   let [url, mqttPort] = ['', 0]
