@@ -56,21 +56,47 @@ export function binOf(edges: readonly number[], value: number): number {
 
 /** A reference made ready for counting: what would else be worked out for every value. */
 export interface FeatureScale {
-  /** The reference's edges, filled up with infinity to 2^k - 1 of them. */
+  /** The reference's edges, filled up with infinity by as many as a search may look too far. */
   readonly edges: Float64Array
-  /** 2^(k-1): the first step of the search. */
+  /**
+   * Their span in `CELLS` equal cells: how many edges lie in the cells before this one. Which cell a
+   * value is in grows with it, so only the edges of its own cell are left to be compared with.
+   */
+  readonly edgesBefore: Uint16Array
+  readonly cellsPerUnit: number
+  /** 2^(k-1), where no cell holds more than 2^k - 1 edges: the first step of the search in a cell. */
   readonly stepMax: number
   readonly mean: number
   readonly quantaPerUnit: number
 }
 
+/** Enough that one step is left among the quantiles of a bell, and two among those of a long tail. */
+const CELLS = 128
+
 export function featureScale(reference: FeatureReference): FeatureScale {
   const { edges, mean } = reference
+  const [low = 0] = edges
+  const span = (edges.at(-1) ?? low) - low
+  const cellsPerUnit = span > 0 ? CELLS / span : 0
+  const inCell = new Uint16Array(CELLS)
+  for (const edge of edges) inCell[cellOf(edge - low, cellsPerUnit)]!++
+  const edgesBefore = new Uint16Array(CELLS)
+  for (let i = 1; i < CELLS; i++) edgesBefore[i] = edgesBefore[i - 1]! + inCell[i - 1]!
+  const most = Math.max(...inCell)
   let stepMax = 1
-  while (2 * stepMax - 1 < edges.length) stepMax *= 2
-  const filled = new Float64Array(2 * stepMax - 1).fill(Infinity)
+  while (2 * stepMax - 1 < most) stepMax *= 2
+  const filled = new Float64Array(edges.length + 2 * stepMax).fill(Infinity)
   filled.set(edges)
-  return { edges: filled, stepMax, mean, quantaPerUnit: QUANTA_PER_SD / unitOf(reference) }
+  const quantaPerUnit = QUANTA_PER_SD / unitOf(reference)
+  return { edges: filled, edgesBefore, cellsPerUnit, stepMax, mean, quantaPerUnit }
+}
+
+/**
+ * Never falls while `distance` grows, whatever is rounded or overflows, which is all that counting
+ * rests on. (0 times infinity, of a span too small or too large for its reciprocal, is cell 0.)
+ */
+function cellOf(distance: number, cellsPerUnit: number): number {
+  return Math.min(Math.max(distance * cellsPerUnit, 0), CELLS - 1) | 0
 }
 
 /**
@@ -96,13 +122,14 @@ export function recordFeatures(
       into.invalid++
       continue
     }
-    const { edges, stepMax, mean, quantaPerUnit } = scales[i]!
-    let bin = 0
+    const { edges, edgesBefore, cellsPerUnit, stepMax, mean, quantaPerUnit } = scales[i]!
+    let bin = edgesBefore[cellOf(seen - edges[0]!, cellsPerUnit)]!
     for (let step = stepMax; step > 0; step >>>= 1) {
       bin += -Number(edges[bin + step - 1]! <= seen) & step
     }
     into.bins[bin]!++
-    const quanta = Math.round((seen - mean) * quantaPerUnit)
+    // What `Math.round` compiles to has a branch on the value.
+    const quanta = Math.floor((seen - mean) * quantaPerUnit + 0.5)
     const cut = quanta < -QUANTA_MAX ? -QUANTA_MAX : quanta > QUANTA_MAX ? QUANTA_MAX : quanta
     into.deviation += cut
     into.deviationSquared += cut * cut

@@ -106,29 +106,42 @@ describe('the reference of a feature', () => {
 })
 
 describe('counting a value', () => {
-  const edgesOf = fc
-    .uniqueArray(fc.float({ noNaN: true, noDefaultInfinity: true }), { maxLength: 256 })
-    .map((edges) => edges.map((edge) => edge + 0).sort((a, b) => a - b))
+  const float = fc.float({ noNaN: true, noDefaultInfinity: true })
+  const kinds = {
+    'spread floats': float,
+    'doubles of every size': fc.double({ noNaN: true, noDefaultInfinity: true }),
+    'many in one place': fc.oneof(
+      float,
+      fc.integer({ min: 0, max: 400 }).map((i) => i / 4096),
+    ),
+    'the least numbers there are': fc.integer({ min: -300, max: 300 }).map((i) => i * 5e-324),
+    'few, often the same': fc.integer({ min: -3, max: 3 }),
+  }
+  const orderly = (edges: readonly number[]) => edges.map((edge) => edge + 0).sort((a, b) => a - b)
 
-  it('puts it where binary search over the edges puts it, for every number of edges', () => {
-    fc.assert(
-      fc.property(edgesOf, fc.array(fc.float({ noNaN: true })), (edges, others) => {
-        const reference = {
-          feature: 'x',
-          edges,
-          counts: [],
-          mean: 0,
-          sd: 1,
-          autocorrelationRows: 1,
-        }
-        for (const value of [...edges, ...others].filter(Number.isFinite)) {
+  it.each(Object.entries(kinds))(
+    'puts it where binary search over the edges puts it: %s',
+    (_, edge) => {
+      const edgesOf = fc.array(edge, { maxLength: 256, size: 'max' }).map(orderly)
+      fc.assert(
+        fc.property(edgesOf, fc.array(fc.oneof(edge, float)), (edges, others) => {
+          const moments = { mean: 0, sd: 1, autocorrelationRows: 1 }
+          const reference = { feature: 'x', edges, counts: [], ...moments }
+          const seen = [...edges, ...others].map(Math.fround).filter(Number.isFinite)
           const expected = new Array<number>(edges.length + 1).fill(0)
-          expected[binOf(edges, value)] = 1
-          expect(countsOf(reference, [value]).bins).toEqual(expected)
-        }
-      }),
-      { numRuns: 60 },
-    )
+          for (const value of seen) expected[binOf(edges, value)]! += 1
+          expect(countsOf(reference, seen).bins).toEqual(expected)
+        }),
+        { numRuns: 40 },
+      )
+    },
+  )
+
+  it('rounds its deviation to the nearest quantum', () => {
+    const reference = { ...referenceOf(ramp), mean: 0, sd: 1 }
+    const quanta = [-1.51, -0.49, 0, 0.49, 1.51]
+    const sums = quanta.map((quantum) => countsOf(reference, [quantum / 256]).deviation)
+    expect(sums).toEqual([-2, 0, 0, 0, 2])
   })
 })
 
