@@ -62,6 +62,8 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
 
   function condemn(sha256: string, problem: Problem): void {
     condemned.set(sha256, problem)
+    // Of several hosts one knows; the others need not wait until the agent has a new plan.
+    tell(options.send)
     options.emit({ kind: 'releaseBroke', sha256, problem })
   }
 

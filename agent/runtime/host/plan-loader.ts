@@ -42,7 +42,7 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
 
   /** What answers already need not be in memory: the next request brings it. */
   const serves = (live: LiveRelease): boolean =>
-    [...routes.values()].some((r) => r.current === live || r.others.includes(live))
+    [...routes.values()].some(({ slots }) => slots.current === live || slots.others.includes(live))
 
   async function obtain(release: HostRelease, broken: Broken[]): Promise<LiveRelease | null> {
     const { sha256 } = release.resolved.release
@@ -130,7 +130,7 @@ function forgetUnused(
   ])
   const wanted = new Set(named.flatMap((release) => (release === null ? [] : keyOf(release))))
   const routed = new Set(
-    [...routes.values()].flatMap((r) => [r.current, r.candidate, r.previous, ...r.others]),
+    [...routes.values()].flatMap(({ slots }) => [...slots.answering(), slots.previous]),
   )
   for (const [key, live] of loaded) {
     if (wanted.has(key) || routed.has(live)) continue

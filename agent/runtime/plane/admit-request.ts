@@ -27,7 +27,7 @@ export function admitRequest(
   if (route === undefined) return refuseModel(request.model, isLoading)
   const pinned = goesOn(request) ? streams.pinned(request, request.stream) : undefined
   if (pinned?.ok === false) return pinned
-  const { manifest } = pinned?.value.live ?? route.named(request.version) ?? route.current
+  const { manifest } = pinned?.value.live ?? route.named(request.version) ?? route.slots.current
   const valid = validateInputs(request.inputs, manifest.inputs, manifest.finiteInputs)
   if (!valid.ok) return valid
   const unknown = request.outputs?.find(
@@ -41,15 +41,17 @@ export function admitRequest(
   }
   // Before the draw, and only for what would be answered: no arm, and nothing taken in vain.
   const isServed = pinned !== undefined || route.named(request.version) !== undefined
-  if (route.rate !== undefined && isServed) {
-    const within = limits.take(request.model, route.rate, rowsIn(manifest.inputs, request.inputs))
+  const { rate } = route.slots
+  if (rate !== undefined && isServed) {
+    const within = limits.take(request.model, rate, rowsIn(manifest.inputs, request.inputs))
     if (!within.ok) return within
   }
   const draw = pinned?.value ?? route.draw(request.stream ? asSession(request) : request)
   if (draw !== undefined) return ok({ route, draw })
   return refuse('infer.unknown_version', 'No slot of this model serves that version.', {
-    expected: [route.current, route.candidate, ...route.others]
-      .flatMap((live) => (live === null || route.hasLeft(live) ? [] : live.version))
+    expected: route.slots
+      .answering()
+      .map(({ version }) => version)
       .join(', '),
     found: request.version?.slice(0, 64) ?? '',
   })

@@ -20,7 +20,7 @@ import type { ModelRoute } from './model-route.ts'
 import { createRateLimits } from './rate-limit.ts'
 import { createStatisticsTable } from './release-statistics.ts'
 import { runRequest } from './request-runner.ts'
-import { answering, createRouteTable } from './route-table.ts'
+import { createRouteTable } from './route-table.ts'
 import { createJobWork } from './run-jobs.ts'
 import { createRunQueue } from './run-queue.ts'
 import { runShadow } from './shadow.ts'
@@ -63,13 +63,14 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const mark = markOfTurn(options.mark)
   const queue = createRunQueue(options.queueLengthMax, nowMs, createJobWork(mark))
   const runner = { queue, nowMs, deadlineMsMax }
-
   const counting = {
     statistics,
     labels,
     deadlineMsMax,
     onBroke: (live: LiveRelease, problem: Problem) => {
       streams.endOf((pinned) => pinned === live)
+      // What waits for it still runs, beside what took its place.
+      queue.oneAtATime(true)
       options.onBroke(live, problem)
     },
     shadow: (route: ModelRoute, { inputs }: InferRequest, servedClass: number) =>
@@ -84,7 +85,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       const admitted = admitRequest(asked, request, routes.loading(model), { limits, streams })
       if (!admitted.ok) {
         if (asked !== undefined && admitted.error.code === 'infer.rate_limited') {
-          statistics.refused(model, asked.current.version)
+          statistics.refused(model, asked.slots.current.version)
         }
         return admitted
       }
@@ -126,7 +127,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       routes.swap(next)
       streams.endOf(({ model }) => !next.has(model))
       // What a stream began with may run as well, though no slot holds it any more.
-      const mayRun = [...routes.all().flatMap(answering), ...streams.releases()]
+      const mayRun = [...routes.answering(), ...streams.releases()]
       queue.oneAtATime(new Set(mayRun).size > 1)
     },
     flush() {
@@ -154,14 +155,14 @@ function wake(
   return residence?.wake(arrivedAtMs + Math.min(deadlineMs, deadlineMsMax))
 }
 
-function statusOf(route: ModelRoute): ReleaseStatus[] {
+function statusOf({ slots }: ModelRoute): ReleaseStatus[] {
   const rows: [ReleaseStatus['slot'], LiveRelease | null][] = [
-    ['current', route.current],
-    ['candidate', route.candidate],
-    ...route.others.map((live): [ReleaseStatus['slot'], LiveRelease] => ['other', live]),
+    ['current', slots.current],
+    ['candidate', slots.candidate],
+    ...slots.others.map((live): [ReleaseStatus['slot'], LiveRelease] => ['other', live]),
   ]
   return rows.flatMap(([slot, live]) => {
-    if (live === null || route.hasLeft(live)) return []
+    if (live === null) return []
     const { model, version, variant, provider, manifest } = live
     const { inputs, outputs, classes } = manifest
     return [{ model, version, variant: variant.name, slot, provider, inputs, outputs, classes }]

@@ -10,7 +10,7 @@ export function joinLabel(
   id: string,
   label: string | number,
 ): Result<{ correct: boolean }> {
-  const { classes } = route.current.manifest
+  const { classes } = route.slots.current.manifest
   if (classes === null) {
     return refuse('feedback.no_classes', 'This model predicts no classes, so it takes no labels.')
   }
@@ -22,7 +22,7 @@ export function joinLabel(
       found: String(label).slice(0, 64),
     })
   }
-  const prediction = labels.take(`${route.current.model}/${id}`)
+  const prediction = labels.take(`${route.slots.current.model}/${id}`)
   if (prediction === undefined) {
     return refuse('feedback.unknown_id', 'No recent prediction with this id waits for a label.', {
       next: 'send the label once, soon after the answer, with the id of the request',

@@ -1,11 +1,12 @@
 /**
  * Where requests for one model go under the plan in force: which releases stand in its slots, which
- * share the candidate draws, and whether the local guard stopped it. A new plan makes a new route,
+ * share the candidate draws, and what the local guard took out of them. A new plan makes a new route,
  * and the host swaps routes in one assignment.
  *
  * Invariants: a request stays with the route, release and recorder it was drawn from, so sessions
- * outlive the last request that uses them and an interval never spans a change of share; the draw
- * is replayable, its generator seeded by device, boot, host incarnation, generation and model.
+ * outlive the last request that uses them and an interval never spans a change of share or of an arm;
+ * what the guard stopped stands in no slot any more; the draw is replayable, its generator seeded by
+ * device, boot, host incarnation, generation and model.
  */
 import { createPrng } from '../../../shared/kernel/prng.ts'
 import type { Problem } from '../../../shared/kernel/result.ts'
@@ -17,7 +18,7 @@ import type { HostModel } from '../host/host-protocol.ts'
 import { createIntervalRecorder, type IntervalRecorder } from './interval-recorder.ts'
 import type { LiveRelease } from './live-release.ts'
 import { GUARD_START, type GuardedRequest, guardProblem, watchRequest } from './local-guard.ts'
-import { type RatePolicy, ratePolicyOf } from './rate-limit.ts'
+import { createRouteSlots, type RouteSlots, type SlotContents } from './route-slots.ts'
 
 export interface Draw {
   readonly arm: Arm
@@ -33,16 +34,10 @@ export interface Wish {
 }
 
 export interface ModelRoute {
-  readonly current: LiveRelease
-  readonly candidate: LiveRelease | null
-  readonly previous: LiveRelease | null
-  readonly others: readonly LiveRelease[]
-  /** The strictest of the releases that answer; undefined: no limit. */
-  readonly rate: RatePolicy | undefined
+  /** What the local guard stopped stands in none of them. */
+  readonly slots: Pick<RouteSlots, keyof SlotContents | 'rate' | 'answering'>
   /** What would answer who asks for this version; `current` where none is asked for. */
   named(version: string | undefined): LiveRelease | undefined
-  /** The guard took it out: no wish brings it back. */
-  hasLeft(live: LiveRelease): boolean
   /** @returns undefined when no slot that answers holds the wished version. */
   draw(wish: Wish): Draw | undefined
   /** Whether a request that `current` answered is computed by the candidate as well. */
@@ -79,55 +74,48 @@ const MILLION = 1_000_000
 
 export function createModelRoute(parts: RouteParts): ModelRoute {
   const { model, current, candidate, previous, others = [] } = parts
-  const holding = holdReleases(
-    [current, candidate, previous, ...others].filter((live) => live !== null),
-  )
+  const slots = createRouteSlots({ current, candidate, previous, others })
+  const holding = holdReleases([...slots.answering(), ...(previous === null ? [] : [previous])])
   const seed = `${parts.seed}/${parts.generation}/${model.model}`
   const prng = createPrng(seed)
   // A session that drew the candidate keeps it while the share grows from wave to wave.
   const phase = model.rollout?.id ?? `${parts.generation}`
   const sessions = `${parts.sessionSeed ?? parts.seed}/${phase}/${model.model}`
   let share = candidate === null ? 0 : model.trafficShare
-  const recorders = [recorderOf(parts, share, candidate)]
+  const recorders = [recorderOf(parts, share, slots)]
   const guards = { current: GUARD_START, candidate: GUARD_START }
-  const stopped = new Set<LiveRelease>()
   const recorder = (): IntervalRecorder => recorders.at(-1)!
 
   function drawn(arm: Arm, counted: boolean): Draw {
-    const usable = candidate !== null && !stopped.has(candidate)
     const counting = counted ? recorder() : undefined
-    if (arm === 'baseline' || !usable) return { arm: 'baseline', live: current, recorder: counting }
-    return { arm, live: candidate, recorder: counting }
+    if (arm === 'baseline' || slots.candidate === null) {
+      return { arm: 'baseline', live: slots.current, recorder: counting }
+    }
+    return { arm, live: slots.candidate, recorder: counting }
   }
 
-  /** `current` still answers until a plan without it comes: another one would be no better known. */
-  const hasLeft = (live: LiveRelease): boolean => live !== current && stopped.has(live)
-
   function stop(live: LiveRelease): void {
-    stopped.add(live)
-    if (live !== candidate) return
-    // From here on the share is another one, so it is another interval.
-    share = 0
-    recorders.push(recorderOf(parts, 0, null))
+    slots.stop(live)
+    if (slots.candidate === null) share = 0
+    if (live === current) guards.current = GUARD_START
+    // Another share, or another release in an arm, is another interval.
+    recorders.push(recorderOf(parts, share, slots))
   }
 
   function named(version: string | undefined): LiveRelease | undefined {
-    if (version === undefined) return current
-    const answering = [current, ...(candidate === null ? [] : [candidate]), ...others]
-    return answering.find((live) => isSameVersion(version, live.version) && !hasLeft(live))
+    if (version === undefined) return slots.current
+    return slots.answering().find((live) => isSameVersion(version, live.version))
   }
 
   return {
-    ...{ current, candidate, previous, others },
-    rate: ratePolicyOf([current, candidate, ...others].flatMap((live) => live?.manifest ?? [])),
+    slots,
     named,
-    hasLeft,
     recorder,
     ...holding,
     draw({ arm, key, version }) {
       if (version !== undefined) {
         const live = named(version)
-        if (live === candidate && candidate !== null) return drawn('canary', false)
+        if (live !== undefined && live === slots.candidate) return drawn('canary', false)
         return live && { arm: 'baseline', live, recorder: undefined }
       }
       if (arm !== undefined) return drawn(arm, false)
@@ -137,15 +125,16 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
       return drawn(share > 0 && prng.below(MILLION) < share ? 'canary' : 'baseline', true)
     },
     drawShadow() {
-      if (candidate === null || model.shadow === 0 || stopped.has(candidate)) return false
+      if (slots.candidate === null || model.shadow === 0) return false
       return prng.below(MILLION) < model.shadow
     },
     watch(live, request) {
-      const slot = live === candidate ? 'candidate' : 'current'
+      // What was on its way when its release was stopped says nothing of what stands there now.
+      if (slots.hasLeft(live)) return undefined
+      const slot = live === slots.candidate ? 'candidate' : 'current'
       const levels = live.manifest.serviceLevels
       guards[slot] = watchRequest(guards[slot], request, levels, slot, guards.current)
-      const hasFallback = slot === 'candidate' || previous !== null
-      if (!hasFallback || stopped.has(live)) return undefined
+      if (slots.isLast(live)) return undefined
       const problem = guardProblem(guards[slot], levels)
       if (problem !== undefined) stop(live)
       return problem
@@ -155,9 +144,9 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
 }
 
 function recorderOf(
-  { model, generation, current, wallClockMs }: RouteParts,
+  { model, generation, wallClockMs }: RouteParts,
   share: number,
-  candidate: LiveRelease | null,
+  { current, candidate }: Pick<RouteSlots, 'current' | 'candidate'>,
 ): IntervalRecorder {
   const recorded = (arm: Arm, { sha256, version, variant, shape }: LiveRelease) => ({
     arm,

@@ -9,6 +9,8 @@ import type { ModelRoute } from './model-route.ts'
 export interface RouteTable {
   of(model: string): ModelRoute | undefined
   all(): readonly ModelRoute[]
+  /** The releases that may answer a request, of all models. */
+  answering(): readonly LiveRelease[]
   /** True once routes are in force and every expected model has one. */
   ready(): boolean
   /** A request for this model comes too early. */
@@ -28,6 +30,7 @@ export function createRouteTable(isComing?: (model: string) => boolean): RouteTa
   return {
     of: (model) => routes.get(model),
     all: () => [...routes.values()],
+    answering: () => [...routes.values()].flatMap(({ slots }) => slots.answering()),
     ready: () => isReady && expected.size === 0,
     loading: (model) => !isReady || expected.has(model) || isComing?.(model) === true,
     expect(models) {
@@ -49,9 +52,4 @@ export function createRouteTable(isComing?: (model: string) => boolean): RouteTa
       return counted
     },
   }
-}
-
-/** The releases of a route that may answer a request. */
-export function answering({ current, candidate, others }: ModelRoute): LiveRelease[] {
-  return [current, ...(candidate === null ? [] : [candidate]), ...others]
 }

@@ -19,7 +19,7 @@ export function runShadow(
   inputs: readonly TensorValue[],
   servedClass: number,
 ): void {
-  const { candidate } = route
+  const { candidate } = route.slots
   if (candidate === null || route.drained()) return
   queue.runIdle(async () => {
     if (route.drained()) return

@@ -62,7 +62,7 @@ describe('A plan', () => {
       serving('copies', { current: release('copies', '2.0.0', 'same') }),
     )
     expect(loads).toEqual(['faces@1.0.0', 'copies@2.0.0'])
-    expect([route('faces')?.current.model, route('copies')?.current.model]).toEqual([
+    expect([route('faces')?.slots.current.model, route('copies')?.slots.current.model]).toEqual([
       'faces',
       'copies',
     ])

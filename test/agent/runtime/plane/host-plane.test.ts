@@ -253,6 +253,51 @@ describe('The local guard in the plane', () => {
     expect(await ask(plane)).toMatchObject({ value: { version: '1.0.0' } })
   })
 
+  it('gives the place of a current that it stopped to what served before, at once', async () => {
+    const plane = buildPlane()
+    const bad = buildLive(() => Promise.reject(new Error('broken')), { version: '2.0.0' })
+    plane.put(bad, { previous: low(), candidate: high(), trafficShare: 100_000 })
+    const stream = { id: 's', start: true, end: false }
+    await ask(plane, { version: '2.0.0', stream })
+    for (let i = 0; i < 300 && plane.broke.length === 0; i++) await ask(plane)
+    expect(plane.broke).toMatchObject([{ version: '2.0.0', problem: { code: 'guard.error_rate' } }])
+    const gone = { error: { code: 'infer.unknown_version', expected: '1.0.0, 1.1.0' } }
+    expect(await ask(plane, { version: '2.0.0' })).toMatchObject(gone)
+    expect(await ask(plane, { version: '2', stream })).toMatchObject(gone)
+    const goesOn = { ...stream, start: false }
+    expect(await ask(plane, { stream: goesOn })).toMatchObject({
+      error: { code: 'stream.version_gone' },
+    })
+    const served = plane.releases().map(({ version, slot }) => [version, slot])
+    expect(served).toEqual([
+      ['1.0.0', 'current'],
+      ['1.1.0', 'candidate'],
+    ])
+    for (const wish of [{}, { arm: 'baseline' }, { key: 'k' }, { version: '1.0.0' }] as const) {
+      expect(await ask(plane, wish)).toMatchObject({ value: { version: '1.0.0', arm: 'baseline' } })
+    }
+    expect(await ask(plane, { arm: 'canary' })).toMatchObject({ value: { version: '1.1.0' } })
+    const counted = plane.flush().map(({ arms }) => arms.map(({ version }) => version))
+    expect(counted).toEqual([
+      ['2.0.0', '1.1.0'],
+      ['1.0.0', '1.1.0'],
+    ])
+  })
+
+  it('counts what was on its way to a release that it stopped for that one alone', async () => {
+    const plane = buildPlane()
+    plane.put(failing(), { previous: low() })
+    const answers = await Promise.all(Array.from({ length: 60 }, () => ask(plane)))
+    expect(answers.every(({ ok }) => !ok)).toBe(true)
+    for (let i = 0; i < 20; i++) expect(await ask(plane)).toMatchObject({ ok: true })
+    const counted = plane.flush().map(({ arms: [arm] }) => [arm?.version, arm?.window.n])
+    expect(counted).toEqual([
+      ['1.2.0', 60],
+      ['1.0.0', 20],
+    ])
+    expect(plane.broke).toHaveLength(1)
+  })
+
   it('is not moved by deadlines that clients choose, before the run or after it', async () => {
     let atMs = 0
     const plane = buildPlane({ nowMs: () => atMs })
