@@ -20,7 +20,10 @@ export const USAGE = `linnet controller [options]
   --host-name NAME      a further name under which it is reached; may be repeated
   --window-seconds N    length of a telemetry window (60)
   --database-url URL    libsql server instead of a file (DATABASE_URL, DATABASE_TOKEN)
-  --broker-url URL      an MQTT broker elsewhere instead of the embedded one (LINNET_BROKER_URL)
+  --broker-url URL      an MQTT broker elsewhere instead of the embedded one (LINNET_BROKER_URL);
+                        user and password: LINNET_BROKER_USERNAME, LINNET_BROKER_PASSWORD. That
+                        broker must check who connects and what each device may read and write
+                        (the embedded one does), and ends no connection of a revoked device
   --enrolment HOW       token, or approve: devices wait for an operator as well (token)
   --allow-unsigned      take unsigned messages of devices: development only
   --log-level LEVEL     debug, info, warn or error (info)
@@ -45,10 +48,13 @@ const configSchema = z.strictObject({
   windowSeconds: z.coerce.number().int().min(1).max(86_400),
   databaseUrl: z.string().nullable(),
   databaseToken: z.string().nullable(),
+  /** Devices are told this address and logs show it, so it holds no secret. */
   brokerUrl: z
     .string()
-    .regex(/^(mqtt|ws)s?:\/\//)
+    .regex(/^(mqtt|ws)s?:\/\/[^@]+$/, 'mqtt(s):// or ws(s):// without user and password')
     .nullable(),
+  brokerUsername: z.string().optional(),
+  brokerPassword: z.string().optional(),
   enrolment: z.enum(['token', 'approve']),
   allowUnsigned: z.boolean(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']),
@@ -77,6 +83,8 @@ export function readConfig(args: readonly string[], env: Environment): Result<Co
     databaseUrl: flags['database-url'] ?? env.DATABASE_URL ?? null,
     databaseToken: env.DATABASE_TOKEN ?? null,
     brokerUrl: flags['broker-url'] ?? env.LINNET_BROKER_URL ?? null,
+    brokerUsername: env.LINNET_BROKER_USERNAME,
+    brokerPassword: env.LINNET_BROKER_PASSWORD,
     enrolment: flags.enrolment,
     allowUnsigned: flags['allow-unsigned'],
     logLevel: flags['log-level'],

@@ -11,13 +11,14 @@ import { systemClock } from '../shared/node/system-clock.ts'
 import { nodeVerifier } from '../shared/node/verifier-node.ts'
 import { type Credentials, createAccessPolicy } from './broker/admission.ts'
 import type { Broker } from './broker/broker.ts'
+import { type ConsumerAccess, createConsumerAccess } from './broker/consumer-access.ts'
 import { createEmbeddedBroker, type EmbeddedBroker } from './broker/embedded-broker.ts'
 import { type Config, readConfig, USAGE } from './config.ts'
 import { type Controller, createController } from './controller.ts'
 import { openLibsqlStore } from './db/libsql-store.ts'
 import type { DeviceAccess } from './device-access.ts'
 import { readFirmwareProfiles } from './firmware-profiles.ts'
-import { type AccessStore, LOCAL_TOKEN_NAME, openAccessStore } from './http/access-store.ts'
+import { LOCAL_TOKEN_NAME, openAccessStore } from './http/access-store.ts'
 import { createHttpApp } from './http/app.ts'
 import { startHttpServer } from './http/server.ts'
 import { createLog } from './log.ts'
@@ -51,6 +52,15 @@ async function run(config: Config, log: Logger): Promise<Running> {
   const urls = { mqttUrl: '', wsUrl: '' }
   const tls = config.tls === null ? undefined : await readTlsIdentity(config.tls)
   let embedded: EmbeddedBroker | undefined
+  const consumers = createConsumerAccess({
+    fleet: config.fleet,
+    clock,
+    admit: access.admit,
+    onLogin: ({ name: actor }, clientId) => {
+      const entry = { actor, action: 'login', resource: `mqtt/${clientId}`, outcome: 'done' }
+      void controller.application.record(entry)
+    },
+  })
   const controller = await createController({
     fleet: config.fleet,
     version: CONTROLLER_VERSION,
@@ -67,7 +77,7 @@ async function run(config: Config, log: Logger): Promise<Running> {
     reconcile: { windowMs: config.windowSeconds * 1_000 },
     openBroker: async (devices) => {
       if (config.brokerUrl !== null) return connectBroker(config, config.brokerUrl, log)
-      embedded = await openEmbeddedBroker({ config, access, devices, log, tls })
+      embedded = await openEmbeddedBroker({ config, consumers, devices, log, tls })
       return embedded
     },
   })
@@ -85,6 +95,7 @@ async function run(config: Config, log: Logger): Promise<Running> {
   const { listen } = config
   const server = await startHttpServer(http.hono, { host: listen, port: config.httpPort }, tls)
   embedded?.attach(server.server, http.isKnownHost)
+  const stopWatching = embedded === undefined ? () => {} : consumers.watch(embedded)
   const host = hostOf(config)
   const secure = tls === undefined ? '' : 's'
   const url = `http${secure}://${host}:${server.port}`
@@ -104,6 +115,7 @@ async function run(config: Config, log: Logger): Promise<Running> {
       embedded?.renew(renewed)
     },
     async stop() {
+      stopWatching()
       http.close()
       await server.close()
       await controller.stop()
@@ -120,7 +132,7 @@ function hostOf({ hostNames, listen }: Config): string {
 
 interface BrokerParts {
   readonly config: Config
-  readonly access: AccessStore
+  readonly consumers: ConsumerAccess
   readonly devices: DeviceAccess
   readonly log: Logger
   readonly tls: TlsIdentity | undefined
@@ -146,18 +158,16 @@ async function openEmbeddedBroker(parts: BrokerParts): Promise<EmbeddedBroker> {
 }
 
 /** A telemetry consumer's password is a bearer token, a device's a token of its own making. */
-function identify({ config, access, devices }: BrokerParts, credentials: Credentials) {
-  const password = Buffer.from(credentials.password ?? []).toString('utf8')
-  if (password.startsWith('lnt_') && access.admit(password) !== undefined) {
-    return ok({ kind: 'consumer' as const, fleet: config.fleet })
-  }
-  return devices(credentials, clock.nowMs())
+function identify({ consumers, devices }: BrokerParts, credentials: Credentials) {
+  const consumer = consumers.identify(credentials.password)
+  return consumer === undefined ? devices(credentials, clock.nowMs()) : ok(consumer)
 }
 
 /** An MQTT client is a fifth of the controller's start: loaded only where one is needed. */
 async function connectBroker(config: Config, url: string, log: Logger): Promise<Broker> {
   const { connectExternalBroker } = await import('./broker/external-broker.ts')
-  return connectExternalBroker({ url, clientId: `linnet-${config.fleet}`, log })
+  const { fleet, brokerUsername: username, brokerPassword: password } = config
+  return connectExternalBroker({ url, clientId: `linnet-${fleet}`, username, password, log })
 }
 
 async function main(): Promise<void> {

@@ -17,8 +17,8 @@ export interface ExternalBrokerOptions {
   /** `mqtt://`, `mqtts://`, `ws://` or `wss://`. */
   readonly url: string
   readonly clientId: string
-  readonly username?: string
-  readonly password?: string
+  readonly username?: string | undefined
+  readonly password?: string | undefined
   /** Published by the broker when this controller is lost. */
   readonly will?: OutgoingMessage
   /** Full jitter between 0 and a bound that doubles up to this. */

@@ -34,8 +34,21 @@ test.each([
   [['--fleet', 'a/b']],
   [['--window-seconds', '0']],
   [['--broker-url', 'http://x']],
+  [['--broker-url', 'mqtts://user:secret@plant.example']],
 ])('%j is a usage error', (args) => {
   expect(readConfig(args, {})).toMatchObject({ ok: false, error: { code: 'config.usage' } })
+})
+
+test("an external broker's credentials come by the environment alone", () => {
+  const args = ['--broker-url', 'mqtts://plant.example:8883']
+  const env = { LINNET_BROKER_USERNAME: 'linnet', LINNET_BROKER_PASSWORD: 'secret' }
+  expect(readConfig(args, env)).toMatchObject({
+    value: {
+      brokerUrl: 'mqtts://plant.example:8883',
+      brokerUsername: 'linnet',
+      brokerPassword: 'secret',
+    },
+  })
 })
 
 test('the version is that of package.json', async () => {
