@@ -7,6 +7,7 @@ import { fetchBounded } from '../shared/node/http-download.ts'
 import { ASSIGNMENT_BYTES_MAX } from '../shared/signing/assignment.ts'
 import { mintDeviceJwt } from '../shared/signing/device-jwt.ts'
 import type { Signer } from '../shared/signing/keys.ts'
+import type { FetchReply } from '../shared/signing/tuf/effects.ts'
 
 const LIMITS = { deadlineMs: 30_000, bytesPerSecondMin: 64 }
 const TIME_BYTES_MAX = 4_096
@@ -17,7 +18,10 @@ export interface Asking {
   readonly fleet: string
   readonly device: string
   readonly signer: Signer
+  /** As the controller has it: fleet-clock.ts. */
   readonly nowMs: () => number
+  /** Asks for the time; true where it was told, and then `nowMs` is another. */
+  readonly askTime: () => Promise<boolean>
   /** At least 16 characters of [A-Za-z0-9_-]; never twice. */
   readonly randomId: () => string
 }
@@ -25,18 +29,28 @@ export interface Asking {
 /** The newest assignment as the controller has it; undefined when there is none, or no answer. */
 export async function askAssignment(
   controller: string,
-  { fleet, device, signer, nowMs, randomId }: Asking,
+  asking: Asking,
 ): Promise<string | undefined> {
+  const first = await fetchAssignment(controller, asking)
+  const isRefused = first.kind === 'failed' && first.status === 401
+  const reply =
+    isRefused && (await asking.askTime()) ? await fetchAssignment(controller, asking) : first
+  return reply.kind === 'fetched' ? fromUtf8(reply.bytes) : undefined
+}
+
+async function fetchAssignment(
+  controller: string,
+  { fleet, device, signer, nowMs, randomId }: Asking,
+): Promise<FetchReply> {
   const claims = { fleet, device, use: 'http' as const, nowMs: nowMs(), jti: randomId() }
   const token = await mintDeviceJwt({ ...claims, lifetimeMs: TOKEN_LIFETIME_MS }, signer)
   const url = `${controller}/api/v1/devices/${device}/assignment`
   const headers = { authorization: `Bearer ${token}` }
-  const reply = await fetchBounded(url, { ...LIMITS, headers, bytesMax: ASSIGNMENT_BYTES_MAX })
-  return reply.kind === 'fetched' ? fromUtf8(reply.bytes) : undefined
+  return fetchBounded(url, { ...LIMITS, headers, bytesMax: ASSIGNMENT_BYTES_MAX })
 }
 
 /** The time, signed for this nonce (signed-time.ts); undefined when there is no answer. */
-export async function askTime(
+export async function fetchTime(
   controller: string,
   device: string,
   nonce: string,

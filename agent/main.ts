@@ -26,14 +26,15 @@ import { createArtifactStore } from './artifact/artifact-store.ts'
 import { dropPlainModels, sealStore } from './artifact/seal-store.ts'
 import { sealedFiles } from './artifact/sealed-files.ts'
 import { TufRepository } from './artifact/tuf-repository.ts'
-import { askAssignment, askTime } from './ask-controller.ts'
+import { askAssignment, fetchTime } from './ask-controller.ts'
 import { diskProblem } from './disk-watch.ts'
 import { deviceSigner, enrol, type HomePaths, homePaths, loadIdentity } from './enrol.ts'
 import { loadProfile } from './firmware-profile.ts'
+import { createFleetClock } from './fleet-clock.ts'
 import { createLocalControl } from './local-control.ts'
 import { createLog } from './log.ts'
 import { askForMembership } from './membership.ts'
-import type { Clock, Log } from './ports.ts'
+import type { Log } from './ports.ts'
 import { createNodeRuntime } from './runtime/node-runtime.ts'
 import { artifactSecret, enrolmentToken } from './secrets.ts'
 import { createFileSpoolStore } from './store/file-spool-store.ts'
@@ -46,8 +47,6 @@ const RETRIEVAL = { deadlineMs: 60_000, bytesPerSecondMin: 1_024, windowMs: 10_0
 /** The front has its time to end, and then the model hosts have theirs; see watched-child.ts. */
 const STOP_MS_MAX = 15_000
 const MIB = 1024 * 1024
-
-const clock: Clock = systemClock
 
 const randomId = (): string => randomBytes(12).toString('base64url')
 
@@ -170,6 +169,7 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
   const { fleet, device } = identity
   const boot = randomId()
   const repository = createRepository(parts)
+  const { clock, askTime } = createFleetClock(systemClock, repository, log)
   const artifacts = createArtifactStore({
     folder: resolve(home, 'artifacts'),
     bytesMax: profile.limits.diskMb * MIB,
@@ -190,7 +190,7 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
   let agent: Agent | undefined
   const transport = createMqttTransport({
     ...{ url: identity.mqttUrl, fleet, device, signer, clock, log, random: Math.random, randomId },
-    cohort: () => agent?.state().durable.desired?.cohort ?? null,
+    ...{ askTime, cohort: () => agent?.state().durable.desired?.cohort ?? null },
   })
   agent = await startAgent(
     {
@@ -199,7 +199,7 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
       trust: repository,
       askAssignment: () =>
         askAssignment(options.controller, {
-          ...{ fleet, device, signer, randomId, nowMs: clock.nowMs },
+          ...{ fleet, device, signer, randomId, nowMs: clock.nowMs, askTime },
         }),
       states: createFileStateStore(resolve(home, 'state.json'), log),
       spoolStore: createFileSpoolStore(resolve(home, 'spool.log')),
@@ -225,10 +225,10 @@ function createRepository({ options, profile, paths, signer, identity }: Parts):
     targetsUrl,
     cache: createSmallFiles(resolve(options.home, 'releases')),
     ...{ fleet: identity.fleet, device: identity.device, deviceKey: keyId(signer.key) },
-    ...{ profile, staging, nowMs: clock.nowMs },
+    ...{ profile, staging, clock: systemClock },
     time: {
       nonce: () => randomBytes(16).toString('hex'),
-      ask: (nonce) => askTime(controller, identity.device, nonce),
+      ask: (nonce) => fetchTime(controller, identity.device, nonce),
     },
   })
 }

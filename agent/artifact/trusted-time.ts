@@ -12,6 +12,7 @@ import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TrustedDirector } from '../../shared/signing/assignment.ts'
 import { checkAsync, type Verifier } from '../../shared/signing/keys.ts'
 import { acceptTime } from '../../shared/signing/signed-time.ts'
+import type { Clock } from '../ports.ts'
 import type { TrustMemory } from './trust-memory.ts'
 
 export interface TimeServer {
@@ -21,13 +22,15 @@ export interface TimeServer {
   readonly ask: (nonce: string) => Promise<Uint8Array | undefined>
 }
 
+/** The device's own: `nowMs` may be wrong, and set while it runs. */
+export type TimeSource = Pick<Clock, 'nowMs' | 'monotonicMs'>
+
 export interface TrustedTimeParts {
   readonly fleet: string
   readonly device: string
   readonly verifier: Verifier
   readonly director: () => Promise<Result<TrustedDirector>>
-  /** The device's clock. */
-  readonly nowMs: () => number
+  readonly clock: TimeSource
   /** When the newest verified targets expire; undefined before there are any. */
   readonly targetsExpireMs: () => number | undefined
   /** Absent: the clock is taken as it is. */
@@ -38,11 +41,19 @@ export interface TrustedTimeParts {
 const CLOCK_SET_MS_MIN = Date.UTC(2026, 0, 1)
 const ASK_EVERY_MS_MIN = 60_000
 
+/** A time that was told, and when, so that it goes on whatever is done to the clock. */
+interface Told {
+  readonly atMs: number
+  readonly monotonicMs: number
+}
+
 export class TrustedTime {
   readonly #parts: TrustedTimeParts
   readonly #memory: TrustMemory
-  /** What the clock lacks, as the last answer told. */
-  #offsetMs = 0
+  /** The last answer. */
+  #told: Told | undefined
+  /** The answer that is furthest ahead. */
+  #furthest: Told | undefined
   #askedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(parts: TrustedTimeParts, memory: TrustMemory) {
@@ -51,14 +62,22 @@ export class TrustedTime {
   }
 
   nowMs(): number {
-    return Math.max(this.#parts.nowMs() + this.#offsetMs, this.#memory.floorMs)
+    return Math.max(this.#parts.clock.nowMs(), this.#goneOn(this.#furthest), this.#memory.floorMs)
+  }
+
+  /**
+   * What the controller would say that it is, for tokens and stamps: the last answer, also where that
+   * is behind the clock, else the clock. Nothing is checked against it.
+   */
+  claimedMs(): number {
+    return this.#told === undefined ? this.#parts.clock.nowMs() : this.#goneOn(this.#told)
   }
 
   /** Before any check. Errors: `busy.clock_not_set`. */
   async settle(): Promise<Result<undefined>> {
     await this.#memory.load()
-    const { time, nowMs } = this.#parts
-    const isSet = nowMs() + this.#offsetMs >= CLOCK_SET_MS_MIN
+    const { time, clock } = this.#parts
+    const isSet = Math.max(clock.nowMs(), this.#goneOn(this.#furthest)) >= CLOCK_SET_MS_MIN
     if (time === undefined || isSet || (await this.ask())) return ok()
     // What the director signed last is behind the truth, which can only refuse too much.
     if (this.#memory.floorMs >= CLOCK_SET_MS_MIN) return ok()
@@ -70,11 +89,11 @@ export class TrustedTime {
 
   /** True when the director told the time; at most once a minute. */
   async ask(): Promise<boolean> {
-    const { time, nowMs, director: directorOf, verifier, fleet, device } = this.#parts
-    const startedAtMs = nowMs()
-    if (time === undefined || Math.abs(startedAtMs - this.#askedAtMs) < ASK_EVERY_MS_MIN)
-      return false
+    const { time, clock, director: directorOf, verifier, fleet, device } = this.#parts
+    const startedAtMs = clock.monotonicMs()
+    if (time === undefined || startedAtMs - this.#askedAtMs < ASK_EVERY_MS_MIN) return false
     this.#askedAtMs = startedAtMs
+    await this.#memory.load()
     const nonce = time.nonce()
     const bytes = await time.ask(nonce)
     const director = await directorOf()
@@ -84,8 +103,9 @@ export class TrustedTime {
     if (!told.ok) return false
     const atMs = this.#plausible(told.value)
     // The answer was signed after the question was asked, so this is never ahead of the director.
-    // Never negative: whoever has the director's key may not turn a clock back.
-    this.#offsetMs = Math.max(0, atMs - nowMs())
+    this.#told = { atMs, monotonicMs: clock.monotonicMs() }
+    // Whoever has the director's key may not turn a clock back.
+    if (atMs > this.#goneOn(this.#furthest)) this.#furthest = this.#told
     await this.#memory.raiseFloor(director.value.directorEpoch, atMs)
     return true
   }
@@ -99,13 +119,20 @@ export class TrustedTime {
   async enterEpoch(directorEpoch: number): Promise<boolean> {
     await this.#memory.load()
     if (!(await this.#memory.enterEpoch(directorEpoch))) return false
-    this.#offsetMs = 0
+    this.#told = undefined
+    this.#furthest = undefined
     this.#askedAtMs = Number.NEGATIVE_INFINITY
     return true
   }
 
+  #goneOn(told: Told | undefined): number {
+    if (told === undefined) return Number.NEGATIVE_INFINITY
+    // Times are whole milliseconds; this never runs ahead.
+    return told.atMs + Math.floor(this.#parts.clock.monotonicMs() - told.monotonicMs)
+  }
+
   #plausible(atMs: number): number {
     const endMs = this.#parts.targetsExpireMs() ?? Number.POSITIVE_INFINITY
-    return Math.min(atMs, Math.max(endMs, this.#parts.nowMs()))
+    return Math.min(atMs, Math.max(endMs, this.#parts.clock.nowMs()))
   }
 }

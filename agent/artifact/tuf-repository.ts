@@ -37,7 +37,7 @@ import {
 import { ReleaseMetadata } from './release-metadata.ts'
 import { ReleaseStanding } from './release-standing.ts'
 import { TrustMemory } from './trust-memory.ts'
-import { type TimeServer, TrustedTime } from './trusted-time.ts'
+import { type TimeServer, type TimeSource, TrustedTime } from './trusted-time.ts'
 
 export interface TufRepositoryOptions {
   readonly tuf: TufPorts
@@ -51,7 +51,7 @@ export interface TufRepositoryOptions {
   readonly profile: FirmwareProfile
   /** Takes releases that are not proven yet. */
   readonly staging: boolean
-  readonly nowMs: () => number
+  readonly clock: TimeSource
   readonly time?: TimeServer | undefined
 }
 
@@ -192,6 +192,18 @@ export class TufRepository implements Repository, Trust {
       return refuse('ack.device', 'The acknowledgement is for another device.')
     }
     return refusal
+  }
+
+  /** For tokens and stamps; see trusted-time.ts. */
+  claimedMs(): number {
+    return this.#time.claimedMs()
+  }
+
+  /** Asks the director for the time, at most once a minute. @returns whether it told. */
+  async askTime(): Promise<boolean> {
+    // The answer counts no further than what was verified in the life before is valid.
+    await this.#metadata.recall()
+    return this.#time.ask()
   }
 
   /** Before any check: what was trusted in the life before, and what time it is. */

@@ -12,9 +12,10 @@ import { systemClock } from '../../shared/node/system-clock.ts'
 import { keyId } from '../../shared/signing/keys.ts'
 import { type Agent, startAgent } from '../agent.ts'
 import { TufRepository } from '../artifact/tuf-repository.ts'
-import { askAssignment, askTime } from '../ask-controller.ts'
+import { askAssignment, fetchTime } from '../ask-controller.ts'
+import { createFleetClock } from '../fleet-clock.ts'
 import { askForMembership } from '../membership.ts'
-import type { Clock, Log } from '../ports.ts'
+import type { Log } from '../ports.ts'
 import type { QualifyOptions } from '../runtime/qualify/qualify-release.ts'
 import { createMqttTransport } from '../transport/mqtt-transport.ts'
 import type { Records } from './records.ts'
@@ -50,8 +51,6 @@ export interface BrowserAgent {
 
 const RETRIEVAL = { deadlineMs: 60_000, bytesPerSecondMin: 1_024, windowMs: 10_000 }
 const MIB = 1024 * 1024
-
-const clock: Clock = systemClock
 
 const randomId = (): string => toHex(crypto.getRandomValues(new Uint8Array(12)))
 
@@ -111,11 +110,12 @@ export async function startBrowserAgent(
     onAttempt: watch.onAttempt,
   })
   const repository = createRepository(options, identity)
+  const { clock, askTime } = createFleetClock(systemClock, repository, log)
   const membership = { fleet, device: identity.device }
   let agent: Agent | undefined
   const transport = createMqttTransport({
     ...{ url: socketUrl(controller, identity), ...membership, signer, clock, log, randomId },
-    random: Math.random,
+    ...{ random: Math.random, askTime },
     cohort: () => agent?.state().durable.desired?.cohort ?? null,
   })
   const watched = {
@@ -135,7 +135,9 @@ export async function startBrowserAgent(
       ...{ clock, log, signer, repository, artifacts, runtime, transport: watched },
       ...{ random: Math.random, trust: repository },
       askAssignment: () =>
-        askAssignment(controller, { ...membership, signer, randomId, nowMs: clock.nowMs }),
+        askAssignment(controller, {
+          ...{ ...membership, signer, randomId, nowMs: clock.nowMs, askTime },
+        }),
       states: createWebStateStore(records, log),
       spoolStore: createWebSpoolStore(records),
     },
@@ -157,10 +159,10 @@ function createRepository(
     cache: createWebSmallFiles(device.records, 'releases'),
     ...{ fleet: identity.fleet, device: identity.device, profile: device.profile },
     deviceKey: keyId(device.key.signer.key),
-    ...{ staging: identity.staging === true, nowMs: clock.nowMs },
+    ...{ staging: identity.staging === true, clock: systemClock },
     time: {
       nonce: () => toHex(crypto.getRandomValues(new Uint8Array(16))),
-      ask: (nonce) => askTime(controller, identity.device, nonce),
+      ask: (nonce) => fetchTime(controller, identity.device, nonce),
     },
   })
 }

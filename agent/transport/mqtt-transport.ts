@@ -30,6 +30,11 @@ export interface MqttTransportOptions {
   readonly randomId: () => string
   /** Whose pulse to listen to, as of the newest assignment. */
   readonly cohort: () => string | null
+  /**
+   * Before the next try after the broker refused a password. MQTT 3.1.1 does not say why; a clock that
+   * is off is what the device itself can mend.
+   */
+  readonly askTime?: () => Promise<unknown>
 }
 
 const JWT_LIFETIME_MS = 120_000
@@ -37,6 +42,8 @@ const KEEPALIVE_SECONDS = 60
 const CONNECT_TIMEOUT_MS = 30_000
 const IN_FLIGHT_MAX = 128
 const CLOSE_MS_MAX = 2_000
+/** CONNACK, MQTT 3.1.1 clause 3.2.2.3: bad user name or password, not authorized. */
+const REFUSED_CODES: readonly unknown[] = [4, 5]
 
 type DownHandler = Parameters<Transport['onMessage']>[0]
 
@@ -51,6 +58,7 @@ class MqttTransport implements Transport {
   #connected = false
   #closed = false
   #inFlight = 0
+  #wasRefused = false
   #pulseTopic: string | undefined
   #cancelRetry = (): void => undefined
   #cancelPulse: (() => void) | undefined
@@ -110,6 +118,8 @@ class MqttTransport implements Transport {
   }
 
   async #connect(): Promise<void> {
+    if (this.#wasRefused) await this.#options.askTime?.()
+    this.#wasRefused = false
     const connectOptions = await this.#connectOptions()
     if (this.#closed) return
     const client = mqtt.connect(this.#options.url, connectOptions)
@@ -118,6 +128,7 @@ class MqttTransport implements Transport {
     client.on('connect', () => this.#subscribe(client))
     client.on('message', (topic, payload) => this.#received(topic, payload))
     client.on('error', (error) => {
+      this.#wasRefused = 'code' in error && REFUSED_CODES.includes(error.code)
       this.#options.log.warn('MQTT connection failed', { reason: error.message })
       client.end(true)
     })

@@ -25,7 +25,7 @@ const ABSENT_STATUSES: readonly number[] = [403, 404, 410]
 export type DownloadOutcome =
   | { readonly kind: 'complete' }
   | { readonly kind: 'absent' }
-  | { readonly kind: 'failed'; readonly problem: Problem }
+  | { readonly kind: 'failed'; readonly problem: Problem; readonly status?: number }
 
 /**
  * Hands the body to `take`, chunk by chunk and in order; never more than `bytesMax` bytes. Codes:
@@ -47,7 +47,7 @@ export async function download(
     }
     if (!response.ok || response.body === null) {
       await response.body?.cancel()
-      return failed('tuf.unavailable', `${url} answered ${response.status}.`)
+      return refusedWith(response.status, url)
     }
     let length = 0
     for await (const chunk of response.body) {
@@ -122,6 +122,7 @@ function tooMany(url: string, bytesMax: number): DownloadOutcome {
   return { kind: 'failed', problem }
 }
 
-function failed(code: string, message: string): DownloadOutcome {
-  return { kind: 'failed', problem: { code, message } }
+function refusedWith(status: number, url: string): DownloadOutcome {
+  const problem = { code: 'tuf.unavailable', message: `${url} answered ${status}.` }
+  return { kind: 'failed', problem, status }
 }

@@ -19,6 +19,7 @@ import { checkEnrolment } from '../../shared/signing/enrolment.ts'
 import { formatEnrolmentToken } from '../../shared/signing/enrolment-token.ts'
 import { envelopeBytes } from '../../shared/signing/envelope.ts'
 import { checkSync, keyId, type PublicKey } from '../../shared/signing/keys.ts'
+import { signTime } from '../../shared/signing/signed-time.ts'
 import {
   releaseTargets,
   rootMetadata,
@@ -45,6 +46,8 @@ export class LittleController {
   readonly devices = new Map<string, PublicKey>()
   readonly passwords: string[] = []
   rejects = false
+  /** The nonce of each question for the time. */
+  readonly asked: string[] = []
   readonly broker: Aedes
   readonly #http: Server
   readonly #tcp: ReturnType<typeof createTcp>
@@ -206,8 +209,16 @@ export class LittleController {
   #answer(url: string, body: Buffer): { status: number; body: Uint8Array | string } {
     this.requests.push(url)
     if (url === '/api/v1/enrol') return this.#enrol(body)
+    const question = /^\/api\/v1\/devices\/([\w-]+)\/time\?nonce=(\w+)$/.exec(url)
+    if (question !== null) return this.#time(question[1]!, question[2]!)
     const file = this.files.get(url)
     return file === undefined ? { status: 404, body: '' } : { status: 200, body: file }
+  }
+
+  #time(device: string, nonce: string): { status: number; body: Uint8Array } {
+    this.asked.push(nonce)
+    const time = { fleet: 'plant', device, nonce, timeMs: Date.now() }
+    return { status: 200, body: envelopeBytes(unwrap(signTime(time, [directorKey]))) }
   }
 
   #enrol(body: Buffer): { status: number; body: string } {

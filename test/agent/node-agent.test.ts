@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,8 +6,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Agent, startAgent } from '../../agent/agent.ts'
 import { createArtifactStore } from '../../agent/artifact/artifact-store.ts'
 import { TufRepository } from '../../agent/artifact/tuf-repository.ts'
+import { fetchTime } from '../../agent/ask-controller.ts'
 import { deviceSigner, enrol, homePaths, loadIdentity } from '../../agent/enrol.ts'
 import { loadProfile } from '../../agent/firmware-profile.ts'
+import { createFleetClock } from '../../agent/fleet-clock.ts'
 import type { Clock, ClosedInterval, Runtime, RuntimeEvent, ServePlan } from '../../agent/ports.ts'
 import { createFileSpoolStore } from '../../agent/store/file-spool-store.ts'
 import { createFileStateStore } from '../../agent/store/file-state-store.ts'
@@ -85,7 +88,7 @@ const runtime: Runtime = {
   close: async () => undefined,
 }
 
-async function start(boot: string): Promise<Agent> {
+async function start(boot: string, own: Clock = fastClock): Promise<Agent> {
   const identity = (await loadIdentity(homePaths(home)))!
   const paths = homePaths(home)
   const signer = await deviceSigner(paths)
@@ -97,12 +100,17 @@ async function start(boot: string): Promise<Agent> {
       fetchBounded(`${targetsUrl}/${path}`, { ...RETRIEVAL, bytesMax }),
     targetsUrl,
     cache: createSmallFiles(join(home, 'releases')),
-    ...{ fleet, device, deviceKey: keyId(signer.key), staging: false, nowMs: Date.now },
+    ...{ fleet, device, deviceKey: keyId(signer.key), staging: false, clock: own },
     profile: unwrap(await loadProfile('raspberry-pi-5')),
+    time: {
+      nonce: () => randomBytes(16).toString('hex'),
+      ask: (nonce) => fetchTime(controller.url, device, nonce),
+    },
   })
+  const { clock, askTime } = createFleetClock(own, repository, LOG)
   const agent = await startAgent(
     {
-      ...{ clock: fastClock, random: Math.random, log: LOG, signer, repository, runtime },
+      ...{ clock, random: Math.random, log: LOG, signer, repository, runtime },
       trust: repository,
       artifacts: createArtifactStore({
         ...{ folder: join(home, 'artifacts'), bytesMax: 1_000_000, retrieval: RETRIEVAL },
@@ -110,7 +118,7 @@ async function start(boot: string): Promise<Agent> {
       states: createFileStateStore(join(home, 'state.json'), LOG),
       spoolStore: createFileSpoolStore(join(home, 'spool.log')),
       transport: createMqttTransport({
-        ...{ url: identity.mqttUrl, fleet, device, signer, clock: fastClock, log: LOG },
+        ...{ url: identity.mqttUrl, fleet, device, signer, clock, askTime, log: LOG },
         ...{ random: Math.random, randomId: () => crypto.randomUUID(), cohort: () => null },
       }),
     },
@@ -192,6 +200,40 @@ describe('enrolment', () => {
     const options = { controller: 'http://127.0.0.1:1', token: controller.token, facts: FACTS }
     const refused = await enrol(paths, await deviceSigner(paths), options)
     expect(refused).toMatchObject({ error: { code: 'net.interrupted' } })
+  })
+})
+
+describe('a device whose clock is wrong', () => {
+  const MINUTE_MS = 60_000
+  const off = (byMs: number): Clock => ({ ...fastClock, nowMs: () => Date.now() + byMs })
+
+  it.each([
+    ['in 1970', -Date.now() + 60_000],
+    ['three minutes behind', -3 * MINUTE_MS],
+    ['twenty days behind', -20 * 1_440 * MINUTE_MS],
+    ['two minutes ahead', 2 * MINUTE_MS],
+  ])('%s asks for the time, is let in, serves and reports', async (_, byMs) => {
+    unwrap(await enrolHere())
+    const release = controller.release('1.0.0')
+    const slot = aSlot('current', '1.0.0', release)
+    await controller.assign('press-1', controller.sign(assignment(1, slot)))
+    const agent = await start('boot-1', off(byMs))
+    await eventually(() => {
+      expect(messages('report', 'report').at(-1)?.report).toMatchObject({
+        ...{ status: 'applied', slots: [{ sha256: release.sha256 }] },
+      })
+    })
+    expect(controller.asked).toHaveLength(1)
+    const { atMs } = messages('report', 'report').at(-1)!
+    expect(Math.abs(atMs - Date.now())).toBeLessThan(MINUTE_MS)
+    expect(agent.state().durable.order.generation).toBe(1)
+  })
+
+  it('that is right asks nobody', async () => {
+    unwrap(await enrolHere())
+    await start('boot-1')
+    await eventually(() => expect(messages('presence', 'state')).toHaveLength(1))
+    expect(controller.asked).toEqual([])
   })
 })
 

@@ -59,7 +59,8 @@ function aRepository(profile = 'raspberry-pi-5'): TufRepository {
   return new TufRepository({
     ...{ tuf, cache: small, targetsUrl: `${controller.url}/tuf/targets`, staging: false },
     fetchTarget: (path, bytesMax) => get(`/tuf/targets/${path}`, bytesMax),
-    ...{ fleet: 'plant', device: 'press-1', deviceKey: aSha('key'), nowMs: () => nowMs },
+    ...{ fleet: 'plant', device: 'press-1', deviceKey: aSha('key') },
+    clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
     profile: profiles.get(profile)!,
   })
 }

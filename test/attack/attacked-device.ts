@@ -90,7 +90,7 @@ export class AttackedDevice {
         const bytes = this.network.blob(path)
         return bytes === undefined ? { kind: 'absent' } : { kind: 'fetched', bytes }
       },
-      ...{ ...address, deviceKey: keyId(keys.device.key), nowMs: () => this.clock.nowMs() },
+      ...{ ...address, deviceKey: keyId(keys.device.key), clock: this.clock },
       time: this.#asksTime ? this.#time() : undefined,
     })
     this.agent = await startAgent(

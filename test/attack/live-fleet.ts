@@ -12,7 +12,7 @@ import { loadSigner } from '../../shared/node/key-files.ts'
 import { mintDeviceJwt } from '../../shared/signing/device-jwt.ts'
 import type { SyncSigner } from '../../shared/signing/keys.ts'
 import { buildMotorFleet, type MotorFleet } from '../e2e/motor-fleet.ts'
-import { until } from '../e2e/stage.ts'
+import { type Environments, until } from '../e2e/stage.ts'
 
 export const FLEET = 'main'
 export const VICTIM = 'press'
@@ -29,9 +29,18 @@ export class LiveFleet {
     this.#before = before
   }
 
-  static async start(seed: string): Promise<LiveFleet> {
+  /**
+   * @param clocks by device: how far its clock is off, in ms. Where one is, the fleet stands only if
+   * that device enrolled, connected and serves.
+   */
+  static async start(
+    seed: string,
+    clocks: Readonly<Record<string, number>> = {},
+  ): Promise<LiveFleet> {
+    const shifted = Object.entries(clocks).map(([device, byMs]) => [device, clockOff(byMs)])
+    const environments: Environments = Object.fromEntries(shifted)
     const profiles = { [VICTIM]: 'raspberry-pi-5', [THIEF]: 'intel-n100' }
-    const fleet = await buildMotorFleet(profiles, { seed, requestsPerSecond: 10 })
+    const fleet = await buildMotorFleet(profiles, { seed, requestsPerSecond: 10, environments })
     await fleet.program(THIEF).kill('SIGTERM')
     const at = fleet.devices.find(({ device }) => device === THIEF)!
     const key = await loadSigner(join(at.home, 'device-key.json'))
@@ -108,4 +117,12 @@ export function shout(port: number, bytes: string | Uint8Array, waitMs = 1_000):
     socket.on('close', end)
     setTimeout(end, waitMs)
   })
+}
+
+/** Every clock of the process and of its children is off by so much; what a delay is stays. */
+function clockOff(byMs: number): Readonly<Record<string, string>> {
+  const script = `const real=Date.now,Real=Date;globalThis.Date=class extends Real{
+    constructor(...at){at.length?super(...at):super(real()+${byMs})}
+    static now(){return real()+${byMs}}}`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` }
 }

@@ -19,9 +19,21 @@ const strangerKey = nodeSigner(generatePrivateKey('ed25519'))
 let live: LiveFleet
 
 beforeAll(async () => {
-  live = await LiveFleet.start('strangers')
+  live = await LiveFleet.start('strangers', { [THIEF]: 60_000 - Date.now() })
 }, 240_000)
 afterAll(() => live?.fleet.end(), 60_000)
+
+describe('a device whose clock is in 1970', () => {
+  test('was refused, asked for the time, and serves what it was assigned', async () => {
+    await live.audited('connect', 'token.expired')
+    const { report, lastSeenMs } = await live.fleet.device(THIEF)
+    expect(report).toMatchObject({ status: 'applied', slots: [{ version: '1.0.0' }] })
+    expect(lastSeenMs).toBeGreaterThan(Date.now() - 3_600_000)
+    const { lines } = live.fleet.program(THIEF)
+    const told = lines.filter((line) => line.includes('the controller told the time'))
+    expect(told).toEqual([expect.stringMatching(/1970-01-01/)])
+  })
+})
 
 describe('with the credentials of another device', () => {
   const foreign = (leaf: string) => `ln1/${FLEET}/d/${VICTIM}/${leaf}`

@@ -127,6 +127,21 @@ describe('a device whose clock is right', () => {
   })
 })
 
+describe('a device that was told the time, whose clock is set after that', () => {
+  it('does not add the one to the other', async () => {
+    const publisher = new Publisher()
+    const device = new AttackedDevice(publisher, { nowMs: 60_000, asksTime: true })
+    device.network = { ...device.network, time: answering(startMs) }
+    await device.start()
+    await device.assign(publisher.assignment(1, [publisher.slot('motor@1.0.0')]))
+    expect(device.generation).toBe(1)
+    device.clock.set(startMs + 60_000)
+    await device.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')]))
+    expect(device.running()).toEqual(NEW)
+    expect(codesOf(device)).toEqual([])
+  })
+})
+
 describe('a thief who tells a time far ahead', () => {
   it.each([60, 30_000])(
     'of %i days is shut out by the next root, without a restart',

@@ -1,5 +1,12 @@
 /** The usual beginning: a fleet whose devices all serve motor-vibration 1.0.0 under traffic. */
-import { buildStage, type Specification, type Stage, servesOnly, until } from './stage.ts'
+import {
+  buildStage,
+  type Environments,
+  type Specification,
+  type Stage,
+  servesOnly,
+  until,
+} from './stage.ts'
 import { motorAsk, startTraffic, type Traffic } from './traffic.ts'
 
 export const MODEL = 'motor-vibration'
@@ -28,9 +35,11 @@ export async function buildMotorFleet(
     readonly requestsPerSecond: number
     /** More flags of an agent. */
     readonly flags?: Readonly<Record<string, readonly string[]>>
+    /** More variables of an agent's process. */
+    readonly environments?: Environments
   },
 ): Promise<MotorFleet> {
-  const stage = await buildStage(agents)
+  const stage = await buildStage(agents, options.environments)
   const startController = () => stage.startController('--window-seconds', `${WINDOW_SECONDS}`)
   const publishMotor = (version: string) =>
     stage.publish(`${MODEL}@${version}`, '--spec', `${DEMO_MODELS}${MODEL}/${version}/release.json`)

@@ -23,6 +23,8 @@ const POLL_MS = 200
 
 export type Specification = RouteCall<'rolloutCreate'>['body']
 
+export type Environments = Readonly<Record<string, Readonly<Record<string, string>>>>
+
 export interface DeviceAt {
   readonly device: string
   readonly profile: string
@@ -68,8 +70,14 @@ export interface Stage {
   remove(): Promise<void>
 }
 
-/** @param agents firmware profiles by device; the agents are enrolled and started by `startAgent`. */
-export async function buildStage(agents: Readonly<Record<string, string>>): Promise<Stage> {
+/**
+ * @param agents firmware profiles by device; the agents are enrolled and started by `startAgent`.
+ * @param environments further variables of an agent's process, by device.
+ */
+export async function buildStage(
+  agents: Readonly<Record<string, string>>,
+  environments: Environments = {},
+): Promise<Stage> {
   const home = await mkdtemp(join(tmpdir(), 'linnet-e2e-'))
   const names = Object.keys(agents)
   const [httpPort = 0, mqttPort = 0, ...localPorts] = await freePorts(2 + names.length)
@@ -110,7 +118,8 @@ export async function buildStage(agents: Readonly<Record<string, string>>): Prom
       const { token } = await enrolment
       const flags = ['--controller', url, '--token', token, '--home', at.home]
       flags.push('--device', device, '--profile', at.profile, '--listen', at.api.slice(7))
-      const program = startProgram(device, 'agent', [...flags, ...more], env)
+      const environment = { ...env, ...environments[device] }
+      const program = startProgram(device, 'agent', [...flags, ...more], environment)
       programs.set(device, program)
       await program.line(/linnet agent ready/)
       return program

@@ -46,7 +46,7 @@ export function createSimRepository(parts: SimRepositoryParts): TufRepository {
     fetchTarget: (path, bytesMax) => fetchSmall(http, `/tuf/targets/${path}`, bytesMax),
     targetsUrl: '/tuf/targets',
     cache: createSimSmallFiles(disk, power),
-    ...{ fleet, device, deviceKey, profile, staging: false, nowMs },
+    ...{ fleet, device, deviceKey, profile, staging: false, clock: { nowMs, monotonicMs: nowMs } },
   })
 }
 

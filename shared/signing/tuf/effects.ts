@@ -29,8 +29,11 @@ export type FetchReply =
   | { readonly kind: 'fetched'; readonly bytes: Uint8Array }
   /** The server says that there is no such file. */
   | { readonly kind: 'absent' }
-  /** Anything else, for example too many bytes (`tuf.endless_data`) or no connection. */
-  | { readonly kind: 'failed'; readonly problem: Problem }
+  /**
+   * Anything else, for example too many bytes (`tuf.endless_data`) or no connection; `status` where an
+   * HTTP server answered with it.
+   */
+  | { readonly kind: 'failed'; readonly problem: Problem; readonly status?: number }
 
 type TufReply =
   | boolean
