@@ -16,6 +16,7 @@ import { bytesFromElements, elementsFromBytes } from '../serve/binary-tensor.ts'
 import type { AskedPlane, AskedRequest } from './application-engine.ts'
 import { createConnectionLine, refuseCancelled, refuseExpired } from './connection-line.ts'
 import { createStatisticsTable } from './plane/release-statistics.ts'
+import { refuseModel } from './plane/unknown-model.ts'
 
 export interface RemotePlane extends AskedPlane {
   close(): void
@@ -70,9 +71,7 @@ export function createRemotePlane(options: RemoteOptions): RemotePlane {
     statistics: () => statistics.all(),
     async infer(request, encode) {
       if (!options.releases().some(({ model }) => model === request.model)) {
-        return refuse('infer.unknown_model', 'No such model is served here.', {
-          found: request.model.slice(0, 64),
-        })
+        return refuseModel(request.model, false)
       }
       const answered = await ask(request)
       const result = answered.ok ? encode(answered.value) : answered

@@ -12,6 +12,7 @@ import {
 } from '../../shared/kernel/result.ts'
 import { isSameVersion } from '../../shared/model/names.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
+import { refuseUnknown } from '../runtime/plane/unknown-model.ts'
 import { withClasses } from './classification.ts'
 import * as answers from './grpc-answer.ts'
 import { modelConfigResponse, modelStatisticsResponse } from './grpc-model-answer.ts'
@@ -51,8 +52,8 @@ const INFERENCE: Readonly<Record<string, Method>> = {
   ServerReady: ({ plane }) => ok(answers.boolResponse(plane.ready())),
   ServerMetadata: () => ok(answers.serverMetadataResponse(serverMetadata())),
   ModelReady({ plane }, { message }) {
-    const found = find(plane, message)
-    return found.ok ? ok(answers.boolResponse(found.value.length > 0)) : found
+    const asked = decodeModelName(message)
+    return asked.ok ? ok(answers.boolResponse(find(plane, asked.value).length > 0)) : asked
   },
   ModelMetadata: (target, call) =>
     about(target, call, (found) => answers.modelMetadataResponse(modelMetadata(found))),
@@ -146,7 +147,7 @@ function statistics({ plane }: GrpcTarget, { message }: GrpcCall): Result<Uint8A
       (name === '' || row.model === name) &&
       (version === '' || isSameVersion(version, row.version)),
   )
-  if (rows.length === 0 && name !== '') return unknownModel(name)
+  if (rows.length === 0 && name !== '') return refuseUnknown(plane, asked.value)
   return ok(modelStatisticsResponse(modelStatistics(rows)))
 }
 
@@ -168,21 +169,19 @@ function about(
   { message }: GrpcCall,
   tell: (found: readonly ReleaseStatus[]) => Uint8Array,
 ): Result<Uint8Array> {
-  const found = find(plane, message)
-  if (!found.ok) return found
-  return found.value.length > 0 ? ok(tell(found.value)) : unknownModel()
-}
-
-const unknownModel = (found?: string): Result<never> =>
-  refuse('infer.unknown_model', 'No such model is served here.', { found: found?.slice(0, 64) })
-
-function find(plane: DataPlane, message: Uint8Array): Result<readonly ReleaseStatus[]> {
   const asked = decodeModelName(message)
   if (!asked.ok) return asked
-  const { name, version } = asked.value
+  const found = find(plane, asked.value)
+  return found.length > 0 ? ok(tell(found)) : refuseUnknown(plane, asked.value)
+}
+
+function find(
+  plane: DataPlane,
+  { name, version }: { readonly name: string; readonly version: string },
+): readonly ReleaseStatus[] {
   const fits = (release: ReleaseStatus): boolean =>
     release.model === name && (version === '' || isSameVersion(version, release.version))
-  return ok(plane.releases().filter(fits))
+  return plane.releases().filter(fits)
 }
 
 /** HTTP status -> gRPC status code (grpc.io, "Status codes and their use in gRPC"). */

@@ -10,6 +10,7 @@ import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { refuse } from '../../shared/kernel/result.ts'
 import { isSameVersion } from '../../shared/model/names.ts'
 import type { DataPlane, ReleaseStatus } from '../data-plane.ts'
+import { refuseUnknown } from '../runtime/plane/unknown-model.ts'
 import { type ByteLedger, type Holder, LARGE_BYTES } from './byte-ledger.ts'
 import { deflating, wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
@@ -172,18 +173,8 @@ function find(plane: DataPlane, context: Context): readonly ReleaseStatus[] {
 }
 
 function noModel(plane: DataPlane, context: Context): Response {
-  const { model = '', version } = context.req.param()
-  if (plane.loading(model)) {
-    return refusalOf('infer.not_ready', 'The model host is still loading.', {
-      next: 'try again in 1 s',
-    })
-  }
-  return refusalOf('infer.unknown_model', 'No such model is served here.', {
-    found: [model, version]
-      .filter((part) => part !== undefined)
-      .join('@')
-      .slice(0, 128),
-  })
+  const { model: name = '', version } = context.req.param()
+  return refusalResponse(refuseUnknown(plane, { name, version }).error)
 }
 
 /** Health routes answer by status: 200, or 503 where the protocol says "4xx/5xx". */

@@ -7,6 +7,7 @@ import type { InferRequest, StreamPart } from '../../data-plane.ts'
 import type { Draw, ModelRoute, Wish } from './model-route.ts'
 import { type RateLimits, rowsIn } from './rate-limit.ts'
 import type { StreamTable } from './stream-table.ts'
+import { refuseModel, refuseVersion } from './unknown-model.ts'
 import { validateInputs } from './validate-inputs.ts'
 
 export interface AdmitOptions {
@@ -48,13 +49,8 @@ export function admitRequest(
   }
   const draw = pinned?.value ?? route.draw(request.stream ? asSession(request) : request)
   if (draw !== undefined) return ok({ route, draw })
-  return refuse('infer.unknown_version', 'No slot of this model serves that version.', {
-    expected: route.slots
-      .answering()
-      .map(({ version }) => version)
-      .join(', '),
-    found: request.version?.slice(0, 64) ?? '',
-  })
+  const served = route.slots.answering().map(({ version }) => version)
+  return refuseVersion(request.model, request.version ?? '', served)
 }
 
 type Streamed = InferRequest & { readonly stream: StreamPart }
@@ -66,16 +62,4 @@ const goesOn = (request: InferRequest): request is Streamed =>
 function asSession(request: InferRequest): Wish {
   const { stream, arm, key, version } = request
   return { arm, version, key: key ?? stream?.id }
-}
-
-/** A model that is on its way is no unknown one: its clients are told to wait. */
-export function refuseModel(model: string, isLoading: boolean): Result<never> {
-  if (isLoading) {
-    return refuse('infer.not_ready', 'The model host is still loading.', {
-      next: 'try again in 1 s',
-    })
-  }
-  return refuse('infer.unknown_model', 'No such model is served here.', {
-    found: model.slice(0, 64),
-  })
 }

@@ -11,7 +11,7 @@ import type { Problem, Result } from '../../../shared/kernel/result.ts'
 import type { RequestSample } from '../../../shared/sketch/window-record.ts'
 import type { DataPlane, InferRequest, ReleaseStatus } from '../../data-plane.ts'
 import type { ClosedInterval } from '../../ports.ts'
-import { admitRequest, refuseModel } from './admit-request.ts'
+import { admitRequest } from './admit-request.ts'
 import { countRequest } from './count-request.ts'
 import { joinLabel } from './join-label.ts'
 import { createLabelTable } from './label-table.ts'
@@ -25,6 +25,7 @@ import { createJobWork } from './run-jobs.ts'
 import { createRunQueue } from './run-queue.ts'
 import { runShadow } from './shadow.ts'
 import { createStreamTable } from './stream-table.ts'
+import { refuseModel } from './unknown-model.ts'
 
 export interface PlaneOptions {
   readonly nowMs: () => number
