@@ -13,6 +13,7 @@ import {
   recordShadow,
 } from '../../../shared/sketch/window-record.ts'
 import type { ClosedInterval } from '../../ports.ts'
+import { countTogether } from './count-together.ts'
 
 /** One release, in the arm it serves. */
 export interface RecordedArm {
@@ -50,15 +51,16 @@ export function createIntervalRecorder(
   let dirty = false
   const windows = new Map<Arm, Window>(arms.map(({ arm, shape }) => [arm, emptyWindow(shape)]))
   const shapes = new Map<Arm, WindowShape>(arms.map(({ arm, shape }) => [arm, shape]))
+  const seen = countTogether<{ arm: Arm; sample: RequestSample }>(({ arm, sample }) => {
+    const window = windows.get(arm)
+    const shape = shapes.get(arm)
+    if (window === undefined || shape === undefined) return
+    recordRequest(window, shape, sample)
+    dirty = true
+  })
 
   return {
-    record(arm, sample) {
-      const window = windows.get(arm)
-      const shape = shapes.get(arm)
-      if (window === undefined || shape === undefined) return
-      recordRequest(window, shape, sample)
-      dirty = true
-    },
+    record: (arm, sample) => seen.add({ arm, sample }),
     recordShadow(agreed) {
       const window = windows.get('canary')
       if (window === undefined) return
@@ -74,6 +76,7 @@ export function createIntervalRecorder(
       return true
     },
     flush() {
+      seen.settle()
       const nowMs = wallClockMs()
       if (!dirty) {
         startedAtMs = nowMs

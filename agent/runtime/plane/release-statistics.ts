@@ -6,6 +6,7 @@ import { createLatencyHistogram, recordLatency } from '../../../shared/sketch/la
 import { byKey, ERROR_KINDS, LATENCY_PARTS } from '../../../shared/sketch/window.ts'
 import type { RequestSample } from '../../../shared/sketch/window-record.ts'
 import type { BatchStatistics, ReleaseStatistics } from '../../data-plane.ts'
+import { countTogether } from './count-together.ts'
 import type { RunPart } from './request-runner.ts'
 
 /** Releases that were served since the start; the oldest is forgotten first. */
@@ -35,6 +36,14 @@ type Totals = { -readonly [K in keyof ReleaseStatistics]: ReleaseStatistics[K] }
   outcomeSumMs: Record<keyof ReleaseStatistics['outcomeSumMs'], number>
 }
 
+interface Told {
+  readonly model: string
+  readonly version: string
+  readonly sample: RequestSample
+  readonly run: RunPart | undefined
+  readonly atMs: number
+}
+
 /** Of a release that nobody has asked yet. */
 export function emptyStatistics(model: string, version: string): Totals {
   return {
@@ -61,29 +70,45 @@ export function createStatisticsTable(): StatisticsTable {
     return fresh
   }
 
+  const told = countTogether<Told>(({ model, version, sample, run, atMs }) => {
+    const totals = totalsOf(model, version)
+    totals.lastAtMs = atMs
+    recordRequest(totals, sample, run)
+  })
+
   return {
-    record(model, version, { error, latencyMs }, run) {
-      const totals = totalsOf(model, version)
-      totals.lastAtMs = Date.now()
-      if (run !== undefined) recordRun(totals, latencyMs, run)
-      if (error === undefined) {
-        totals.answered += 1
-        totals.inferences += run?.rows ?? 1
-      } else totals.errors[error] += 1
-      const { total, input = 0, queue = 0, compute = 0 } = latencyMs
-      const outcome = error === undefined ? 'answered' : 'failed'
-      totals.outcomeSumMs[outcome] += total ?? input + queue + compute
-      for (const part of LATENCY_PARTS) {
-        const valueMs = latencyMs[part]
-        if (valueMs === undefined) continue
-        recordLatency(totals.latency[part], valueMs)
-        totals.latencySumMs[part] += valueMs
-      }
+    record(model, version, sample, run) {
+      told.add({ model, version, sample, run, atMs: Date.now() })
     },
     refused(model, version) {
+      told.settle()
       totalsOf(model, version).rateLimited += 1
     },
-    all: () => [...table.values()],
+    all() {
+      told.settle()
+      return [...table.values()]
+    },
+  }
+}
+
+function recordRequest(
+  totals: Totals,
+  { error, latencyMs }: RequestSample,
+  run: RunPart | undefined,
+): void {
+  if (run !== undefined) recordRun(totals, latencyMs, run)
+  if (error === undefined) {
+    totals.answered += 1
+    totals.inferences += run?.rows ?? 1
+  } else totals.errors[error] += 1
+  const { total, input = 0, queue = 0, compute = 0 } = latencyMs
+  const outcome = error === undefined ? 'answered' : 'failed'
+  totals.outcomeSumMs[outcome] += total ?? input + queue + compute
+  for (const part of LATENCY_PARTS) {
+    const valueMs = latencyMs[part]
+    if (valueMs === undefined) continue
+    recordLatency(totals.latency[part], valueMs)
+    totals.latencySumMs[part] += valueMs
   }
 }
 

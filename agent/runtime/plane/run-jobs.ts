@@ -107,13 +107,20 @@ function wantedByAny(jobs: readonly RunJob[]): readonly string[] | undefined {
   return [...names]
 }
 
-/** In the order of the request, else of the manifest, whatever the engine's. */
+/** In the order of the request, else of the manifest, whatever the engine's; mostly it is the same. */
 function pick(
   outputs: readonly TensorValue[],
   names: readonly string[] | undefined,
   { manifest }: LiveRelease,
 ): readonly TensorValue[] {
-  const order = names ?? manifest.outputs.map(({ name }) => name)
+  const specs = manifest.outputs
+  let inOrder = 0
+  for (const { name } of outputs) {
+    if (name !== (names === undefined ? specs[inOrder]?.name : names[inOrder])) break
+    inOrder += 1
+  }
+  if (inOrder === outputs.length && inOrder === (names ?? specs).length) return outputs
+  const order = names ?? specs.map(({ name }) => name)
   return order.flatMap((name) => outputs.find((output) => output.name === name) ?? [])
 }
 

@@ -16,7 +16,7 @@ export function validateInputs(
 ): Result<undefined> {
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]!
-    const spec = specs.find(({ name }) => name === input.name)
+    const spec = named(specs, input.name)
     if (spec === undefined) {
       return invalid(`The model has no input ${quote(input.name)}.`, {
         expected: specs.map(({ name }) => name).join(', '),
@@ -33,8 +33,8 @@ export function validateInputs(
       })
     }
   }
-  const missing = specs.find(({ name }) => !inputs.some((input) => input.name === name))
-  if (missing !== undefined) {
+  for (const missing of specs) {
+    if (named(inputs, missing.name) !== undefined) continue
     return invalid(`Input ${quote(missing.name)} is missing.`, {
       expected: `${missing.name} ${describeTensor(missing)}`,
       found: inputs.map(({ name }) => name.slice(0, 64)).join(', ') || 'no input',
@@ -43,9 +43,18 @@ export function validateInputs(
   return checkFinite(inputs, finiteInputs)
 }
 
+/** The first of that name. A loop: this is on the way of every request, before it is compiled. */
+function named<T extends { readonly name: string }>(
+  tensors: readonly T[],
+  name: string,
+): T | undefined {
+  for (const tensor of tensors) if (tensor.name === name) return tensor
+  return undefined
+}
+
 function checkFinite(inputs: readonly TensorValue[], names: readonly string[]): Result<undefined> {
   for (const name of names) {
-    const input = inputs.find((tensor) => tensor.name === name)
+    const input = named(inputs, name)
     const at = input === undefined ? -1 : firstNotFinite(input)
     if (at < 0) continue
     return invalid(`Input ${quote(name)} has a value that is not finite.`, {

@@ -1,14 +1,9 @@
 /**
- * How long a request will wait, by what this device's own requests waited lately: a histogram of the
+ * How long a request will wait, by what this device's own requests waited lately: the median of the
  * time that each place in the line cost. It holds whatever makes a wait, batches, others that go
  * first, what else the loop does, without knowing of any.
- * Invariant: remembers at least the last `RECENT` waits and at most twice as many.
+ * Invariant: remembers the last `RECENT` waits; the median is at most `FRESH` of them old.
  */
-import {
-  createLatencyHistogram,
-  latencyQuantileMs,
-  recordLatency,
-} from '../../../shared/sketch/latency-histogram.ts'
 
 export interface Forecast {
   /** A duration that was measured. */
@@ -23,24 +18,24 @@ const FRESH = 32
 const FIRST = 8
 
 export function createForecast(): Forecast {
-  let recent = createLatencyHistogram()
+  const recent = new Float64Array(RECENT)
   let count = 0
-  /** The median of the histogram before this one, which fades out as this one fills. */
-  let earlierMs = 0
+  /** Of them, those that the median knows. */
+  let known = 0
   let medianMs = 0
   return {
     record(tookMs) {
-      if (!recordLatency(recent, tookMs)) return
+      if (!(tookMs >= 0 && tookMs < Infinity)) return
+      recent[count % RECENT] = tookMs
       count += 1
-      if (count > FIRST && count % FRESH !== 0) return
-      const foundMs = latencyQuantileMs(recent, 0.5) ?? 0
-      const share = earlierMs === 0 ? 1 : count / RECENT
-      medianMs = share * foundMs + (1 - share) * earlierMs
-      if (count < RECENT) return
-      earlierMs = foundMs
-      recent = createLatencyHistogram()
-      count = 0
     },
-    medianMs: () => medianMs,
+    // Asked only where somebody waits: what everybody would pay is left to those.
+    medianMs() {
+      if (count - known < (count <= FIRST ? 1 : FRESH)) return medianMs
+      known = count
+      const sorted = recent.slice(0, Math.min(count, RECENT)).sort()
+      medianMs = sorted[(sorted.length - 1) >> 1] ?? 0
+      return medianMs
+    },
   }
 }
