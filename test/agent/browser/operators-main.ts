@@ -1,17 +1,20 @@
 /**
  * `npx tsx test/agent/browser/operators-main.ts wasm|webgpu [EACH [FROM]]`: every (EACH-th) operator
- * case in real Chromium, on ONNX Runtime Web itself and on Linnet's runtime, and how the two differ.
- * By hand: all of them take a quarter of an hour on wasm. Exit code 1 when the sets differ.
+ * case in real Chromium, on ONNX Runtime Web itself and on Linnet's runtime, and how the two differ;
+ * with LINNET_CASES=DIR the cases of a folder of ONNX backend tests. By hand: all of ours take a
+ * quarter of an hour on wasm. Exit code 1 when the sets differ.
  */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { BrowserContext, Page } from 'playwright-core'
 import type { ResolvedRelease } from '../../../agent/ports.ts'
+import { encodeGolden } from '../../../shared/model/golden.ts'
+import { goldenTensor } from '../../../shared/model/golden-compare.ts'
 import { programAt } from '../../../shared/node/program.ts'
-import { operatorCases } from '../../fixtures/operators/all.ts'
+import { chosenCases } from '../../conformance/chosen-cases.ts'
 import { PROFILE } from '../runtime/release-builder.ts'
 import { launchChromium, ROOT, servePage } from './chromium.ts'
 import type { push as pushPage, WebProvider } from './operators-page.ts'
@@ -24,7 +27,7 @@ const RAW_MS_MAX = 60_000
 const [asked = 'wasm', each = '1', from = '0'] = process.argv.slice(2)
 const provider: WebProvider = asked === 'webgpu' ? 'webgpu' : 'wasm'
 const profile = { ...PROFILE, executionProviders: [provider] }
-const cases = operatorCases()
+const cases = chosenCases()
 const wanted = cases.map((_, i) => i).filter((i) => i >= Number(from) && i % Number(each) === 0)
 const folder = mkdtempSync(join(tmpdir(), 'linnet-push-'))
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
@@ -45,6 +48,16 @@ async function describeCases(): Promise<ReadonlyMap<number, ResolvedRelease | st
     const died = wanted.find((i) => !found.has(i))
     if (died !== undefined) found.set(died, 'the process ended')
   }
+}
+
+/** Where the page finds them. */
+function layOut(i: number): void {
+  const { model, feeds } = cases[i]!
+  writeFileSync(join(folder, `${i}.onnx`), model)
+  writeFileSync(
+    join(folder, `${i}.feeds`),
+    encodeGolden([{ inputs: feeds.map(goldenTensor), outputs: [] }]),
+  )
 }
 
 async function openPage(context: BrowserContext, url: string): Promise<Page> {
@@ -71,6 +84,7 @@ async function main(): Promise<void> {
   const count = { raw: 0, linnet: 0, different: 0, pages: 0 }
   for (const i of wanted) {
     const { name } = cases[i]!
+    layOut(i)
     const args = [i, provider] as const
     const raw = await within(
       RAW_MS_MAX,

@@ -9,11 +9,11 @@ import { createWebRuntime, type WebRuntime } from '../../../agent/browser/web-ru
 import type { ResolvedRelease, RuntimeEvent } from '../../../agent/ports.ts'
 import { fromOrt, toOrt } from '../../../agent/runtime/model-session.ts'
 import { jsonFromElements } from '../../../agent/serve/json-tensor.ts'
-import type { Problem } from '../../../shared/kernel/result.ts'
-import { compareOutputs } from '../../../shared/model/golden-compare.ts'
+import { type Problem, unwrap } from '../../../shared/kernel/result.ts'
+import { decodeGolden } from '../../../shared/model/golden.ts'
+import { compareOutputs, goldenValue } from '../../../shared/model/golden-compare.ts'
 import type { FirmwareProfile } from '../../../shared/model/profile.ts'
 import type { TensorValue } from '../../../shared/model/tensor-value.ts'
-import { operatorCases } from '../../fixtures/operators/all.ts'
 
 export type WebProvider = 'wasm' | 'webgpu'
 export type Outcome =
@@ -24,7 +24,6 @@ const ASK_MS_MAX = 120_000
 /** Two runs of one model on one provider; random ones differ. */
 const SAME = { absolute: 1e-6, relative: 1e-5, nan: 'equal' } as const
 
-const cases = operatorCases()
 const kept = new Map<number, Outcome>()
 const events: RuntimeEvent[] = []
 let runtime: WebRuntime | undefined
@@ -36,6 +35,15 @@ const readArtifact: ReadArtifact = async (sha256) => {
   return { ok: false, error: problem }
 }
 
+async function fileAt(name: string): Promise<Uint8Array> {
+  return new Uint8Array(await (await fetch(`/files/${name}`)).arrayBuffer())
+}
+
+async function feedsOf(i: number): Promise<readonly TensorValue[]> {
+  const [vector] = unwrap(decodeGolden(await fileAt(`${i}.feeds`)))
+  return (vector?.inputs ?? []).map(goldenValue)
+}
+
 interface Ort {
   readonly env: { readonly wasm: { wasmPaths?: unknown; numThreads?: number }; logLevel?: string }
   readonly InferenceSession: {
@@ -45,7 +53,7 @@ interface Ort {
 }
 
 async function onRaw(i: number, provider: WebProvider): Promise<readonly TensorValue[]> {
-  const { model, feeds } = cases[i]!
+  const [model, feeds] = [await fileAt(`${i}.onnx`), await feedsOf(i)]
   const ort = (await (provider === 'webgpu'
     ? import('onnxruntime-web/jspi')
     : import('onnxruntime-web/wasm'))) as unknown as Ort
@@ -68,7 +76,7 @@ async function onRaw(i: number, provider: WebProvider): Promise<readonly TensorV
 
 async function onLinnet(i: number, release: ResolvedRelease): Promise<readonly TensorValue[]> {
   if (runtime === undefined) throw new Error('no runtime')
-  const { feeds } = cases[i]!
+  const feeds = await feedsOf(i)
   const qualified = await runtime.qualify(release, new AbortController().signal)
   if (!qualified.ok) throw new Error(told(qualified.error))
   const { model, sha256 } = release.release

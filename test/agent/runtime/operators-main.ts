@@ -26,7 +26,7 @@ import { concatBytes, utf8 } from '../../../shared/kernel/bytes.ts'
 import { ok, ProblemError, type Result, unwrap } from '../../../shared/kernel/result.ts'
 import { goldenTensor } from '../../../shared/model/golden-compare.ts'
 import type { TensorValue } from '../../../shared/model/tensor-value.ts'
-import { operatorCases } from '../../fixtures/operators/all.ts'
+import { chosenCases } from '../../conformance/chosen-cases.ts'
 import type { OperatorCase } from '../../fixtures/operators/case.ts'
 
 const [mode = '', wanted = '', out = ''] = process.argv.slice(2)
@@ -125,7 +125,7 @@ async function deriveHere({ model, golden, inputs }: DeriveTask): Promise<Result
 const write = process.stdout.write.bind(process.stdout)
 // The command tells which recipe it tries; here nobody listens.
 process.stdout.write = () => true
-const cases = operatorCases()
+const cases = chosenCases()
 for (const i of wanted.split(',').map(Number)) {
   const one = cases[i]!
   let why = ''
