@@ -9,7 +9,7 @@ const ROOT = resolve(import.meta.dirname, '..')
  * the other, since starting one and loading the sources anew takes most of them longer than testing.
  */
 const TOGETHER = [
-  'test/{contract,scripts,shared}/**/*.test.ts',
+  'test/{conformance,contract,scripts,shared}/**/*.test.ts',
   'test/agent/*.test.ts',
   'test/agent/runtime/{host,plane}/*.test.ts',
   'test/controller/*.test.ts',
