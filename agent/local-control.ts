@@ -49,10 +49,13 @@ export function createLocalControl(tokenPath: string): LocalControl {
   }
 
   return {
-    async change({ action, model, token: given }) {
+    async change({ action, model, batchSizeMax, token: given }) {
       if (!isSame(given, token)) {
         const next = `send "Authorization: Bearer TOKEN" with the token in ${tokenPath}`
         return refuseChange('Loads and unloads on this device need its token.', next)
+      }
+      if (batchSizeMax !== undefined) {
+        return refuseChange('What clients are told of an assigned model stands in its manifest.')
       }
       const checked = checkModel(plan, model)
       if (!checked.ok) return checked

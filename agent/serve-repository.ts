@@ -15,13 +15,16 @@ import {
   refuse,
   unwrap,
 } from '../shared/kernel/result.ts'
+import { isBatched } from '../shared/model/batch.ts'
 import type { Batching } from '../shared/model/device.ts'
+import type { Manifest } from '../shared/model/manifest.ts'
 import type { ServedModel, ServedRelease } from './ports.ts'
 import type { NodeRuntime } from './runtime/node-runtime.ts'
 import { unsignedRelease } from './runtime/unsigned-release.ts'
 import { findModels, type ModelFile, noModels } from './serve/model-folder.ts'
 import {
   type ModelRepository,
+  noSuchModel,
   type RepositoryCommand,
   type RepositoryEntry,
   refuseChange,
@@ -47,6 +50,8 @@ export interface ServeRepository extends Pick<ModelRepository, 'change'> {
   start(): Promise<readonly string[]>
 }
 
+type Wish = Pick<RepositoryCommand, 'model' | 'batchSizeMax'>
+
 const NOTHING: readonly BrokenRelease[] = []
 const NOTHING_SERVED = 'no model could be served'
 
@@ -68,12 +73,12 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
     return broken
   }
 
-  async function load(model: string): Promise<Result<undefined>> {
+  async function load({ model, batchSizeMax }: Wish): Promise<Result<undefined>> {
     const all = await findModels(options.paths, options.versions)
     if (!all.ok) return all
     const found = all.value.filter((file) => file.model === model)
-    if (found.length === 0) return noSuchModel(model)
-    const brought = await bring(model, found, index, parts)
+    if (found.length === 0) return noSuchModel({ action: 'load', model })
+    const brought = await bring({ model, batchSizeMax }, found, index, parts)
     if (!brought.ok) return brought
     const former = served.get(model)
     served.set(model, brought.value)
@@ -86,11 +91,12 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
       index.tell(model, found.map(entryIn('UNAVAILABLE', describeProblem(failed.problem))))
     }
     settle(served, index, broken)
+    if (failed === undefined && batchSizeMax !== undefined) index.override(model, { batchSizeMax })
     return failed === undefined ? ok() : err(failed.problem)
   }
 
   async function unload(model: string): Promise<Result<undefined>> {
-    if (!index.knows(model)) return noSuchModel(model)
+    if (!index.knows(model)) return noSuchModel({ action: 'unload', model })
     index.move(model, 'UNLOADING', '')
     served.delete(model)
     await putInForce()
@@ -107,8 +113,8 @@ export function createServeRepository(parts: ServeRepositoryParts): ServeReposit
     }
   }
 
-  function change({ action, model }: Pick<RepositoryCommand, 'action' | 'model'>) {
-    const done = turn.then(() => (action === 'load' ? load(model) : unload(model)))
+  function change({ action, ...wish }: Pick<RepositoryCommand, 'action'> & Wish) {
+    const done = turn.then(() => (action === 'load' ? load(wish) : unload(wish.model)))
     turn = done.catch(() => undefined)
     return done
   }
@@ -172,7 +178,7 @@ async function startWith(
   if (control === 'explicit') return
   if (models.length === 0) unwrap(noModels())
   for (const model of models) {
-    const brought = await bring(model, filesOf(model), index, parts)
+    const brought = await bring({ model }, filesOf(model), index, parts)
     if (brought.ok) served.set(model, brought.value)
   }
   if (served.size === 0) throw new Error(NOTHING_SERVED)
@@ -189,6 +195,8 @@ interface Index {
   move(model: string, state: RepositoryEntry['state'], reason: string): void
   /** These versions of a model into the states that they have come to. */
   settle(model: string, states: readonly RepositoryEntry[]): void
+  /** What serves of it is told otherwise than its shapes say. */
+  override(model: string, told: Pick<RepositoryEntry, 'batchSizeMax'>): void
   knows(model: string): boolean
 }
 
@@ -198,7 +206,9 @@ function createIndex(runtime: ServeRepositoryParts['runtime']): Index {
   function tell(model: string, rows: readonly RepositoryEntry[]): void {
     entries.set(model, rows)
     const all = [...entries.values()].flat()
-    runtime.tellRepository(all.filter(({ state }) => state !== 'READY'))
+    const isSaid = ({ state, batchSizeMax }: RepositoryEntry): boolean =>
+      state !== 'READY' || batchSizeMax !== undefined
+    runtime.tellRepository(all.filter(isSaid))
   }
   return {
     tell,
@@ -209,9 +219,16 @@ function createIndex(runtime: ServeRepositoryParts['runtime']): Index {
       tell(model, settled)
     },
     knows: (model) => entries.has(model),
+    override(model, told) {
+      const rows = entries.get(model) ?? []
+      tell(
+        model,
+        rows.map((row) => (row.state === 'READY' ? { ...row, ...told } : row)),
+      )
+    },
     move(model, state, reason) {
       const rows = entries.get(model) ?? []
-      const moved = rows.map((row) => ({ ...row, state, reason }))
+      const moved = rows.map(({ name, version }) => ({ name, version, state, reason }))
       tell(model, moved)
     },
   }
@@ -219,7 +236,7 @@ function createIndex(runtime: ServeRepositoryParts['runtime']): Index {
 
 /** Proves the versions of one model, the newest first. Errors: why none of them can serve. */
 async function bring(
-  model: string,
+  { model, batchSizeMax }: Wish,
   found: readonly ModelFile[],
   index: Index,
   parts: ServeRepositoryParts,
@@ -239,7 +256,12 @@ async function bring(
   }
   index.tell(model, rows)
   const [current, ...others] = proved
-  if (current === undefined) return err(problems[0] ?? noSuchModel(model).error)
+  if (current === undefined) return err(problems[0] ?? noSuchModel({ action: 'load', model }).error)
+  const fits = checkBatchSize(model, current.resolved.manifest, batchSizeMax)
+  if (!fits.ok) {
+    index.tell(model, found.map(entryIn('UNAVAILABLE', describeProblem(fits.error))))
+    return fits
+  }
   return ok({
     ...{ model, current, others, candidate: null, previous: null },
     ...{ rollout: null, trafficShare: 0, shadow: 0 },
@@ -294,9 +316,15 @@ function forgetFiles(files: Map<string, string>, models: readonly ServedModel[])
   for (const sha256 of files.keys()) if (!kept.has(sha256)) files.delete(sha256)
 }
 
-function noSuchModel(model: string) {
-  return refuse('repository.unknown_model', 'The repository has no such model.', {
-    expected: 'NAME/VERSION/model.onnx in the folder',
-    found: model.slice(0, 64),
+/** Clients send as many rows as they are told; a model without a batch axis takes one request only. */
+function checkBatchSize(
+  model: string,
+  manifest: Manifest,
+  batchSizeMax: number | undefined,
+): Result<undefined> {
+  if (batchSizeMax === undefined || isBatched(manifest)) return ok()
+  return refuse('repository.no_batch', `failed to load '${model}', it has no batch dimension`, {
+    expected: 'inputs and outputs whose first dimension is free',
+    found: `max_batch_size ${batchSizeMax}`,
   })
 }

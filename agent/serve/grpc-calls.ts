@@ -26,7 +26,12 @@ import {
 } from './grpc-requests.ts'
 import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
 import { modelConfig } from './model-config.ts'
-import { checkParameters, type ModelRepository, repositoryIndex } from './model-repository.ts'
+import {
+  decodeOverrides,
+  type ModelRepository,
+  repositoryIndex,
+  toldBatchSizeMax,
+} from './model-repository.ts'
 import { statusOf } from './refusal.ts'
 
 export interface GrpcTarget {
@@ -58,7 +63,10 @@ const INFERENCE: Readonly<Record<string, Method>> = {
   ModelMetadata: (target, call) =>
     about(target, call, (found) => answers.modelMetadataResponse(modelMetadata(found))),
   ModelConfig: (target, call) =>
-    about(target, call, ([first]) => modelConfigResponse(modelConfig(first!))),
+    about(target, call, ([first]) => {
+      const batchSizeMax = toldBatchSizeMax(target.repository, first!.model)
+      return modelConfigResponse(modelConfig(first!, batchSizeMax))
+    }),
   ModelStatistics: statistics,
   ModelInfer: ({ plane }, call) => infer(plane, call, false),
   RepositoryIndex({ plane, repository }, { message }) {
@@ -158,9 +166,10 @@ async function change(
 ): Promise<Result<Uint8Array>> {
   const asked = decodeChange(message)
   if (!asked.ok) return asked
-  const checked = checkParameters(asked.value.parameters)
-  if (!checked.ok) return checked
-  const changed = await repository.change({ action, model: asked.value.model, token })
+  const { model, parameters } = asked.value
+  const overrides = decodeOverrides({ action, model }, parameters)
+  if (!overrides.ok) return overrides
+  const changed = await repository.change({ action, model, ...overrides.value, token })
   return changed.ok ? ok(new Uint8Array()) : changed
 }
 

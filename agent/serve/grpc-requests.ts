@@ -12,6 +12,8 @@ export const NAME_BYTES_MAX = 1_024
 /** Of a message, known or not: one of millions of empty fields would stop everybody else. */
 export const FIELDS_MAX = 1_024
 const PARAMETERS_MAX = 64
+/** Of a configuration that comes with a load. */
+const TEXT_BYTES_MAX = 65_536
 
 /** `{ name = 1, version = 2 }`, of the requests about a model. Errors: `request.malformed`. */
 export function decodeModelName(message: Uint8Array): Result<{ name: string; version: string }> {
@@ -41,17 +43,22 @@ export function decodeIndexRequest(message: Uint8Array): Result<boolean> {
   })
 }
 
-/** `RepositoryModelLoadRequest` and `...UnloadRequest`; of its parameters the names. */
-export function decodeChange(
-  message: Uint8Array,
-): Result<{ model: string; parameters: readonly string[] }> {
+/** `RepositoryModelLoadRequest` and `...UnloadRequest`; of its parameters the texts have a value. */
+export function decodeChange(message: Uint8Array): Result<{
+  model: string
+  parameters: readonly (readonly [name: string, text: string | undefined])[]
+}> {
   return reading(() => {
     const asked = { model: '' }
-    const parameters: string[] = []
+    const parameters: [string, string | undefined][] = []
     const parameter = onBytes((entry) => {
-      const named = { key: '' }
-      readFields(entry, { 1: into(named, 'key') }, FIELDS_MAX)
-      if (parameters.length < PARAMETERS_MAX) parameters.push(named.key)
+      const named: { key: string; text?: string } = { key: '' }
+      const text = onString((value) => {
+        named.text = value
+      }, TEXT_BYTES_MAX)
+      const value = onBytes((choice) => readFields(choice, { 3: text }, FIELDS_MAX))
+      readFields(entry, { 1: into(named, 'key'), 2: value }, FIELDS_MAX)
+      if (parameters.length < PARAMETERS_MAX) parameters.push([named.key, named.text])
     })
     readFields(message, { 2: into(asked, 'model'), 3: parameter }, FIELDS_MAX)
     return { ...asked, parameters }

@@ -18,7 +18,7 @@ import { answerInfer } from './infer-exchange.ts'
 import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
 import { type Metric, metricsText } from './metrics.ts'
 import { modelConfig } from './model-config.ts'
-import { CLOSED_REPOSITORY, type ModelRepository } from './model-repository.ts'
+import { CLOSED_REPOSITORY, type ModelRepository, toldBatchSizeMax } from './model-repository.ts'
 import { readBody } from './read-body.ts'
 import { refusalResponse } from './refusal.ts'
 import { addRepositoryRoutes } from './repository-routes.ts'
@@ -84,7 +84,8 @@ function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env>
     })
     api.get(`${path}/config`, (context) => {
       const [first] = find(plane, context)
-      return first === undefined ? noModel(plane, context) : context.json(modelConfig(first))
+      if (first === undefined) return noModel(plane, context)
+      return context.json(modelConfig(first, toldBatchSizeMax(repository, first.model)))
     })
     api.get(`${path}/ready`, (context) => readiness(context, find(plane, context).length > 0))
     api.get(`${path}/stats`, (context) => {

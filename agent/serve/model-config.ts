@@ -26,7 +26,8 @@ const DATA_TYPES: Readonly<Record<Datatype, readonly [name: string, number: numb
 /** What clients are told; the device itself takes any batch that its memory and deadline allow. */
 const BATCH_SIZE_MAX = 64
 
-export function modelConfig(release: ReleaseStatus) {
+/** @param batchSizeMax as a load asked for; absent: as the shapes say. */
+export function modelConfig(release: ReleaseStatus, batchSizeMax = BATCH_SIZE_MAX) {
   const batched = isBatched(release)
   const described = ({ name, datatype, shape }: TensorSpec) => ({
     name,
@@ -38,7 +39,7 @@ export function modelConfig(release: ReleaseStatus) {
     platform: 'onnxruntime_onnx',
     backend: 'onnxruntime',
     version_policy: { latest: { num_versions: 1 } },
-    max_batch_size: batched ? BATCH_SIZE_MAX : 0,
+    max_batch_size: batched ? batchSizeMax : 0,
     input: release.inputs.map((input) => ({ ...described(input), format: 'FORMAT_NONE' })),
     output: release.outputs.map((output) => ({ ...described(output), label_filename: '' })),
     instance_group: [

@@ -8,7 +8,7 @@ import { refuse } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
 import {
   bearerToken,
-  checkChange,
+  decodeChangeBody,
   type ModelRepository,
   type RepositoryCommand,
   repositoryIndex,
@@ -43,11 +43,11 @@ async function change(
 ): Promise<Response> {
   const text = await bodyText(context)
   if (text instanceof Response) return text
-  const checked = checkChange(text)
-  if (!checked.ok) return refusalResponse(checked.error)
-  const model = context.req.param('model') ?? ''
+  const asked = { action, model: context.req.param('model') ?? '' }
+  const overrides = decodeChangeBody(asked, text)
+  if (!overrides.ok) return refusalResponse(overrides.error)
   const token = bearerToken(context.req.header('authorization'))
-  const changed = await repository.change({ action, model, token })
+  const changed = await repository.change({ ...asked, ...overrides.value, token })
   return changed.ok ? context.json({}) : refusalResponse(changed.error)
 }
 

@@ -153,8 +153,13 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     expect((await coming).status).toBe(200)
     expect((await post('models/bad/load')).status).toBe(400)
     expect((await post('models/none/load')).code).toBe('repository.unknown_model')
-    const withConfig = JSON.stringify({ parameters: { config: '{}' } })
-    expect((await post('models/tiny/load', withConfig)).code).toBe('request.unsupported')
+    const load = (config: string) =>
+      post('models/tiny/load', JSON.stringify({ parameters: { config } }))
+    const told = async () =>
+      ((await (await fetch(`${url}/models/tiny/config`)).json()) as { max_batch_size: number })
+        .max_batch_size
+    expect((await load('{"backend":"python"}')).code).toBe('request.unsupported')
+    expect([(await load('{"max_batch_size":"16"}')).status, await told()]).toEqual([200, 16])
     expect(await states()).toEqual(['tiny/2 READY', 'tiny/1 READY', 'bad/1 UNAVAILABLE'])
     expect(((await post('index', '{"ready":true}')).body as unknown[]).length).toBe(2)
     const newest = await ask(`${url}/models/tiny`)
@@ -168,7 +173,7 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     expect((await fetch(`${url}/models/tiny/versions/7/stats`)).status).toBe(404)
     // Another version arrives while it serves; a load finds it.
     write('control/tiny/3/model.onnx', encodeModel(tinyClassifier(2)))
-    expect((await post('models/tiny/load')).status).toBe(200)
+    expect([(await post('models/tiny/load')).status, await told()]).toEqual([200, 64])
     expect((await ask(`${url}/models/tiny`)).version).toBe('3')
     expect(
       (await post('models/tiny/unload', '{"parameters":{"unload_dependents":false}}')).status,

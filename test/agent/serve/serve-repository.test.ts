@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ServePlan } from '../../../agent/ports.ts'
 import { createRepositoryRelay } from '../../../agent/runtime/host/repository-relay.ts'
+import { toldBatchSizeMax } from '../../../agent/serve/model-repository.ts'
 import { createServeRepository } from '../../../agent/serve-repository.ts'
 import { ok } from '../../../shared/kernel/result.ts'
 import { encodeModel } from '../../../shared/onnx/graph-writer.ts'
@@ -16,10 +17,17 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-function write(name: string, version: string, shift: number): void {
+function write(name: string, version: string, shift: number, rows: number | string = 'n'): void {
   const path = join(folder, name, version)
   mkdirSync(path, { recursive: true })
-  writeFileSync(join(path, 'model.onnx'), encodeModel(tinyClassifier(shift)))
+  const { graph, ...rest } = tinyClassifier(shift)
+  const withRows = (tensors: typeof graph.inputs) =>
+    tensors.map((tensor) => ({ ...tensor, shape: [rows, 2] }))
+  const sized = {
+    ...graph,
+    ...{ inputs: withRows(graph.inputs), outputs: withRows(graph.outputs) },
+  }
+  writeFileSync(join(path, 'model.onnx'), encodeModel({ ...rest, graph: sized }))
 }
 
 /** A host that loads everything but the versions named in `breaks`. */
@@ -92,5 +100,36 @@ describe('The repository of linnet serve', { timeout: 60_000 }, () => {
     expect(await repository.change(LOAD)).toMatchObject({ error: BROKE })
     expect(relay.isComing('tiny')).toBe(false)
     expect(rows()).toEqual(['2 UNAVAILABLE'])
+  })
+
+  it('tells the batch size that a load asks for, until the next load or the unload', async () => {
+    write('tiny', '1', 0)
+    const { repository, relay, rows } = repositoryOf(new Set())
+    await repository.start()
+    const told = () => toldBatchSizeMax(relay, 'tiny')
+    expect(await repository.change({ ...LOAD, batchSizeMax: 16 })).toEqual(ok())
+    expect([told(), toldBatchSizeMax(relay, 'other')]).toEqual([16, undefined])
+    await repository.change(LOAD)
+    expect(told()).toBeUndefined()
+    await repository.change({ ...LOAD, batchSizeMax: 8 })
+    await repository.change({ ...LOAD, action: 'unload' })
+    expect([told(), rows()]).toEqual([undefined, ['1 UNAVAILABLE']])
+  })
+
+  it('refuses a batch size for a model that has no batch, and names what it has not', async () => {
+    write('fixed', '1', 0, 1)
+    const { repository, rows } = repositoryOf(new Set())
+    await repository.start()
+    const wish = { ...LOAD, model: 'fixed', batchSizeMax: 16 }
+    expect(await repository.change(wish)).toMatchObject({
+      error: { code: 'repository.no_batch', message: expect.stringMatching(/^failed to load/) },
+    })
+    expect(rows()).toEqual(['1 UNAVAILABLE'])
+    expect(await repository.change({ ...LOAD, model: 'none' })).toMatchObject({
+      error: {
+        code: 'repository.unknown_model',
+        message: "failed to load 'none', the repository has no such model",
+      },
+    })
   })
 })

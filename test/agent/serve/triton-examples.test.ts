@@ -8,17 +8,25 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type GrpcListening, listenGrpc } from '../../../agent/serve/grpc-listener.ts'
 import { createInferenceApi, type InferenceApi } from '../../../agent/serve/inference-api.ts'
+import { noSuchModel, type RepositoryCommand } from '../../../agent/serve/model-repository.ts'
+import { ok } from '../../../shared/kernel/result.ts'
 import { type BuiltPlane, buildLive, buildPlane, SCORES } from '../runtime/plane-builder.ts'
 
 let plane: BuiltPlane
 let api: InferenceApi
 let server: GrpcListening
 let client: ClientHttp2Session
+const commands: RepositoryCommand[] = []
 
 beforeAll(async () => {
   plane = buildPlane()
   plane.put(buildLive(() => SCORES(0.25, 0.75)))
-  const limits = { requestBytesMax: 65_536, loopbackOnly: true }
+  const change = async (command: RepositoryCommand) => {
+    commands.push(command)
+    return command.model === 'tiny' ? ok() : noSuchModel(command)
+  }
+  const repository = { entries: () => [], change }
+  const limits = { requestBytesMax: 65_536, loopbackOnly: true, repository }
   api = createInferenceApi(plane, limits)
   server = await listenGrpc(plane, { host: '127.0.0.1', port: 0, ...limits })
   client = connect(`http://127.0.0.1:${server.port}`)
@@ -28,11 +36,11 @@ afterAll(async () => {
   await server.close()
 })
 
-/** What `InferenceServerException.message()` says of a refused HTTP request. */
+/** What `InferenceServerException.message()` says of a refused HTTP request, after the status. */
 async function httpError(path: string, body?: object): Promise<string> {
   const request = body && { method: 'POST', body: JSON.stringify(body) }
   const answer = await api(new Request(`http://localhost:8000/v2/${path}`, request))
-  const { error } = (await answer.json()) as { error: string }
+  const { error = '' } = (await answer.json()) as { error?: string }
   return `${answer.status} ${error}`
 }
 
@@ -89,5 +97,48 @@ describe('A wrong name', () => {
     expect(await grpcError('ModelConfig', named('tiny', 'wrong_specification'))).toContain(
       `5 ${wanted}`,
     )
+  })
+})
+
+describe('Model control (simple_*_model_control)', () => {
+  /** `RepositoryModelLoadRequest` with its parameters as texts. */
+  const loading = (name: string, parameters: Readonly<Record<string, string>>) => {
+    const writer = new BinaryWriter().tag(2, 2).string(name)
+    for (const [key, text] of Object.entries(parameters)) {
+      writer.tag(3, 2).fork().tag(1, 2).string(key)
+      writer.tag(2, 2).fork().tag(3, 2).string(text).join().join()
+    }
+    return writer.finish()
+  }
+  const DOORS = {
+    HTTP: (name: string, parameters: Readonly<Record<string, string>> = {}) =>
+      httpError(`repository/models/${name}/load`, { parameters }),
+    gRPC: (name: string, parameters: Readonly<Record<string, string>> = {}) =>
+      grpcError('RepositoryModelLoad', loading(name, parameters)),
+  }
+
+  it.each(['HTTP', 'gRPC'] as const)('says what failed to load, over %s', async (door) => {
+    const load = DOORS[door]
+    expect(await load('wrong_model_name')).toMatch(
+      /^(404|5) failed to load 'wrong_model_name', the repository has no such model/,
+    )
+    const broken = '"parameters": {"config": {{"max_batch_size": "16"}}}'
+    for (const config of [broken, '[]', '{"max_batch_size":0}', '{"max_batch_size":"x"}']) {
+      expect(await load('tiny', { config })).toMatch(/^(400|3) failed to load 'tiny'.*malformed]$/)
+    }
+    for (const parameters of [{ config: '{"input":[]}' }, { 'file:1/model.onnx': 'AAAA' }]) {
+      expect(await load('tiny', { ...parameters })).toMatch(
+        /^(400|3) failed to load 'tiny'.*unsupported]$/,
+      )
+    }
+  })
+
+  it.each(['HTTP', 'gRPC'] as const)('takes max_batch_size with a load, over %s', async (door) => {
+    for (const config of ['{"max_batch_size":"16"}', '{"max_batch_size":16}']) {
+      expect(await DOORS[door]('tiny', { config })).toMatch(/^(200|0) $/)
+      expect(commands.at(-1)).toMatchObject({ action: 'load', model: 'tiny', batchSizeMax: 16 })
+    }
+    expect(await DOORS[door]('tiny', { config: '{}' })).toMatch(/^(200|0) $/)
+    expect(commands.at(-1)?.batchSizeMax).toBeUndefined()
   })
 })
