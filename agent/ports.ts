@@ -5,7 +5,7 @@
 import type { Problem, Result } from '../shared/kernel/result.ts'
 import type { Assignment, RolloutRef } from '../shared/model/assignment.ts'
 import type { DeviceNotice, Qualification } from '../shared/model/device.ts'
-import type { Artifact, Manifest, Variant } from '../shared/model/manifest.ts'
+import type { Artifact, FeatureReference, Manifest, Variant } from '../shared/model/manifest.ts'
 import type { ExecutionProvider } from '../shared/model/profile.ts'
 import type { Ack, Arm } from '../shared/protocol/messages.ts'
 import type { CountNoise } from '../shared/sketch/count-noise.ts'
@@ -163,6 +163,8 @@ export interface ArmWindow {
   readonly window: Window
   /** To be added before the window is kept or sent; gone from there on. */
   readonly noise?: CountNoise
+  /** Of a window with few values: what its sums are to be taken from; gone from there on. */
+  readonly features?: readonly FeatureReference[]
 }
 
 /** One closed interval of one model, before it gets its boot and sequence number. */

@@ -74,13 +74,23 @@ function distanceOf(reference: FeatureReference, current: FeatureCounts, shift: 
   const least = edges[0] ?? mean
   const greatest = edges.at(-1) ?? mean
   const isInside = current.bins[0] === 0 && current.bins.at(-1) === 0
-  // A deviation is known to half a quantum, and not at all beyond 64 standard deviations.
-  const isExact = isInside && Math.max(greatest - mean, mean - least) < 64 * sd
-  const meanDifference = Math.max(0, Math.abs(shift) - sd / 512)
+  const ends = [least, ...edges, greatest]
+  // A deviation is known to half a quantum, and not at all beyond 64 standard deviations. Of windows
+  // with few values it is that of the middle of each value's bin (few-values.ts).
+  const isBounded = isInside && Math.max(greatest - mean, mean - least) < 64 * sd
+  const unknown = sd / 512 + meanHalfWidth(ends, current.bins)
   return wassersteinInterval({
-    ends: [least, ...edges, greatest],
-    reference: counts,
-    current: current.bins,
-    meanDifference: isExact ? meanDifference : undefined,
+    ...{ ends, reference: counts, current: current.bins },
+    meanDifference: isBounded ? Math.max(0, Math.abs(shift) - unknown) : undefined,
   })
+}
+
+/** How far values are from the middle of their bins at most, on average. */
+function meanHalfWidth(ends: readonly number[], bins: readonly number[]): number {
+  let [sum, values] = [0, 0]
+  for (const [i, count] of bins.entries()) {
+    sum += (count * (ends[i + 1]! - ends[i]!)) / 2
+    values += count
+  }
+  return values === 0 ? 0 : sum / values
 }

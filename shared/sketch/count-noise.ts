@@ -86,7 +86,7 @@ function tablesOf({ features, outputs, labels }: Window): number {
   return features.length + classes + (labels.confusion.length === 0 ? 0 : 1)
 }
 
-/** Extremes are single values and are not told; moments are those of the noised bins. */
+/** Moments are those of the noised bins. */
 function noisedFeature(
   counts: FeatureCounts,
   reference: FeatureReference,
@@ -96,7 +96,7 @@ function noisedFeature(
   const row = noisedRow([...counts.bins, counts.missing, counts.invalid], n, draw)
   const bins = row.slice(0, -2)
   const [missing = 0, invalid = 0] = row.slice(-2)
-  return { bins, missing, invalid, ...binnedMoments(bins, reference), min: null, max: null }
+  return { bins, missing, invalid, ...binnedMoments(bins, reference) }
 }
 
 /** Whole counts from 0 on, together at most `total`, as a window must have them. */

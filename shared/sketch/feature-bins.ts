@@ -6,7 +6,8 @@
  *
  * Invariants: a value is compared as float32, which is what most models see, on the device and when
  * the reference is built; moments are whole numbers (quanta of 1/256 reference standard deviation
- * from the reference mean), so that merging is exact and order does not matter.
+ * from the reference mean), so that merging is exact and order does not matter. No value is kept as
+ * such, not even the least and the greatest: what may leave a device is few-values.ts.
  */
 import type { FeatureReference } from '../model/manifest.ts'
 import { addRows } from './count-run.ts'
@@ -26,8 +27,6 @@ export interface FeatureCounts {
   deviation: number
   /** Sum of squared deviations, in squared quanta. */
   deviationSquared: number
-  min: number | null
-  max: number | null
 }
 
 export function emptyFeature(binCount: number): FeatureCounts {
@@ -37,8 +36,6 @@ export function emptyFeature(binCount: number): FeatureCounts {
     invalid: 0,
     deviation: 0,
     deviationSquared: 0,
-    min: null,
-    max: null,
   }
 }
 
@@ -133,8 +130,6 @@ export function recordFeatures(
     const cut = quanta < -QUANTA_MAX ? -QUANTA_MAX : quanta > QUANTA_MAX ? QUANTA_MAX : quanta
     into.deviation += cut
     into.deviationSquared += cut * cut
-    if (into.min === null || seen < into.min) into.min = seen
-    if (into.max === null || seen > into.max) into.max = seen
   }
 }
 
@@ -151,18 +146,7 @@ export function mergeFeature(a: FeatureCounts, b: FeatureCounts): FeatureCounts 
     invalid: a.invalid + b.invalid,
     deviation: a.deviation + b.deviation,
     deviationSquared: a.deviationSquared + b.deviationSquared,
-    min: extreme(Math.min, a.min, b.min),
-    max: extreme(Math.max, a.max, b.max),
   }
-}
-
-function extreme(
-  choose: (a: number, b: number) => number,
-  a: number | null,
-  b: number | null,
-): number | null {
-  if (a === null) return b
-  return b === null ? a : choose(a, b)
 }
 
 /**

@@ -26,11 +26,6 @@ export function windowFromJson(value: unknown): Result<Window> {
     if (!run.ok) return run
     window.latency[part] = run.value
   }
-  for (const feature of window.features) {
-    // Compared as float32 everywhere else, and so they travel.
-    feature.min = feature.min === null ? null : Math.fround(feature.min) + 0
-    feature.max = feature.max === null ? null : Math.fround(feature.max) + 0
-  }
   const problem = contradiction(window)
   if (problem === undefined) return ok(window)
   return refuse('window.inconsistent', 'The counts of the window contradict each other.', {

@@ -5,12 +5,12 @@
  *
  *   [1, shape bytes(8), n, [errors in ERROR_KINDS order], slow,
  *    [latency bytes in LATENCY_PARTS order],
- *    [[binCount, bins, missing, invalid, deviation, deviationSquared, least and greatest] ...],
+ *    [[binCount, bins, missing, invalid, deviation, deviationSquared, no bytes] ...],
  *    [classCount, classes, confidences, compared, disagreed],
  *    [labelled, correct, cells, confusion]]
  *
- * Least and greatest are two big-endian float32, or no bytes when there was no value: they are
- * float32 already, and CBOR encoders differ in whether they shorten doubles.
+ * Where a feature has no bytes, former devices told its least and greatest value (two float32). Single
+ * values leave no device any more; those that still come are not read.
  */
 import { fromHex, toHex } from '../kernel/bytes.ts'
 import { type Result, refuse } from '../kernel/result.ts'
@@ -24,6 +24,7 @@ const WINDOW_WIRE_SCHEMA = 1
 /** No row of a window is longer; keeps a hostile length from allocating. */
 const ROW_BINS_MAX = 1024
 const FEATURES_MAX = 64
+const NO_EXTREMES = new Uint8Array(0)
 
 export function windowToWire(window: Window): unknown[] {
   const { outputs, labels } = window
@@ -54,16 +55,8 @@ function featureToWire(feature: FeatureCounts): unknown[] {
     feature.invalid,
     feature.deviation,
     feature.deviationSquared,
-    extremesToWire(feature),
+    NO_EXTREMES,
   ]
-}
-
-function extremesToWire({ min, max }: FeatureCounts): Uint8Array {
-  if (min === null || max === null) return new Uint8Array(0)
-  const view = new DataView(new ArrayBuffer(8))
-  view.setFloat32(0, min)
-  view.setFloat32(4, max)
-  return new Uint8Array(view.buffer)
 }
 
 /**
@@ -123,16 +116,12 @@ function rowFromWire(value: unknown, binCount: unknown): number[] | undefined {
 function featureFromWire(value: unknown): unknown {
   const [binCount, bins, missing, invalid, deviation, deviationSquared, extremes] = items(value, 7)
   if (!(extremes instanceof Uint8Array)) return undefined
-  const view = new DataView(extremes.buffer, extremes.byteOffset, extremes.byteLength)
-  const isEmpty = extremes.byteLength === 0
-  if (!isEmpty && extremes.byteLength !== 8) return undefined
+  if (extremes.byteLength !== 0 && extremes.byteLength !== 8) return undefined
   return {
     bins: rowFromWire(bins, binCount),
     missing,
     invalid,
     deviation,
     deviationSquared,
-    min: isEmpty ? null : view.getFloat32(0),
-    max: isEmpty ? null : view.getFloat32(4),
   }
 }

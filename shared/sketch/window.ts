@@ -88,7 +88,6 @@ export interface Window {
 
 /** The most requests one window may tell of; far above what a device can serve in a week. */
 const WINDOW_COUNT_MAX = 2 ** 32 - 1
-const FLOAT32_MAX = 2 ** 128 - 2 ** 104
 
 const countSchema = z.int().min(0).max(WINDOW_COUNT_MAX)
 /**
@@ -113,15 +112,13 @@ const latencySchema = z.strictObject({
     .max(LATENCY_BIN_COUNT - 1),
   counts: rowSchema(0, LATENCY_BIN_COUNT),
 })
-const float32Schema = z.number().min(-FLOAT32_MAX).max(FLOAT32_MAX)
-const featureSchema = z.strictObject({
+/** Not strict: former devices also told the least and the greatest value, which are dropped. */
+const featureSchema = z.object({
   bins: rowSchema(1, 257),
   missing: countSchema,
   invalid: countSchema,
   deviation: z.int(),
   deviationSquared: z.int().min(0),
-  min: float32Schema.nullable(),
-  max: float32Schema.nullable(),
 })
 
 /** The JSON form, field by field; `windowFromJson` also checks that the counts fit together. */

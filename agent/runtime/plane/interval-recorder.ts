@@ -5,6 +5,7 @@
  */
 import type { RolloutRef } from '../../../shared/model/assignment.ts'
 import type { Arm } from '../../../shared/protocol/messages.ts'
+import { hasFewValues } from '../../../shared/sketch/few-values.ts'
 import { emptyWindow, type Window, type WindowShape } from '../../../shared/sketch/window.ts'
 import {
   type RequestSample,
@@ -12,7 +13,7 @@ import {
   recordRequest,
   recordShadow,
 } from '../../../shared/sketch/window-record.ts'
-import type { ClosedInterval } from '../../ports.ts'
+import type { ArmWindow, ClosedInterval } from '../../ports.ts'
 import { countTogether } from './count-together.ts'
 
 /** One release, in the arm it serves. */
@@ -86,15 +87,22 @@ export function createIntervalRecorder(
         ...identity,
         startedAtMs,
         durationMs: Math.max(0, nowMs - startedAtMs),
-        arms: arms.map(({ arm, version, variant, shape: { noise } }) => ({
-          ...{ arm, version, variant, window: windows.get(arm)! },
-          ...(noise && { noise }),
-        })),
+        arms: arms.map((recorded) => closedArm(recorded, windows.get(recorded.arm)!)),
       }
       startedAtMs = nowMs
       dirty = false
       for (const { arm, shape } of arms) windows.set(arm, emptyWindow(shape))
       return interval
     },
+  }
+}
+
+/** With what disguise-interval.ts needs, where there is something to be disguised. */
+function closedArm({ arm, version, variant, shape }: RecordedArm, window: Window): ArmWindow {
+  const { noise, features } = shape
+  return {
+    ...{ arm, version, variant, window },
+    ...(noise && { noise }),
+    ...(hasFewValues(window) && { features }),
   }
 }

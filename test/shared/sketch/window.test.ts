@@ -149,12 +149,15 @@ describe('a window from outside', () => {
     expect(codeOf(windowFromJson({ ...json, labels }))).toBe('window.inconsistent')
   })
 
-  it('keeps extremes as float32, and refuses what is none', () => {
+  it('drops the least and the greatest value, which former devices told', () => {
     const json = emptyWindow(shape)
-    const withMax = (max: number) => ({ ...json, features: [{ ...json.features[0]!, max }] })
-    const read = unwrap(windowFromJson(withMax(0.1)))
-    expect(read.features[0]!.max).toBe(Math.fround(0.1))
-    expect(codeOf(windowFromJson(withMax(1e300)))).toBe('window.malformed')
+    const told = { ...json, features: json.features.map((one) => ({ ...one, min: 0.1, max: 2 })) }
+    expect(unwrap(windowFromJson(told))).toEqual(json)
+    const wire = windowToWire(json)
+    const [binCount, ...rest] = (wire[6] as unknown[][])[0]!
+    const former = [binCount, ...rest.slice(0, -1), Uint8Array.of(63, 128, 0, 0, 64, 0, 0, 0)]
+    const others = (wire[6] as unknown[][]).slice(1)
+    expect(unwrap(windowFromWire(wire.with(6, [former, ...others])))).toEqual(json)
   })
 
   it('is refused, never thrown at, whatever stands in its positions', () => {

@@ -10,9 +10,13 @@ import {
   secureUint32,
 } from '../../../../agent/runtime/plane/disguise-interval.ts'
 import { createIntervalMerge } from '../../../../agent/runtime/plane/interval-merge.ts'
+import { toHex } from '../../../../shared/kernel/bytes.ts'
 import { createPrng } from '../../../../shared/kernel/prng.ts'
 import { ok, unwrap } from '../../../../shared/kernel/result.ts'
+import { encodeMessage } from '../../../../shared/protocol/codec.ts'
 import { telemetrySchema } from '../../../../shared/protocol/messages.ts'
+import { createLatencyHistogram } from '../../../../shared/sketch/latency-histogram.ts'
+import { byKey, LATENCY_PARTS, type Window } from '../../../../shared/sketch/window.ts'
 import { buildLive, buildPlane, SCORES } from '../plane-builder.ts'
 import { PROFILE, served, writeRelease } from '../release-builder.ts'
 
@@ -24,17 +28,27 @@ const REFERENCE = {
 const INTERVALS = 8
 const NOISY = { disclosure: { countNoise: { epsilon: 0.001 } } }
 
-async function countedBy(requests: number, manifest: object): Promise<ClosedInterval> {
+async function countedBy(
+  requests: number,
+  manifest: object,
+  values: readonly number[] = [0.5],
+): Promise<ClosedInterval> {
   const plane = buildPlane()
   const about = { features: [FEATURE], reference: [REFERENCE], ...manifest }
   plane.put(buildLive(() => SCORES(0.9, 0.1), { manifest: about }))
   for (let i = 0; i < requests; i++) {
-    const data = Float32Array.of(0.5, 0)
+    const data = Float32Array.of(values[i % values.length]!, 0)
     const inputs = [{ name: 'x', datatype: 'FP32' as const, shape: [1, 2], data }]
     await plane.infer({ model: 'tiny', inputs, arrivedAtMs: performance.now() }, ok)
   }
   return plane.flush()[0]!
 }
+/** How long the requests took is not what these tests are about. */
+const withoutTimes = (window: Window): Window => ({
+  ...window,
+  latency: byKey(LATENCY_PARTS, createLatencyHistogram),
+  nBad: { latency: 0 },
+})
 const uint32 = () => {
   const prng = createPrng('disguise')
   return () => prng.u32()
@@ -43,10 +57,45 @@ const message = (interval: ClosedInterval) =>
   telemetrySchema.safeParse({ ...interval, boot: 'b', seq: 1 })
 
 describe('An interval', () => {
-  it('of a release without the policy leaves as it is', async () => {
-    const interval = await countedBy(5, {})
+  it('of a release without the policy leaves as it is, where it holds many values', async () => {
+    const interval = await countedBy(20, {}, [0.25, 0.75])
     expect(disguiseInterval(interval, uint32())).toBe(interval)
-    expect(interval.arms[0]?.window.features[0]?.bins).toEqual([0, 0, 5, 0])
+    const { bins, deviation } = interval.arms[0]!.window.features[0]!
+    expect([bins, deviation]).toEqual([[0, 0, 20, 0], 10 * (64 + 192)])
+  })
+
+  it('of few values tells their bins and nothing else of them', async () => {
+    const sent = async (...values: number[]) => {
+      const interval = await countedBy(values.length, {}, values)
+      // Nothing can be sent that was not looked at.
+      expect(message(interval).success).toBe(false)
+      const { arms } = disguiseInterval(interval, uint32())
+      const arm = { ...arms[0]!, window: withoutTimes(arms[0]!.window) }
+      const about = { model: 'tiny', generation: 1, rollout: null, share: 0, boot: 'b', seq: 1 }
+      const telemetry = { ...about, startedAtMs: 0, durationMs: 1, arms: [arm] }
+      return toHex(encodeMessage('telemetry', telemetrySchema.parse(telemetry)))
+    }
+    // The middle of its bin: a value that was seen, were it told.
+    const alone = await sent(0.123456)
+    expect(alone).toBe(await sent(0.987654))
+    expect(await sent(0.123456, -0.7)).toBe(await sent(-0.25, 0.5))
+    expect(await sent(...Array<number>(19).fill(0.3))).toBe(
+      await sent(...Array.from({ length: 19 }, (_, i) => i / 19)),
+    )
+    expect(alone).not.toBe(await sent(-0.123456))
+  })
+
+  it('of few values becomes one of many by merging, before it is looked at', async () => {
+    const emitted: ClosedInterval[] = []
+    const merge = createIntervalMerge(
+      () => 60_000,
+      (interval) => emitted.push(interval),
+    )
+    for (let i = 0; i < 2; i++) merge.add(await countedBy(10, {}, [0.25]))
+    merge.close(Date.now(), true)
+    const { window } = disguiseInterval(emitted[0]!, uint32()).arms[0]!
+    expect(window.features[0]).toMatchObject({ bins: [0, 0, 20, 0], deviation: 20 * 64 })
+    expect(message(disguiseInterval(emitted[0]!, uint32())).success).toBe(true)
   })
 
   it('of a release with the policy cannot be sent before it has its noise', async () => {
