@@ -1,8 +1,8 @@
 /**
- * `npm run conformance -- DIR [--provider cpu|webgpu] [--match TEXT] [--blind]`: pushes ONNX backend
- * test cases (DIR/.../CASE/model.onnx beside test_data_set_0/input_0.pb ...) through `linnet serve`
- * and through ONNX Runtime itself, and tells how the two differ. Exit code 1 when they do: what ONNX
- * Runtime answers, Linnet must answer, rightly where it is right, and what it does not, neither.
+ * `npm run conformance -- DIR [--provider cpu|webgpu] [--match TEXT] [--each N] [--blind]`: pushes ONNX
+ * backend test cases (DIR/.../CASE/model.onnx beside test_data_set_0/input_0.pb ...) through `linnet
+ * serve` and through ONNX Runtime itself, and tells how the two differ. Exit code 1 when they do: what
+ * ONNX Runtime answers, Linnet must answer, rightly where it is right, and what it does not, neither.
  */
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -20,19 +20,22 @@ const { values, positionals } = parseArgs({
   options: {
     provider: { type: 'string', default: 'cpu' },
     match: { type: 'string', default: '' },
+    each: { type: 'string', default: '1' },
     blind: { type: 'boolean', default: false },
   },
 })
 if (positionals.length !== 1) {
   process.stderr.write(
-    'npm run conformance -- DIR [--provider cpu|webgpu] [--match TEXT] [--blind]\n',
+    'npm run conformance -- DIR [--provider cpu|webgpu] [--match TEXT] [--each N] [--blind]\n',
   )
   process.exit(2)
 }
 const provider = values.provider === 'webgpu' ? 'webgpu' : 'cpu'
 const folder = resolve(positionals[0]!)
 const cases = casesIn(folder)
-const wanted = cases.flatMap(({ path }, i) => (path.includes(values.match) ? [i] : []))
+const wanted = cases
+  .flatMap(({ path }, i) => (path.includes(values.match) ? [i] : []))
+  .filter((_, i) => i % Number(values.each) === 0)
 
 /** In a process of its own, and after its death in another one from the next case on. */
 async function runRaw(): Promise<ReadonlyMap<number, Verdict>> {
