@@ -145,7 +145,7 @@ describe.runIf(isThere)(`real models from ../shared/models${reason}`, () => {
     const asks = [asBinary(picture('one')), asJson(picture('two')), asBinary(picture('three'))]
     let turn = 0
     const traffic = startTraffic({
-      ...{ seed: 'faces', model: 'ultraface', devices: stage.devices, requestsPerSecond: 10 },
+      ...{ seed: 'faces', model: 'ultraface', devices: stage.devices, requestsPerSecond: 5 },
       nextAsk: () => asks[turn++ % asks.length]!,
     })
     const id = await stage.startRollout({
