@@ -220,6 +220,8 @@ export const deviceNoticeSchema = z.strictObject({
   problem: problemSchema,
   /** The attack that the problem looked like, where it looked like one. */
   attack: attackKindSchema.optional(),
+  /** How often it happened since it was last told, this time included; absent: once. */
+  times: countSchema.optional(),
 })
 export type DeviceNotice = z.infer<typeof deviceNoticeSchema>
 

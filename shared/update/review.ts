@@ -7,15 +7,13 @@
  */
 
 import type { Problem } from '../kernel/result.ts'
-import { type AttackKind, attackOf } from '../model/attack.ts'
-import type { AttackReport, DeviceNotice } from '../model/device.ts'
+import { attackOf } from '../model/attack.ts'
+import type { DeviceNotice } from '../model/device.ts'
 import { releaseName } from '../model/names.ts'
 import { withoutRelease } from './broken.ts'
 import { installedReleases, sameRelease } from './slots.ts'
 import type { DeviceState, DurableState, ReleaseRef, Review } from './state.ts'
 
-/** One kind of attack on one subject is told again after this long. */
-const TELL_AGAIN_MS = 3_600_000
 const SUBJECT_CHARS_MAX = 160
 
 export interface Reviewed {
@@ -92,25 +90,4 @@ export function noticeOf(
   const attack = kind === 'release_revoked' ? undefined : attackOf(problem)
   const about = subject.slice(0, SUBJECT_CHARS_MAX)
   return { kind, atMs, subject: about, problem, ...(attack && { attack }) }
-}
-
-/** Remembers the newest of each kind for the report. */
-export function withAttack(state: DeviceState, notice: DeviceNotice): DeviceState {
-  const { attack: kind, subject, atMs } = notice
-  if (kind === undefined) return state
-  const attacks: AttackReport[] = state.attacks.filter((entry) => entry.kind !== kind)
-  return { ...state, attacks: [...attacks, { kind, subject, atMs }] }
-}
-
-/** The same kind on the same subject was told lately. */
-export function wasTold(
-  { attacks }: DeviceState,
-  kind: AttackKind,
-  subject: string,
-  nowMs: number,
-): boolean {
-  return attacks.some(
-    (entry) =>
-      entry.kind === kind && entry.subject === subject && nowMs - entry.atMs < TELL_AGAIN_MS,
-  )
 }

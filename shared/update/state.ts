@@ -83,6 +83,16 @@ export interface DurableState {
   readonly failures: readonly Failure[]
 }
 
+/** One kind of refusal, as the device remembers having told it. */
+export interface Told extends Pick<DeviceNotice, 'kind' | 'subject'> {
+  readonly code: string
+  /** When the hour began that `times` counts. */
+  readonly sinceMs: number
+  readonly times: number
+  /** When a report last went out because of it. */
+  readonly reportedAtMs: number
+}
+
 export interface DeviceState {
   readonly durable: DurableState
   readonly job: Job | null
@@ -93,6 +103,8 @@ export interface DeviceState {
   readonly servedPlan: number
   /** The newest refusal of each kind of attack since the start. */
   readonly attacks: readonly AttackReport[]
+  /** Refusals that were told lately (telling.ts). */
+  readonly told: readonly Told[]
   /** Release metadata have expired: what serves goes on, and nothing new is taken. */
   readonly frozen: boolean
 }
@@ -202,6 +214,7 @@ export function initialDeviceState(): DeviceState {
     plan: 0,
     servedPlan: -1,
     attacks: [],
+    told: [],
     frozen: false,
   }
 }

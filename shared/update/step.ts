@@ -14,7 +14,7 @@ import { releaseName } from '../model/names.ts'
 import { withoutFiles, withoutRelease } from './broken.ts'
 import { backoffMs, enterPhase, mayBeDamage, PHASES, retryDelayMs, startJob } from './job.ts'
 import { qualificationsOf, reportOf } from './report.ts'
-import { applyReview, noticeOf, wasTold, withAttack } from './review.ts'
+import { applyReview, noticeOf } from './review.ts'
 import {
   arrangeSlots,
   installedReleases,
@@ -37,6 +37,7 @@ import {
   type Step,
   WINDOW_MS_DEFAULT,
 } from './state.ts'
+import { tellBounded, withAttack } from './telling.ts'
 
 export function step(state: DeviceState, event: DeviceEvent, nowMs: number): Step {
   switch (event.kind) {
@@ -116,22 +117,25 @@ function stillApplies(failure: Failure, assignment: Assignment): boolean {
   return rollout === null || rollout === failure.rollout
 }
 
+/** Each is somebody's own, and a person compares them: the first few are told one by one. */
+const ASSIGNMENTS_TOLD_MAX = 5
+
 function refused(state: DeviceState, problem: Problem, nowMs: number): Step {
-  return tell(state, [noticeOf('assignment_refused', 'assignment', problem, nowMs)])
+  const notice = noticeOf('assignment_refused', 'assignment', problem, nowMs)
+  return tell(state, notice, ASSIGNMENTS_TOLD_MAX)
 }
 
-/** Notices, and a report where one of them looked like an attack. */
-function tell(state: DeviceState, notices: readonly DeviceNotice[]): Step {
-  const effects = notices.map((notice): DeviceEffect => ({ kind: 'notify', notice }))
-  const told = notices.reduce(withAttack, state)
-  return told === state ? { state, effects } : withReport(told, effects)
+/** A notice, and a report where it looked like an attack; of what repeats, no more than a few. */
+function tell(before: DeviceState, said: DeviceNotice, tellsMax: number): Step {
+  const { state, notice, isReportDue } = tellBounded(before, said, tellsMax)
+  const effects: DeviceEffect[] = notice === undefined ? [] : [{ kind: 'notify', notice }]
+  return isReportDue ? withReport(state, effects) : { state, effects }
 }
 
 function onAttackSeen(state: DeviceState, subject: string, problem: Problem, nowMs: number): Step {
   const notice = noticeOf('attack', subject, problem, nowMs)
   if (notice.attack === undefined) return unchanged(state)
-  if (wasTold(state, notice.attack, notice.subject, nowMs)) return unchanged(state)
-  return tell(state, [notice])
+  return tell(state, notice, 1)
 }
 
 function onReviewed(before: DeviceState, review: Review, nowMs: number): Step {
