@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { ok, type Result, toProblem } from '../../shared/kernel/result.ts'
+import { describeProblem, ok, type Result, toProblem } from '../../shared/kernel/result.ts'
 import { encodeGolden, type GoldenVector } from '../../shared/model/golden.ts'
 import type { InputSpec } from '../../shared/model/input-spec.ts'
 import type { Artifact, Manifest, Variant } from '../../shared/model/manifest.ts'
@@ -15,6 +15,7 @@ import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/prof
 import { readTestData } from '../../shared/node/onnx-test-data.ts'
 import { type ModelSignature, readModelSignature } from '../../shared/onnx/model-signature.ts'
 import type { ResolvedRelease } from '../ports.ts'
+import { classesFrom } from './class-labels.ts'
 import { type Derived, type DeriveTask, deriveInProcess } from './qualify/derive-in-process.ts'
 
 /** A file and the name it is asked by. */
@@ -22,6 +23,8 @@ export interface UnsignedModel {
   readonly model: string
   readonly version: string
   readonly path: string
+  /** A file with the names of its classes, one in a line. */
+  readonly labels?: string
 }
 
 export interface UnsignedOptions {
@@ -64,7 +67,8 @@ export async function unsignedRelease(
   const derived = await derive(task)
   if (!derived.ok) return derived
   for (const note of notesOn(derived.value)) say(note)
-  return ok(await describeRelease(file, golden, derived.value, files))
+  const classes = await labelled(file, derived.value, say)
+  return ok(await describeRelease(file, golden, { ...derived.value, classes }, files))
 }
 
 /** One specification serves several models: each takes what names its inputs. */
@@ -92,6 +96,19 @@ async function besideModel(
   }
 }
 
+async function labelled(
+  { labels }: UnsignedModel,
+  { outputs }: Derived,
+  say: (text: string) => void,
+): Promise<Manifest['classes']> {
+  if (labels === undefined) return null
+  const text = await readFile(labels, 'utf8').catch(() => '')
+  const classes = classesFrom(text, outputs)
+  if (classes.ok) return classes.value
+  say(describeProblem(classes.error))
+  return null
+}
+
 function notesOn({ random, unproved }: Derived): string[] {
   const notes: string[] = []
   if (unproved !== undefined) {
@@ -106,7 +123,7 @@ function notesOn({ random, unproved }: Derived): string[] {
 async function describeRelease(
   { model, version, path }: UnsignedModel,
   goldenPath: string,
-  { inputs, outputs, unproved }: Derived,
+  { inputs, outputs, unproved, classes }: Derived & Pick<Manifest, 'classes'>,
   files: Map<string, string>,
 ): Promise<ResolvedRelease> {
   const artifact = await artifactAt(resolve(path), 'fp32.onnx', files)
@@ -118,7 +135,7 @@ async function describeRelease(
   }
   const manifest: Manifest = {
     ...{ schema: 'linnet.manifest.v1', model, version, createdAtMs: 0, inputs, outputs },
-    ...{ finiteInputs: [], variants: [variant], features: [], reference: [], classes: null },
+    ...{ finiteInputs: [], variants: [variant], features: [], reference: [], classes },
     // Nobody promised anything; a minute is where a client would have given up.
     serviceLevels: {
       ...{ latencyMsMax: 60_000, latencyBadShareMax: 1, errorRateMax: 1, qualityDropMax: 1 },

@@ -4,7 +4,7 @@
  * written with six decimals, as it writes them. Pure.
  */
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
-import { isBatched } from '../../shared/model/batch.ts'
+import { leadingRows } from '../../shared/model/batch.ts'
 import { elementCount } from '../../shared/model/tensor.ts'
 import { numberAt, type TensorValue } from '../../shared/model/tensor-value.ts'
 import type { DataPlane, InferAnswer } from '../data-plane.ts'
@@ -37,7 +37,9 @@ export function withClasses(
       })
     }
     const labels = release?.classes?.tensor === output.name ? release.classes.names : []
-    outputs.push(classesOf(output, count, labels, release !== undefined && isBatched(release)))
+    outputs.push(
+      classesOf(output, count, labels, release !== undefined && leadingRows(release) !== 'none'),
+    )
   }
   return ok({ ...answer, outputs })
 }

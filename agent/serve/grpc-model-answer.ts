@@ -2,7 +2,7 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { text } from './grpc-answer.ts'
 import type { modelStatistics } from './metadata.ts'
-import { dataTypeNumber, type ModelConfig } from './model-config.ts'
+import { dataTypeNumber, formatNumber, type ModelConfig } from './model-config.ts'
 
 /** `KIND_GPU` and `KIND_CPU` of `ModelInstanceGroup`. */
 const KINDS: Readonly<Record<string, number>> = { KIND_GPU: 1, KIND_CPU: 2 }
@@ -18,8 +18,15 @@ export function modelConfigResponse(config: ModelConfig): Uint8Array {
   number(writer, 1, config.version_policy.latest.num_versions)
   writer.join().join()
   number(writer, 4, config.max_batch_size)
-  for (const input of config.input) tensor(writer, 5, input, 4)
-  for (const output of config.output) tensor(writer, 6, output, 3)
+  for (const input of config.input) {
+    tensor(writer, 5, input, 4)
+    number(writer, 3, formatNumber(input.format))
+    writer.join()
+  }
+  for (const output of config.output) {
+    tensor(writer, 6, output, 3)
+    writer.join()
+  }
   for (const { name, kind, count } of config.instance_group) {
     open(writer, 7)
     text(writer, 1, name)
@@ -39,7 +46,7 @@ export function modelConfigResponse(config: ModelConfig): Uint8Array {
   return writer.join().finish()
 }
 
-/** The dimensions of inputs and outputs stand in different fields. */
+/** Left open: inputs have more. The dimensions of inputs and outputs stand in different fields. */
 function tensor(
   writer: BinaryWriter,
   field: number,
@@ -51,7 +58,7 @@ function tensor(
   number(writer, 2, dataTypeNumber(data_type))
   open(writer, dimsField)
   for (const size of dims) writer.int64(size)
-  writer.join().join()
+  writer.join()
 }
 
 /** `ModelStatisticsResponse`. */

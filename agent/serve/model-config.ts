@@ -2,7 +2,7 @@
  * A model's configuration in the words of Triton's clients, made from its tensors: clients read the
  * batch axis and the shapes from it. Source: Triton's "Model Configuration Extension". Pure.
  */
-import { isBatched } from '../../shared/model/batch.ts'
+import { leadingRows } from '../../shared/model/batch.ts'
 import type { Datatype, TensorSpec } from '../../shared/model/tensor.ts'
 import type { ReleaseStatus } from '../data-plane.ts'
 
@@ -28,19 +28,21 @@ const BATCH_SIZE_MAX = 64
 
 /** @param batchSizeMax as a load asked for; absent: as the shapes say. */
 export function modelConfig(release: ReleaseStatus, batchSizeMax = BATCH_SIZE_MAX) {
-  const batched = isBatched(release)
+  const rows = leadingRows(release)
   const described = ({ name, datatype, shape }: TensorSpec) => ({
     name,
     data_type: DATA_TYPES[datatype][0],
-    dims: (batched ? shape.slice(1) : shape).map((size) => (typeof size === 'number' ? size : -1)),
+    dims: (rows === 'none' ? shape : shape.slice(1)).map((size) =>
+      typeof size === 'number' ? size : -1,
+    ),
   })
   return {
     name: release.model,
     platform: 'onnxruntime_onnx',
     backend: 'onnxruntime',
     version_policy: { latest: { num_versions: 1 } },
-    max_batch_size: batched ? batchSizeMax : 0,
-    input: release.inputs.map((input) => ({ ...described(input), format: 'FORMAT_NONE' })),
+    max_batch_size: { free: batchSizeMax, one: 1, none: 0 }[rows],
+    input: release.inputs.map((input) => ({ ...described(input), format: formatOf(input) })),
     output: release.outputs.map((output) => ({ ...described(output), label_filename: '' })),
     instance_group: [
       {
@@ -56,6 +58,25 @@ export function modelConfig(release: ReleaseStatus, batchSizeMax = BATCH_SIZE_MA
     },
     model_transaction_policy: { decoupled: false },
   }
+}
+
+/** Triton's enumeration of what the dimensions of an image are. */
+const FORMATS = { FORMAT_NONE: 0, FORMAT_NHWC: 1, FORMAT_NCHW: 2 } as const
+
+/** An ONNX file does not say which inputs are images; gray and coloured ones look like it. */
+function formatOf({ datatype, shape }: TensorSpec): keyof typeof FORMATS {
+  const isPixel = datatype === 'UINT8' || datatype === 'FP16' || datatype === 'FP32'
+  if (!isPixel || shape.length !== 4) return 'FORMAT_NONE'
+  const [, second, third, last] = shape
+  const isChannels = (size: unknown): boolean => size === 1 || size === 3
+  const isSide = (size: unknown): boolean => typeof size === 'number' && size > 3
+  if (isChannels(second) && isSide(third) && isSide(last)) return 'FORMAT_NCHW'
+  return isSide(second) && isSide(third) && isChannels(last) ? 'FORMAT_NHWC' : 'FORMAT_NONE'
+}
+
+/** The number of a format in Triton's protobuf. */
+export function formatNumber(name: keyof typeof FORMATS): number {
+  return FORMATS[name]
 }
 
 export type ModelConfig = ReturnType<typeof modelConfig>

@@ -11,13 +11,17 @@ export interface ModelFile {
   /** As the folder is called: a whole number; 1.0.0 for a single file. */
   readonly version: string
   readonly path: string
+  /** Names of its classes, one in a line, where there is one such file beside the versions. */
+  readonly labels?: string
 }
 
-/** Versions are counted each. */
-/** Of a repository; how many of them are in memory at once is the memory budget's matter. */
+/** Of a repository, versions counted each; how many of them are in memory at once is the memory budget's matter. */
 const MODELS_MAX = 4_096
 /** Foreign repositories use capitals and dots. */
 const NAME = /^[A-Za-z0-9][\w.-]{0,62}$/
+
+/** `densenet_labels.txt`, as Triton's example repository calls them. */
+const LABELS = /labels\.txt$/i
 
 /**
  * @returns the versions of a model beside each other, the newest first; none for an empty folder.
@@ -61,13 +65,17 @@ async function inRepository(folder: string, wanted: 'latest' | 'all'): Promise<M
   const models: ModelFile[] = []
   for (const model of (await readdir(folder)).toSorted()) {
     if (!NAME.test(model)) continue
-    const versions = (await readdir(join(folder, model)).catch(() => []))
+    const entries = await readdir(join(folder, model)).catch(() => [])
+    const [labels, ...others] = entries.filter((entry) => LABELS.test(entry))
+    const named =
+      labels === undefined || others.length > 0 ? {} : { labels: join(folder, model, labels) }
+    const versions = entries
       .filter((version) => /^[1-9]\d{0,5}$/.test(version))
       .toSorted((a, b) => Number(b) - Number(a))
     const found: ModelFile[] = []
     for (const version of versions) {
       const path = join(folder, model, version, 'model.onnx')
-      if (await isFile(path)) found.push({ model, version, path })
+      if (await isFile(path)) found.push({ model, version, path, ...named })
     }
     models.push(...(wanted === 'all' ? found : found.slice(0, 1)))
   }

@@ -21,11 +21,19 @@ export interface RowAxis {
 }
 
 /**
- * Where the first dimension of every tensor is free, it is the batch, as Triton assumes for ONNX; its
- * clients then leave it out of the shapes that they show, and expect classes for each row.
+ * What the first dimension of all tensors is: free, and then it is the batch, as Triton assumes for
+ * ONNX; or one, a batch of one request; or something else. Clients leave a batch out of the shapes
+ * that they show, and expect classes for each row.
  */
-export function isBatched({ inputs, outputs }: BatchedTensors): boolean {
-  return [...inputs, ...outputs].every(({ shape }) => typeof shape[0] === 'string')
+export function leadingRows({ inputs, outputs }: BatchedTensors): 'free' | 'one' | 'none' {
+  const shapes = [...inputs, ...outputs].map(({ shape }) => shape)
+  if (shapes.every(([first]) => typeof first === 'string')) return 'free'
+  return shapes.every(({ length, 0: first }) => length > 1 && first === 1) ? 'one' : 'none'
+}
+
+/** Whether a request may have any number of rows. */
+export function isBatched(tensors: BatchedTensors): boolean {
+  return leadingRows(tensors) === 'free'
 }
 
 /** @returns the axis that the manifest declares for an input; undefined: none. */

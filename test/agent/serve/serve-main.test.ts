@@ -25,12 +25,13 @@ describe('Models to serve', () => {
     const file = write('My Model.onnx')
     write('repository/faces/1/model.onnx')
     const newest = write('repository/faces/10/model.onnx')
+    const labels = write('repository/faces/face_labels.txt', 'no\nyes')
     write('repository/README.md', 'not a model')
     expect(await findModels([file, join(folder, 'repository')])).toEqual({
       ok: true,
       value: [
         { model: 'my-model', version: '1.0.0', path: file },
-        { model: 'faces', version: '10', path: newest },
+        { model: 'faces', version: '10', path: newest, labels },
       ],
     })
   })
@@ -79,11 +80,11 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     return { url, said: () => said, stop }
   }
 
+  const X = { name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 0] }
+
   /** What the tiny classifier says to [1, 0], or the error. */
   async function ask(url: string): Promise<{ status: number; version?: string; high?: number }> {
-    const body = JSON.stringify({
-      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 0] }],
-    })
+    const body = JSON.stringify({ inputs: [X] })
     const answer = await fetch(`${url}/infer`, { method: 'POST', body })
     const { outputs, model_version: version } = (await answer.json()) as {
       outputs?: { data: number[] }[]
@@ -123,6 +124,7 @@ describe('linnet serve', { timeout: 120_000 }, () => {
   it('loads and unloads on demand with --model-control explicit, every version proved', async () => {
     write('control/tiny/1/model.onnx')
     write('control/tiny/2/model.onnx', encodeModel(tinyClassifier(1)))
+    write('control/tiny/labels.txt', 'low\nhigh\n')
     write('control/bad/1/model.onnx', '<html>')
     const { url, stop } = await start(
       ...[join(folder, 'control'), '--model-control', 'explicit', '--versions', 'all'],
@@ -164,6 +166,14 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     expect(((await post('index', '{"ready":true}')).body as unknown[]).length).toBe(2)
     const newest = await ask(`${url}/models/tiny`)
     expect(newest).toMatchObject({ version: '2', high: expect.closeTo(softmax(1, 1)[1], 5) })
+    const scores = { name: 'scores', parameters: { classification: 1 } }
+    const best = await fetch(`${url}/models/tiny/infer`, {
+      method: 'POST',
+      body: JSON.stringify({ inputs: [X], outputs: [scores] }),
+    })
+    expect(await best.json()).toMatchObject({
+      outputs: [{ shape: [1, 1], data: [expect.stringMatching(/^0\.\d{6}:1:high$/)] }],
+    })
     for (const version of ['1', '1.0.0']) {
       const older = await ask(`${url}/models/tiny/versions/${version}`)
       expect(older).toMatchObject({ version: '1', high: expect.closeTo(softmax(1)[1], 5) })

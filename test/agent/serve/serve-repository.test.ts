@@ -102,18 +102,17 @@ describe('The repository of linnet serve', { timeout: 60_000 }, () => {
     expect(rows()).toEqual(['2 UNAVAILABLE'])
   })
 
-  it('tells the batch size that a load asks for, until the next load or the unload', async () => {
+  it('tells the batch size that a load asks for, until the model is unloaded', async () => {
     write('tiny', '1', 0)
     const { repository, relay, rows } = repositoryOf(new Set())
     await repository.start()
     const told = () => toldBatchSizeMax(relay, 'tiny')
     expect(await repository.change({ ...LOAD, batchSizeMax: 16 })).toEqual(ok())
     expect([told(), toldBatchSizeMax(relay, 'other')]).toEqual([16, undefined])
-    await repository.change(LOAD)
-    expect(told()).toBeUndefined()
-    await repository.change({ ...LOAD, batchSizeMax: 8 })
     await repository.change({ ...LOAD, action: 'unload' })
     expect([told(), rows()]).toEqual([undefined, ['1 UNAVAILABLE']])
+    await repository.change(LOAD)
+    expect(told()).toBeUndefined()
   })
 
   it('refuses a batch size for a model that has no batch, and names what it has not', async () => {

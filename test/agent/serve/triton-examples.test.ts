@@ -4,12 +4,13 @@
  * field numbers; the releases compute in JavaScript.
  */
 import { type ClientHttp2Session, connect } from 'node:http2'
-import { BinaryWriter } from '@bufbuild/protobuf/wire'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type GrpcListening, listenGrpc } from '../../../agent/serve/grpc-listener.ts'
 import { createInferenceApi, type InferenceApi } from '../../../agent/serve/inference-api.ts'
 import { noSuchModel, type RepositoryCommand } from '../../../agent/serve/model-repository.ts'
 import { ok } from '../../../shared/kernel/result.ts'
+import type { TensorSpec } from '../../../shared/model/tensor.ts'
+import { delimited, joined, valueAt } from '../../fixtures/wire-bytes.ts'
 import { type BuiltPlane, buildLive, buildPlane, SCORES } from '../runtime/plane-builder.ts'
 
 let plane: BuiltPlane
@@ -44,8 +45,13 @@ async function httpError(path: string, body?: object): Promise<string> {
   return `${answer.status} ${error}`
 }
 
-/** What it says of a refused call: the status and its details. */
-function grpcError(method: string, message: Uint8Array): Promise<string> {
+interface Called {
+  readonly status: string
+  readonly details: string
+  readonly message: Uint8Array
+}
+
+function call(method: string, message: Uint8Array): Promise<Called> {
   const stream = client.request({
     ...{ ':method': 'POST', ':path': `/inference.GRPCInferenceService/${method}` },
     ...{ 'content-type': 'application/grpc', te: 'trailers' },
@@ -53,17 +59,29 @@ function grpcError(method: string, message: Uint8Array): Promise<string> {
   const prefix = Buffer.alloc(5)
   prefix.writeUInt32BE(message.length, 1)
   return new Promise((resolve, reject) => {
+    let found: Record<string, string> = {}
+    const chunks: Buffer[] = []
     const keep = (fields: object) => {
-      const { 'grpc-status': status, 'grpc-message': details } = fields as Record<string, string>
-      if (status !== undefined) resolve(`${status} ${decodeURIComponent(details ?? '')}`)
+      found = { ...found, ...fields }
     }
-    stream.on('response', keep).on('trailers', keep).on('error', reject).resume()
+    stream.on('response', keep).on('trailers', keep).on('error', reject)
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+    stream.on('end', () => {
+      const { 'grpc-status': status = '', 'grpc-message': details = '' } = found
+      const message = Buffer.concat(chunks).subarray(5)
+      resolve({ status, details: decodeURIComponent(details), message })
+    })
     stream.end(Buffer.concat([prefix, message]))
   })
 }
 
-const named = (name: string, version = '') =>
-  new BinaryWriter().tag(1, 2).string(name).tag(2, 2).string(version).finish()
+/** What it says of a refused call: the status and its details. */
+async function grpcError(method: string, message: Uint8Array): Promise<string> {
+  const { status, details } = await call(method, message)
+  return `${status} ${details}`
+}
+
+const named = (name: string, version = '') => joined(delimited(1, name), delimited(2, version))
 const INPUTS = [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 0] }]
 
 describe('A wrong name', () => {
@@ -103,12 +121,10 @@ describe('A wrong name', () => {
 describe('Model control (simple_*_model_control)', () => {
   /** `RepositoryModelLoadRequest` with its parameters as texts. */
   const loading = (name: string, parameters: Readonly<Record<string, string>>) => {
-    const writer = new BinaryWriter().tag(2, 2).string(name)
-    for (const [key, text] of Object.entries(parameters)) {
-      writer.tag(3, 2).fork().tag(1, 2).string(key)
-      writer.tag(2, 2).fork().tag(3, 2).string(text).join().join()
-    }
-    return writer.finish()
+    const entries = Object.entries(parameters).map(([key, text]) =>
+      delimited(3, joined(delimited(1, key), delimited(2, delimited(3, text)))),
+    )
+    return joined(delimited(2, name), ...entries)
   }
   const DOORS = {
     HTTP: (name: string, parameters: Readonly<Record<string, string>> = {}) =>
@@ -140,5 +156,50 @@ describe('Model control (simple_*_model_control)', () => {
     }
     expect(await DOORS[door]('tiny', { config: '{}' })).toMatch(/^(200|0) $/)
     expect(commands.at(-1)?.batchSizeMax).toBeUndefined()
+  })
+})
+
+describe('An image model (image_client, grpc_image_client)', () => {
+  const image = (...shape: number[]): TensorSpec => ({ name: 'x', datatype: 'FP32', shape })
+  const serve = (input: TensorSpec): void =>
+    plane.put(buildLive(() => SCORES(0.25, 0.75), { inputs: [input], outputs: [SCORES_OF_ONE] }))
+  const config = async () =>
+    (await api(new Request('http://localhost:8000/v2/models/tiny/config'))).json()
+  const SCORES_OF_ONE: TensorSpec = { name: 'scores', datatype: 'FP32', shape: [1, 2] }
+
+  it.each<[string, number, readonly number[]]>([
+    ['FORMAT_NCHW', 2, [1, 3, 8, 6]],
+    ['FORMAT_NHWC', 1, [1, 8, 6, 1]],
+    ['FORMAT_NONE', 0, [1, 8, 6, 5]],
+    ['FORMAT_NONE', 0, [1, 1, 1, 6]],
+    ['FORMAT_NONE', 0, [1, 2]],
+  ])('is told with its format: %s (%i) of %j', async (format, number, shape) => {
+    serve(image(...shape))
+    const dims = shape.slice(1)
+    expect(await config()).toMatchObject({
+      ...{ max_batch_size: 1, input: [{ format, dims }], output: [{ dims: [2] }] },
+    })
+    const { message } = await call('ModelConfig', named('tiny'))
+    // The configuration, its first input, the format in it; zero is the absent field.
+    expect(valueAt(message, 1, 5, 3) ?? 0n).toBe(BigInt(number))
+    expect(valueAt(message, 1, 5, 4)).toEqual(Buffer.from(dims))
+    expect(valueAt(message, 1, 4)).toBe(1n)
+  })
+
+  it('has its batch of one in classes too, each with its label', async () => {
+    serve(image(1, 3, 8, 6))
+    const parameters = { classification: 1 }
+    const request = {
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 3, 8, 6], data: Array(144).fill(0) }],
+      outputs: [{ name: 'scores', parameters }],
+    }
+    const answer = await api(
+      new Request('http://localhost:8000/v2/models/tiny/infer', {
+        ...{ method: 'POST', body: JSON.stringify(request) },
+      }),
+    )
+    expect(await answer.json()).toMatchObject({
+      outputs: [{ datatype: 'BYTES', shape: [1, 1], data: ['0.750000:1:high'] }],
+    })
   })
 })
