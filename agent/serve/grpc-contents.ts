@@ -8,6 +8,8 @@
 import { WireType } from '@bufbuild/protobuf/wire'
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
 import { ProblemError } from '../../shared/kernel/result.ts'
+import type { Datatype } from '../../shared/model/tensor.ts'
+import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import {
   type FieldReader,
   type FieldTable,
@@ -26,13 +28,26 @@ export interface ValueBudget {
 
 export const createValueBudget = (): ValueBudget => ({ left: VALUES_MAX })
 
+/** Which field of `InferTensorContents` carries a datatype; half floats travel as single ones. */
+const FIELD_OF: Readonly<Record<Datatype, number>> = {
+  BOOL: 1,
+  ...{ INT8: 2, INT16: 2, INT32: 2, INT64: 3 },
+  ...{ UINT8: 4, UINT16: 4, UINT32: 4, UINT64: 5 },
+  ...{ FP16: 6, FP32: 6, FP64: 7, BYTES: 8 },
+}
+
+const FIELD_NAMES = [
+  ...['', 'bool_contents', 'int_contents', 'int64_contents', 'uint_contents', 'uint64_contents'],
+  ...['fp32_contents', 'fp64_contents', 'bytes_contents'],
+]
+
 /**
- * All kinds of contents in one list; whether they fit the datatype is checked after.
+ * The values in the field of this datatype; one in another is refused.
  * @param count the elements that the shape asks for; reading stops behind it.
  * Errors (thrown): `infer.invalid_input`, `request.too_large`, `request.malformed`.
  */
 export function readContents(
-  name: string,
+  { name, datatype }: Pick<TensorValue, 'name' | 'datatype'>,
   parts: readonly Uint8Array[],
   count: number,
   budget: ValueBudget,
@@ -51,6 +66,7 @@ export function readContents(
   const paid = Object.entries(table).map(([field, read]): [string, FieldReader] => [
     field,
     (reader, wireType) => {
+      if (Number(field) !== FIELD_OF[datatype]) throw wrongField(name, datatype, Number(field))
       const before = values.length
       read(reader, wireType)
       if (values.length === before) spend()
@@ -77,6 +93,15 @@ function contentsInto(keep: (value: unknown) => void): FieldTable {
     7: onRepeated(WireType.Bit64, (reader) => keep(reader.double())),
     8: onBytes((bytes) => keep(fromUtf8(bytes))),
   }
+}
+
+function wrongField(name: string, datatype: Datatype, field: number): ProblemError {
+  return new ProblemError({
+    code: 'infer.invalid_input',
+    message: `The data of input "${name.slice(0, 256)}" do not fit.`,
+    expected: `${FIELD_NAMES[FIELD_OF[datatype]]} for ${datatype}`,
+    found: FIELD_NAMES[field] ?? '',
+  })
 }
 
 function tooMany(name: string, count: number): ProblemError {

@@ -3,7 +3,7 @@
  * Trusts nothing: names, sizes and shapes are checked before they are used; raw contents become
  * views into the message, not copies, where the offset is aligned.
  */
-import { ok, type Result, refuse, unwrap } from '../../shared/kernel/result.ts'
+import { ok, ProblemError, type Result, refuse, unwrap } from '../../shared/kernel/result.ts'
 import { DATATYPES, type Datatype } from '../../shared/model/tensor.ts'
 import type { TensorElements, TensorValue } from '../../shared/model/tensor-value.ts'
 import {
@@ -70,6 +70,7 @@ function readRequest(message: Uint8Array): GrpcInfer {
     7: onBytes((bytes) => push(raw, bytes)),
   }
   readFields(message, table, FIELDS_MAX)
+  if (raw.length > 0) refuseTwice(head.model, tensors)
   if (raw.length > 0 && raw.length !== tensors.length) {
     throw malformed(`raw contents for all ${tensors.length} inputs or none`, `${raw.length}`)
   }
@@ -85,6 +86,15 @@ function readRequest(message: Uint8Array): GrpcInfer {
     classes: new Map(outputs.flatMap(({ name, classes }) => (classes ? [[name, classes]] : []))),
     ...control,
   }
+}
+
+/** In the words that Triton's examples look for. Errors (thrown): `request.malformed`. */
+function refuseTwice(model: string, tensors: readonly WireTensor[]): void {
+  const twice = tensors.find(({ contents }) => contents.some(({ length }) => length > 0))
+  if (twice === undefined) return
+  const which = `'${twice.name.slice(0, 256)}' for model '${model.slice(0, 64)}'`
+  const message = `contents field must not be specified when using raw_input_contents for ${which}`
+  throw new ProblemError({ code: 'request.malformed', message })
 }
 
 function push<T>(list: T[], item: T): void {
@@ -116,9 +126,10 @@ function toValue(
   if (!isDatatype(datatype)) return wrong(name, DATATYPES.join(', '), datatype.slice(0, 64))
   const count = countOf(shape)
   if (count === undefined) return wrong(name, 'a shape', `[${shape.slice(0, 16).join(',')}]`)
+  const described = { name, datatype }
   const elements: Result<TensorElements> =
     raw === undefined
-      ? elementsFromJson(name, datatype, readContents(name, contents, count, budget), shape)
+      ? elementsFromJson(name, datatype, readContents(described, contents, count, budget), shape)
       : elementsFromBytes(name, datatype, raw, count)
   return elements.ok ? ok({ name, datatype, shape, data: elements.value }) : elements
 }

@@ -129,6 +129,9 @@ function decodeInput(input: Fields, bytes: Uint8Array | undefined): Result<Tenso
   }
   const shared = refuseShared(fieldsOf(input.parameters))
   if (shared !== undefined) return shared
+  if (bytes !== undefined && data !== undefined) {
+    return malformed(`"${name}" with data or binary_data_size`, 'both')
+  }
   const elements =
     bytes === undefined
       ? elementsFromJson(name, datatype, data, shape as number[])

@@ -10,7 +10,7 @@ import { createInferenceApi, type InferenceApi } from '../../../agent/serve/infe
 import { noSuchModel, type RepositoryCommand } from '../../../agent/serve/model-repository.ts'
 import { ok } from '../../../shared/kernel/result.ts'
 import type { TensorSpec } from '../../../shared/model/tensor.ts'
-import { delimited, joined, valueAt } from '../../fixtures/wire-bytes.ts'
+import { delimited, joined, valueAt, varint } from '../../fixtures/wire-bytes.ts'
 import { type BuiltPlane, buildLive, buildPlane, SCORES } from '../runtime/plane-builder.ts'
 
 let plane: BuiltPlane
@@ -201,5 +201,48 @@ describe('An image model (image_client, grpc_image_client)', () => {
     expect(await answer.json()).toMatchObject({
       outputs: [{ datatype: 'BYTES', shape: [1, 1], data: ['0.750000:1:high'] }],
     })
+  })
+})
+
+describe('An input whose data come twice', () => {
+  const packed = (...values: number[]) => joined(...values.map(varint))
+  const input = (name: string, ...more: Uint8Array[]) =>
+    delimited(
+      5,
+      joined(delimited(1, name), delimited(2, 'INT32'), delimited(3, packed(1, 2)), ...more),
+    )
+  const intContents = delimited(5, delimited(2, packed(8, 9)))
+
+  it('is refused over gRPC in the words of grpc_explicit_int_content_client', async () => {
+    // As there: raw contents for one of the two inputs, so their number does not fit either.
+    const inputs = [input('INPUT0', intContents), input('INPUT1', intContents)]
+    const request = joined(delimited(1, 'simple'), ...inputs, delimited(7, new Uint8Array(8)))
+    expect(await grpcError('ModelInfer', request)).toBe(
+      '3 contents field must not be specified when using raw_input_contents ' +
+        "for 'INPUT0' for model 'simple' [request.malformed]",
+    )
+  })
+
+  it('is refused over HTTP', async () => {
+    const parameters = { binary_data_size: 8 }
+    const header = JSON.stringify({ inputs: [{ ...INPUTS[0], parameters }] })
+    const answer = await api(
+      new Request('http://localhost:8000/v2/models/tiny/infer', {
+        method: 'POST',
+        body: Buffer.concat([Buffer.from(header), Buffer.alloc(8)]),
+        headers: { 'inference-header-content-length': String(header.length) },
+      }),
+    )
+    expect([answer.status, await answer.json()]).toEqual([
+      400,
+      { error: expect.stringContaining('expected "x" with data or binary_data_size; found both') },
+    ])
+  })
+
+  it('is refused in the field of another type', async () => {
+    const int64 = input('x', delimited(5, delimited(3, packed(8, 9))))
+    expect(await grpcError('ModelInfer', joined(delimited(1, 'tiny'), int64))).toMatch(
+      /^3 .*expected int_contents for INT32; found int64_contents/,
+    )
   })
 })
