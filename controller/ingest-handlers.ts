@@ -7,6 +7,7 @@
  */
 import { armCounts } from '../shared/judge/arm-counts.ts'
 import { ok, type Result, refuse } from '../shared/kernel/result.ts'
+import type { Report } from '../shared/model/device.ts'
 import { releaseName } from '../shared/model/names.ts'
 import type { MessageOf } from '../shared/protocol/codec.ts'
 import { formatTopic } from '../shared/protocol/topics.ts'
@@ -68,7 +69,7 @@ export function createIngestHandlers(parts: HandlerParts): IngestHandlers {
     async take(row, taken, nowMs) {
       presence.heard(row.device, nowMs)
       if (taken.kind === 'telemetry') return telemetry(parts, shapes, row, taken.message, nowMs)
-      if (taken.kind === 'report') report(parts, row, taken.message)
+      if (taken.kind === 'report') report(parts, row, taken.message, nowMs)
       else notice(parts, row, taken.message, nowMs)
       return ok()
     },
@@ -76,7 +77,12 @@ export function createIngestHandlers(parts: HandlerParts): IngestHandlers {
 }
 
 /** A report that was overtaken by a newer one changes nothing. */
-function report(parts: HandlerParts, row: StoredDevice, message: MessageOf['report']): void {
+function report(
+  parts: HandlerParts,
+  row: StoredDevice,
+  message: MessageOf['report'],
+  nowMs: number,
+): void {
   const { ledger, turns, changes, fleet } = parts
   const { device } = row
   const state = deviceStateOf(ledger, device)
@@ -88,7 +94,7 @@ function report(parts: HandlerParts, row: StoredDevice, message: MessageOf['repo
   ledger.put('deviceStates', {
     ...state,
     lastSeenMs: parts.presence.lastSeenMs(device),
-    report: message.report,
+    report: withArrivals(message.report, state.report, nowMs),
     reportBoot: message.boot,
     reportSeq: message.seq,
     reportAtMs: message.atMs,
@@ -100,6 +106,23 @@ function report(parts: HandlerParts, row: StoredDevice, message: MessageOf['repo
   // It follows an older assignment: the retained message may be lost, so it is said again.
   const topic = formatTopic('dn/desired', { fleet, device })
   turns.send({ topic, payload: issued.envelope, qos: 1, retain: true })
+}
+
+/**
+ * When each attack was heard of: a wave began by this clock, and a device's may be any. One that is in
+ * the report before, with the very same time of the device, was heard of then.
+ */
+function withArrivals(report: Report, before: Report | null, nowMs: number): Report {
+  const { attacks } = report
+  if (attacks === undefined) return report
+  const stamped = attacks.map((attack) => {
+    const known = before?.attacks?.find(
+      ({ kind, subject, atMs }) =>
+        kind === attack.kind && subject === attack.subject && atMs === attack.atMs,
+    )
+    return { ...attack, receivedAtMs: known?.receivedAtMs ?? nowMs }
+  })
+  return { ...report, attacks: stamped }
 }
 
 function notice(

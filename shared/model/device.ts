@@ -158,8 +158,10 @@ export type JobPhase = z.infer<typeof jobPhaseSchema>
 const attackReportSchema = z.strictObject({
   kind: attackKindSchema,
   subject: z.string().max(160),
-  /** By the device's clock. */
+  /** By the device's clock; another one each time that it is seen again. */
   atMs: timeMsSchema,
+  /** When the controller heard of it, by its own clock, whatever a device says. */
+  receivedAtMs: timeMsSchema.optional(),
 })
 export type AttackReport = z.infer<typeof attackReportSchema>
 

@@ -81,7 +81,7 @@ export function targetedDevice(
   const isIt = (other: { model: string; version: string }): boolean =>
     other.model === model && other.version === version
   const { report } = device
-  const attacksAtMs = (report?.attacks ?? []).map(({ atMs }) => atMs)
+  const attacksAtMs = (report?.attacks ?? []).map(({ receivedAtMs, atMs }) => receivedAtMs ?? atMs)
   const base = {
     ...{ device: device.device, profile: device.facts.profile, online: device.online },
     ...(attacksAtMs.length > 0 && { attackAtMs: Math.max(...attacksAtMs) }),

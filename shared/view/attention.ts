@@ -220,8 +220,13 @@ function ofNotices(devices: readonly DeviceResource[], nowMs: number): Attention
     const newest = found.reduce((a, b) => (b.notice.atMs > a.notice.atMs ? b : a))
     const group = [...new Set(found.map(({ device }) => device))]
     return {
-      ...ofDevices(group, kind, newest.notice.problem.message, newest.notice.atMs),
+      ...ofDevices(group, kind, sentenceOf(newest.notice), newest.notice.atMs),
       status: { word: NOTICE_WORDS[kind]!, glyph: '!', tone: 'warn' },
     }
   })
+}
+
+function sentenceOf({ attack, problem }: DeviceResource['notices'][number]): string {
+  const looks = attack === undefined ? '' : `Looks like ${attack.replaceAll('_', ' ')}: `
+  return `${looks}${problem.message}`
 }

@@ -1,5 +1,6 @@
 /** Devices as lines and in detail: desired beside reported, and why they differ. */
 import type { DeviceResource } from '../api/resources.ts'
+import { attackWords, noticeWords } from './notice-words.ts'
 import { figureTable, trialTable } from './qualification-view.ts'
 import { deviceStatus, type Status } from './status.ts'
 import type { Table } from './text-table.ts'
@@ -87,6 +88,7 @@ export interface DeviceDetail {
 export function deviceDetail(device: DeviceResource, nowMs: number): DeviceDetail {
   const { facts, report } = device
   const job = report?.job ?? null
+  const attacks = report?.attacks ?? []
   return {
     line: deviceLine(device, nowMs),
     facts: [
@@ -97,6 +99,7 @@ export function deviceDetail(device: DeviceResource, nowMs: number): DeviceDetai
       ['enrolled', ago(device.enrolledAtMs, nowMs)],
       ['last seen', ago(device.lastSeenMs, nowMs)],
       ['generation', `${report?.generation ?? 'none'} of ${device.generation}`],
+      ...(attacks.length === 0 ? [] : [['attacks refused', attackWords(attacks, nowMs)] as const]),
     ],
     slots: slotViews(device),
     job: job === null ? null : `${job.phase} ${job.model} ${job.version}`,
@@ -116,9 +119,9 @@ export function deviceDetail(device: DeviceResource, nowMs: number): DeviceDetai
     },
     notices: {
       columns: ['WHEN', 'WHAT', 'SUBJECT', 'WHY'],
-      rows: device.notices.map(({ atMs, kind, subject, problem }) => [
-        ...[ago(atMs, nowMs), kind.replaceAll('_', ' '), subject],
-        `${problem.message} [${problem.code}]`,
+      rows: device.notices.map((notice) => [
+        ...[ago(notice.atMs, nowMs), noticeWords(notice), notice.subject],
+        `${notice.problem.message} [${notice.problem.code}]`,
       ]),
     },
   }

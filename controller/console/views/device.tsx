@@ -2,6 +2,7 @@
 
 import type { DeviceResource } from '../../../shared/api/resources.ts'
 import { deviceDetail, type SlotView } from '../../../shared/view/device-view.ts'
+import { attackWords, noticeWords } from '../../../shared/view/notice-words.ts'
 import { count } from '../../../shared/view/words.ts'
 import { devicesById, nowMs } from '../live/store.ts'
 import { Ago } from '../parts/ago.tsx'
@@ -152,17 +153,17 @@ function Notices({ device }: { device: DeviceResource }) {
         <Empty title="Nothing has happened that a person should know." />
       ) : (
         <ul class="decisions">
-          {notices.map(({ atMs, kind, subject, problem }) => (
-            <li key={`${atMs} ${kind} ${subject}`}>
+          {notices.map((notice) => (
+            <li key={`${notice.atMs} ${notice.kind} ${notice.subject}`}>
               <p class="when soft">
-                <Ago atMs={atMs} />
+                <Ago atMs={notice.atMs} />
               </p>
               <div>
                 <p class="what">
-                  <b>{kind.replaceAll('_', ' ')}</b> <span class="soft">{subject}</span>
+                  <b>{noticeWords(notice)}</b> <span class="soft">{notice.subject}</span>
                 </p>
                 <p>
-                  {problem.message} <code>{problem.code}</code>
+                  {notice.problem.message} <code>{notice.problem.code}</code>
                 </p>
               </div>
             </li>
@@ -173,7 +174,8 @@ function Notices({ device }: { device: DeviceResource }) {
   )
 }
 
-function factRows({ facts, deviceKey, enrolledAtMs, lastSeenMs }: DeviceResource) {
+function factRows({ facts, deviceKey, enrolledAtMs, lastSeenMs, report }: DeviceResource) {
+  const attacks = report?.attacks ?? []
   const labels = Object.entries(facts.labels).map(([name, value]) => `${name}=${value}`)
   return [
     ['Profile', facts.profile],
@@ -185,6 +187,9 @@ function factRows({ facts, deviceKey, enrolledAtMs, lastSeenMs }: DeviceResource
     ['Labels', labels.join(', ') || 'none'],
     ['Enrolled', <Ago atMs={enrolledAtMs} />],
     ['Last seen', <Ago atMs={lastSeenMs} />],
+    ...(attacks.length === 0
+      ? []
+      : [['Attacks refused', attackWords(attacks, nowMs.value)] as const]),
     ['Key', <code title={deviceKey}>{deviceKey.slice(0, 12)}</code>],
   ] as const
 }

@@ -7,10 +7,7 @@ const MINUTE_MS = 60_000
 const forged = (code = 'assignment.signature') =>
   ({ kind: 'assignmentRefused', problem: { code, message: 'No.' } }) as const
 const seen = (subject: string) =>
-  ({
-    ...{ kind: 'attackSeen', subject },
-    problem: { code: 'tuf.signature', message: 'No.' },
-  }) as const
+  ({ kind: 'attackSeen', subject, problem: { code: 'tuf.signature', message: 'No.' } }) as const
 const noticesOf = (effects: readonly DeviceEffect[]) =>
   effects.flatMap((effect) => (effect.kind === 'notify' ? [effect.notice] : []))
 const reportsOf = (effects: readonly DeviceEffect[]) =>
