@@ -15,6 +15,8 @@ export interface Attacker {
   readonly does: string
   readonly kind: AttackKind
   readonly code: string
+  /** What the device refuses beside it, since the attacker needs it to say something. */
+  readonly provokes?: string
   readonly act: (device: AttackedDevice, publisher: Publisher) => Promise<void>
   /** The generation that an honest assignment takes afterwards. */
   readonly nextGeneration?: number
@@ -276,6 +278,7 @@ export const NETWORK_ROWS: readonly Attacker[] = [
   {
     ...{ who: 'the broker', does: 'forges acknowledgements' },
     ...{ kind: 'arbitrary_software', code: 'frame.signature' },
+    provokes: 'wrong_assignment assignment.malformed',
     async act(device) {
       // Something is told that nobody acknowledges but he.
       device.network = { ...device.network, acknowledges: false }

@@ -1,5 +1,6 @@
 /** What a device does under attack: the attackers are in attackers.ts, one row each. */
 import { describe, expect, it } from 'vitest'
+import type { DeviceNotice } from '../../shared/model/device.ts'
 import { dayMs, startMs } from '../shared/signing/tuf/build-repository.ts'
 import { type AttackedDevice, honestNetwork, servingDevice } from './attacked-device.ts'
 import { type Attacker, CONTROLLER_ROWS, NETWORK_ROWS } from './attackers.ts'
@@ -22,6 +23,23 @@ async function serviceGoesOn(
   expect(device.generation).toBe(generation)
 }
 
+/** As what it is and as nothing else; what goes on is told again after an hour, not before. */
+function expectToldOnce(
+  notices: readonly DeviceNotice[],
+  { kind, code, provokes }: Attacker,
+): void {
+  const told = notices.map(({ attack, problem }) => `${attack} ${problem.code}`)
+  const expected = [...(provokes === undefined ? [] : [provokes]), `${kind} ${code}`]
+  expect([...new Set(told)]).toEqual(expected)
+  const atMs = new Map<string, number>()
+  for (const notice of notices) {
+    const about = `${notice.kind} ${notice.subject}`
+    const lastMs = atMs.get(about) ?? Number.NEGATIVE_INFINITY
+    expect(notice.atMs - lastMs, about).toBeGreaterThanOrEqual(hourMs)
+    atMs.set(about, notice.atMs)
+  }
+}
+
 function underAttack(rows: readonly Attacker[]): void {
   it.each(rows.map((row) => [`${row.who} ${row.does}`, row] as const))('%s', async (_, row) => {
     const publisher = new Publisher()
@@ -32,8 +50,7 @@ function underAttack(rows: readonly Attacker[]): void {
 
     await row.act(device, publisher)
     expect(device.running()).toEqual(before)
-    const told = device.notices.map(({ attack, problem }) => `${attack} ${problem.code}`)
-    expect(told).toContain(`${row.kind} ${row.code}`)
+    expectToldOnce(device.notices, row)
     expect(device.report?.attacks?.map(({ kind }) => kind)).toContain(row.kind)
 
     const again = await device.restart()

@@ -1,11 +1,37 @@
 /** Attackers who have some keys of the publishers, one row each: what they do and how it is named. */
 
+import { fromUtf8, utf8 } from '../../shared/kernel/bytes.ts'
+import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import type { TargetEntry } from '../../shared/signing/tuf/publish.ts'
 import { delegationTo } from '../shared/signing/tuf/build-repository.ts'
 import type { Attacker } from './attackers.ts'
 import { keys, type Publisher } from './publisher.ts'
 
+/** The files fit together, but for what the manifest says that it is about. */
+const foreignManifest = (what: 'model' | 'version', other: string): Attacker => ({
+  ...{ who: 'the publishers, who were given a wrong file,' },
+  does: `sign the manifest of another ${what} under the name of a release`,
+  ...{ kind: 'wrong_assignment', code: 'release.model', nextGeneration: 3 },
+  async act(device, publisher) {
+    const path = 'motor/1.2.0/manifest.json'
+    const { targets } = publisher.repository.model
+    const honest = targets.find((entry) => entry.path === path)!
+    const blob = publisher.blobs.get(`motor/1.2.0/${honest.sha256}.manifest.json`)!
+    const bytes = utf8(JSON.stringify({ ...JSON.parse(fromUtf8(blob)!), [what]: other }))
+    const sha256 = sha256Hex(bytes)
+    publisher.blobs.set(`motor/1.2.0/${sha256}.manifest.json`, bytes)
+    const foreign = { ...honest, sha256, length: bytes.length }
+    publisher.repository.next((model) => {
+      model.targets = targets.map((entry) => (entry === honest ? foreign : entry))
+    })
+    const slots = [publisher.slot('motor@1.2.0')]
+    await device.assign(publisher.assignment(2, slots, { minSnapshot: 2 }))
+  },
+})
+
 export const KEY_ROWS: readonly Attacker[] = [
+  foreignManifest('model', 'camera'),
+  foreignManifest('version', '1.1.0'),
   {
     ...{ who: 'one publisher key below the threshold, with all online keys' },
     does: 'signs targets with a release of its own',

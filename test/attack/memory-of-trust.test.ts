@@ -249,28 +249,3 @@ describe('a release that another one superseded', () => {
     expect(device.running()).toEqual([running[1]])
   })
 })
-
-describe('a manifest of another version, signed under the name of this one', () => {
-  it('is refused, and what runs goes on', async () => {
-    const publisher = new Publisher()
-    const device = await servingDevice(publisher)
-    const before = device.running()
-    const other = publisher.repository.model.targets.find(
-      ({ path }) => path === 'motor/1.1.0/manifest.json',
-    )!
-    publisher.repository.next((model) => {
-      model.targets = model.targets.map((entry) =>
-        entry.path === 'motor/1.2.0/manifest.json' ? { ...other, path: entry.path } : entry,
-      )
-    })
-    for (const [path, bytes] of [...publisher.blobs]) {
-      if (!path.startsWith('motor/1.1.0/') || !path.endsWith('.manifest.json')) continue
-      publisher.blobs.set(path.replace('1.1.0', '1.2.0'), bytes)
-    }
-    const slots = [publisher.slot('motor@1.2.0')]
-    await device.assign(publisher.assignment(2, slots, { minSnapshot: 2 }))
-    await device.pass(300_000)
-    expect(codesOf(device)).toContain('release.model')
-    expect(device.running()).toEqual(before)
-  })
-})
