@@ -15,7 +15,7 @@ const PROGRAMS = {
   controller: programAt(import.meta.url, '../main'),
   agent: programAt(import.meta.url, '../../agent/main'),
 }
-const STOP_GRACE_MS = 5_000
+const STOP_GRACE_MS = 10_000
 
 export interface RunningProgram {
   readonly name: string
@@ -56,7 +56,9 @@ export function createProcesses(options: {
     command: (args) => runToEnd(launch('linnet', [...args, '--json']), args),
     async stopAll() {
       // Agents first: they say goodbye to a controller that still listens.
-      for (const program of [...running].toReversed()) await program.stop()
+      const [controller, ...agents] = [...running]
+      await Promise.all(agents.map((agent) => agent.stop()))
+      await controller?.stop()
     },
   }
 }
