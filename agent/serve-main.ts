@@ -9,7 +9,7 @@ import { describeProblem, toProblem, unwrap } from '../shared/kernel/result.ts'
 import { createNodeRuntime, type NodeRuntime } from './runtime/node-runtime.ts'
 import { readOptions, type ServeOptions, USAGE } from './serve-options.ts'
 import { createServeRepository, type ServeRepository } from './serve-repository.ts'
-import { makeTemporaryFolder } from './temporary-folder.ts'
+import { makeTemporaryFolder, temporaryProblem } from './temporary-folder.ts'
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
@@ -73,7 +73,7 @@ function stopOnSignals(runtime: NodeRuntime, folder: string): void {
 }
 
 main().catch((cause: unknown) => {
-  const problem = toProblem(cause, 'serve.failed')
+  const problem = temporaryProblem(cause) ?? toProblem(cause, 'serve.failed')
   say(`linnet serve: ${describeProblem(problem)}`)
   process.exit(problem.code === 'usage' ? 1 : 2)
 })

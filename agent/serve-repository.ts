@@ -13,6 +13,7 @@ import {
   type Problem,
   type Result,
   refuse,
+  toProblem,
   unwrap,
 } from '../shared/kernel/result.ts'
 import { isBatched } from '../shared/model/batch.ts'
@@ -31,6 +32,7 @@ import {
 } from './serve/model-repository.ts'
 import type { ServeOptions } from './serve-options.ts'
 import type { BrokenRelease } from './serve-plan.ts'
+import { temporaryProblem } from './temporary-folder.ts'
 
 export interface ServeRepositoryParts {
   readonly options: Pick<ServeOptions, 'paths' | 'spec' | 'control' | 'loadFirst' | 'versions'>
@@ -279,7 +281,9 @@ async function prove(
     return err(problem)
   }
   const tell = (note: string): void => say(`${name}: ${note}`)
-  const release = await unsignedRelease(file, { spec, folder, files, say: tell })
+  const whyNot = (cause: unknown) =>
+    err(temporaryProblem(cause) ?? toProblem(cause, 'serve.failed'))
+  const release = await unsignedRelease(file, { spec, folder, files, say: tell }).catch(whyNot)
   if (!release.ok) return refused(release.error)
   const proof = await runtime.qualify(release.value, new AbortController().signal)
   if (!proof.ok) return refused(proof.error)

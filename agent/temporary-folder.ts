@@ -5,11 +5,24 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Problem } from '../shared/kernel/result.ts'
+import { diskProblem } from './disk-watch.ts'
 
 /** @param prefix of the kind: `linnet-serve-`. */
 export async function makeTemporaryFolder(prefix: string, parent = tmpdir()): Promise<string> {
   await sweep(prefix, parent)
   return mkdtemp(join(parent, `${prefix}${process.pid}-`))
+}
+
+/** @returns `disk.full`; undefined where no full disk is to blame for what failed in such a folder. */
+export function temporaryProblem(cause: unknown): Problem | undefined {
+  const problem = diskProblem(cause)
+  if (problem?.code !== 'disk.full') return undefined
+  return {
+    ...problem,
+    message: 'The disk is full: no model can be tried.',
+    next: `make room in ${tmpdir()}, or name another folder with TMPDIR`,
+  }
 }
 
 /** What cannot be removed, another user's for example, stays. */

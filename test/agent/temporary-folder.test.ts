@@ -1,10 +1,13 @@
 /** What a program that was killed leaves in the temporary folder, and who removes it. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { makeTemporaryFolder } from '../../agent/temporary-folder.ts'
+import { deriveInProcess } from '../../agent/runtime/qualify/derive-in-process.ts'
+import { makeTemporaryFolder, temporaryProblem } from '../../agent/temporary-folder.ts'
+import { encodeModel } from '../../shared/onnx/graph-writer.ts'
+import { tinyClassifier } from './runtime/release-builder.ts'
 
 let parent: string
 beforeEach(() => {
@@ -19,4 +22,18 @@ it('removes the folders of its kind whose process is dead, and no others', async
   const made = await makeTemporaryFolder('kind-', parent)
   expect(basename(made)).toMatch(new RegExp(`^kind-${process.pid}-`))
   expect(readdirSync(parent).toSorted()).toEqual([...kept, basename(made)].toSorted())
+})
+
+it('is named when it is full, where a model is tried', async () => {
+  const full = Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC' })
+  expect(temporaryProblem(full)).toMatchObject({
+    code: 'disk.full',
+    next: expect.stringContaining(tmpdir()),
+  })
+  expect(temporaryProblem(new Error('no kernel'))).toBeUndefined()
+  if (process.platform !== 'linux') return
+  const model = join(parent, 'model.onnx')
+  writeFileSync(model, encodeModel(tinyClassifier()))
+  const task = { model, golden: '/dev/full', spec: {}, inputs: undefined, timeMsMax: 60_000 }
+  expect(await deriveInProcess(task)).toMatchObject({ error: { code: 'disk.full' } })
 })

@@ -4,6 +4,9 @@
  * was nobody when no run was under way. A write costs about 1.3 us, runs of one turn share two.
  */
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { ProblemError } from '../../../shared/kernel/result.ts'
+import { diskProblem } from '../../disk-watch.ts'
 
 export interface RunMark {
   set(sha256: string | null): void
@@ -13,9 +16,9 @@ export interface RunMark {
 const BYTES = 64
 const IDLE = Buffer.alloc(BYTES, '-')
 
+/** Errors (thrown): `disk.*` where the disk has no room even for this. */
 export function openRunMark(path: string): RunMark {
-  const file = openSync(path, 'w', 0o600)
-  writeSync(file, IDLE, 0, BYTES, 0)
+  const file = openNew(path)
   let last: string | null = null
   let [known, bytes] = ['', IDLE]
   return {
@@ -26,6 +29,20 @@ export function openRunMark(path: string): RunMark {
       writeSync(file, sha256 === null ? IDLE : bytes, 0, BYTES, 0)
     },
     close: () => closeSync(file),
+  }
+}
+
+function openNew(path: string): number {
+  try {
+    const file = openSync(path, 'w', 0o600)
+    writeSync(file, IDLE, 0, BYTES, 0)
+    return file
+  } catch (cause) {
+    const problem = diskProblem(cause)
+    if (problem === undefined) throw cause
+    const message = 'The disk refuses what a model host must note before it runs anything.'
+    const room = problem.code === 'disk.full' ? { next: `make room in ${dirname(path)}` } : {}
+    throw new ProblemError({ ...problem, message, ...room })
   }
 }
 

@@ -6,6 +6,7 @@
  *   Runtime ends it by a signal, which the caller must expect.
  */
 import { err, type Problem } from '../../../shared/kernel/result.ts'
+import { temporaryProblem } from '../../temporary-folder.ts'
 import { derive } from './derive-command.ts'
 import { loadProblem } from './load-problem.ts'
 import { proveRelease } from './prove-release.ts'
@@ -17,7 +18,8 @@ function fail(problem: Problem): void {
 }
 
 async function deriveCommand(argv: string[]): Promise<void> {
-  const derived = await derive(argv).catch((cause: unknown) => err(loadProblem(cause)))
+  const whyNot = (cause: unknown) => err(temporaryProblem(cause) ?? loadProblem(cause))
+  const derived = await derive(argv).catch(whyNot)
   if (derived.ok) process.stdout.write(`${JSON.stringify(derived.value)}\n`)
   else fail(derived.error)
 }

@@ -35,6 +35,13 @@ describe('The run mark', () => {
     expect([takeRunMark(path), takeRunMark(path)]).toEqual([A, undefined])
   })
 
+  it.runIf(process.platform === 'linux')('on a full disk is refused with what helps', () => {
+    const refused = expect.objectContaining({
+      problem: expect.objectContaining({ code: 'disk.full', next: 'make room in /dev' }),
+    })
+    expect(() => openRunMark('/dev/full')).toThrow(refused)
+  })
+
   it('of a former life is nothing to a host that dies before it makes its own', async () => {
     const markPath = join(folder, 'former')
     writeFileSync(markPath, A)
