@@ -26,6 +26,7 @@ import { createIngest } from './ingest.ts'
 import { createIngestHandlers } from './ingest-handlers.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import { createMembershipDesk } from './membership.ts'
+import { createNoticeLimits } from './notice-limits.ts'
 import type { Clock, Log } from './ports.ts'
 import { createPresenceTracker } from './presence.ts'
 import { createReconciler, type ReconcilerOptions } from './reconcile.ts'
@@ -150,7 +151,7 @@ async function assemble(options: ControllerOptions) {
   }
   const base = {
     ...{ fleet, ledger, turns, audit, changes, repository, presence, evidence, clock },
-    contributions,
+    ...{ contributions, noticeLimits: createNoticeLimits(ledger) },
   }
   const handlers = createIngestHandlers({
     ...base,

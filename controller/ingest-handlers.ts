@@ -22,6 +22,7 @@ import type { StoredDevice, StoredRelease } from './db/store.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ledger } from './ledger.ts'
 import { isMember } from './membership.ts'
+import type { NoticeLimits } from './notice-limits.ts'
 import { deviceStateOf, type PresenceTracker } from './presence.ts'
 import type { Turns } from './turns.ts'
 import type { Placed, WindowCells } from './window-cells.ts'
@@ -39,7 +40,8 @@ export type Taken = {
 export interface IngestHandlers {
   presence(row: StoredDevice, message: MessageOf['presence'], nowMs: number): void
   /**
-   * Errors: `window.shape_mismatch`, `window.overflow`, `ingest.revoked`: it can never be taken over.
+   * Errors: `window.shape_mismatch`, `window.overflow`, `ingest.revoked`, `notice.too_many`: it can
+   * never be taken over.
    * @throws when the store cannot be read; nothing is taken over then
    */
   take(row: StoredDevice, taken: Taken, nowMs: number): Promise<Result<undefined>>
@@ -54,6 +56,7 @@ export interface HandlerParts {
   readonly contributions: Contributions
   readonly changes: Changes
   readonly turns: Turns
+  readonly noticeLimits: NoticeLimits
   /** Tells consumers of a notice. */
   readonly onNotice: (device: string, notice: MessageOf['notice']['notice']) => void
 }
@@ -69,8 +72,8 @@ export function createIngestHandlers(parts: HandlerParts): IngestHandlers {
     async take(row, taken, nowMs) {
       presence.heard(row.device, nowMs)
       if (taken.kind === 'telemetry') return telemetry(parts, shapes, row, taken.message, nowMs)
-      if (taken.kind === 'report') report(parts, row, taken.message, nowMs)
-      else notice(parts, row, taken.message, nowMs)
+      if (taken.kind === 'notice') return notice(parts, row, taken.message, nowMs)
+      report(parts, row, taken.message, nowMs)
       return ok()
     },
   }
@@ -126,14 +129,17 @@ function withArrivals(report: Report, before: Report | null, nowMs: number): Rep
 }
 
 function notice(
-  { ledger, turns, changes, onNotice }: HandlerParts,
+  { ledger, turns, changes, noticeLimits, onNotice }: HandlerParts,
   { device }: StoredDevice,
   { notice: said }: MessageOf['notice'],
   nowMs: number,
-): void {
+): Result<undefined> {
+  const admitted = noticeLimits.admit(device, nowMs)
+  if (!admitted.ok) return admitted
   ledger.put('notices', { id: ledger.nextId('notice'), device, receivedAtMs: nowMs, notice: said })
   onNotice(device, said)
   turns.afterCommit(() => changes.note('notice', device))
+  return ok()
 }
 
 async function telemetry(

@@ -11,6 +11,7 @@
  */
 import {
   type ForgettableTable,
+  type Forgotten,
   KEY_OF,
   type Rows,
   type StoreChange,
@@ -50,7 +51,7 @@ export interface Ledger {
   readonly stored: { readonly [T in Guarded]: ReadonlyMap<string, Rows[T]> }
   put<T extends TableName>(table: T, row: Rows[T]): void
   remove<T extends ForgettableTable>(table: T, row: Rows[T]): void
-  forgetWindowsBefore(minute: number): void
+  forget(what: Forgotten): void
   nextId(kind: keyof StoredState['lastIds']): number
   /** What is not stored yet; it counts as taken from here on. */
   take(): StoreChange[]
@@ -88,8 +89,8 @@ export function createLedger(stored: StoredState): Ledger {
       rows[table].delete(KEY_OF[table](row))
       changes.push({ remove: table, row } as StoreChange)
     },
-    forgetWindowsBefore(minute) {
-      changes.push({ forgetWindowsBeforeMinute: minute })
+    forget(what) {
+      changes.push(what)
     },
     nextId: (kind) => ++lastIds[kind],
     take() {

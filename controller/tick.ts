@@ -9,6 +9,7 @@ import type { Contributions } from './contributions.ts'
 import type { Evidence } from './evidence.ts'
 import type { Ingest } from './ingest.ts'
 import type { Ledger } from './ledger.ts'
+import type { NoticeLimits } from './notice-limits.ts'
 import type { Clock, Log } from './ports.ts'
 import type { PresenceTracker } from './presence.ts'
 import type { Reconciler } from './reconcile.ts'
@@ -42,6 +43,7 @@ export interface TickParts {
   readonly cells: WindowCells
   readonly consumers: Consumers
   readonly contributions: Contributions
+  readonly noticeLimits: NoticeLimits
   readonly signAuditHead: (nowMs: number) => void
 }
 
@@ -112,8 +114,10 @@ function createChores(parts: TickParts): (nowMs: number) => void {
     for (const message of consumers.aggregates(finished, cells.ofMinute(finished))) {
       turns.send(message)
     }
-    if (current % 60 === 0) remind(parts, nowMs)
-    if (current % 60 === 0) ledger.forgetWindowsBefore(current - WINDOWS_KEPT_MINUTES)
+    if (current % 60 !== 0) return
+    remind(parts, nowMs)
+    ledger.forget({ forgetWindowsBeforeMinute: current - WINDOWS_KEPT_MINUTES })
+    parts.noticeLimits.forget(nowMs)
   }
 }
 

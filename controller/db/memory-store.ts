@@ -4,6 +4,7 @@
  */
 import { addArms, armCounts, NO_COUNTS } from '../../shared/judge/arm-counts.ts'
 import {
+  type Forgotten,
   KEY_OF,
   type Rows,
   type Store,
@@ -51,11 +52,23 @@ function emptyTables(): Tables {
 function apply(tables: Tables, change: StoreChange): void {
   if ('put' in change) put(tables, change.put, change.row)
   else if ('remove' in change) tables[change.remove].delete(keyOf(change.remove, change.row))
-  else {
-    for (const [key, row] of tables.windows) {
-      if (row.minute < change.forgetWindowsBeforeMinute) tables.windows.delete(key)
-    }
+  else forget(tables, change)
+}
+
+function forget({ windows, notices }: Tables, what: Forgotten): void {
+  if ('forgetWindowsBeforeMinute' in what) {
+    drop(windows, ({ minute }) => minute < what.forgetWindowsBeforeMinute)
+  } else if ('forgetNoticesOf' in what) {
+    const isIts = (row: Rows['notices']) => row.device === what.forgetNoticesOf
+    const kept = new Set(newest(notices, what.keep, isIts))
+    drop(notices, (row) => isIts(row) && !kept.has(row))
+  } else {
+    drop(notices, ({ receivedAtMs }) => receivedAtMs < what.forgetNoticesBeforeMs)
   }
+}
+
+function drop<R>(table: Map<string, R>, isOld: (row: R) => boolean): void {
+  for (const [key, row] of table) if (isOld(row)) table.delete(key)
 }
 
 function put<T extends TableName>(tables: Tables, name: T, row: Rows[TableName]): void {

@@ -3,14 +3,14 @@
  * the schema. Invariant: within a batch the last row of a key wins, so a statement never names the
  * same key twice. Running them is the write thread's matter.
  */
-import { and, eq, getTableColumns, lt, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, getTableColumns, lt, notInArray, type SQL, sql } from 'drizzle-orm'
 import type { LibSQLDatabase } from 'drizzle-orm/libsql'
 import { getTableConfig, type SQLiteColumn, type SQLiteTable } from 'drizzle-orm/sqlite-core'
 import { armCounts } from '../../shared/judge/arm-counts.ts'
 import { assert } from '../../shared/kernel/assert.ts'
 import { encodeCbor } from '../../shared/protocol/cbor-subset.ts'
 import { windowToWire } from '../../shared/sketch/window-wire.ts'
-import { KEY_OF, type Rows, type StoreChange, type TableName } from './store.ts'
+import { type Forgotten, KEY_OF, type Rows, type StoreChange, type TableName } from './store.ts'
 import { TABLES } from './tables.ts'
 
 /** What crosses to the write thread: plain values only. */
@@ -65,8 +65,7 @@ export function statementsFor(
     } else if ('remove' in change) {
       rest.push(removal(database, change))
     } else {
-      const old = lt(TABLES.windows.minute, change.forgetWindowsBeforeMinute)
-      rest.push(toStatement(database.delete(TABLES.windows).where(old).toSQL()))
+      rest.push(toStatement(forgetting(database, change).toSQL()))
     }
   }
   const upserts = [...puts].flatMap(([name, rows]) => upsert(database, TABLES[name], rows))
@@ -76,7 +75,21 @@ export function statementsFor(
 function changeKey(change: StoreChange): string {
   if ('put' in change) return `${change.put}/${keyOf(change.put, change.row)}`
   if ('remove' in change) return `${change.remove}/${keyOf(change.remove, change.row)}`
-  return 'forget'
+  return JSON.stringify(change)
+}
+
+function forgetting(database: LibSQLDatabase, what: Forgotten) {
+  const { windows, notices } = TABLES
+  if ('forgetWindowsBeforeMinute' in what) {
+    return database.delete(windows).where(lt(windows.minute, what.forgetWindowsBeforeMinute))
+  }
+  if ('forgetNoticesBeforeMs' in what) {
+    return database.delete(notices).where(lt(notices.receivedAtMs, what.forgetNoticesBeforeMs))
+  }
+  const isIts = eq(notices.device, what.forgetNoticesOf)
+  const its = database.select({ id: notices.id }).from(notices).where(isIts)
+  const newest = its.orderBy(desc(notices.id)).limit(what.keep)
+  return database.delete(notices).where(and(isIts, notInArray(notices.id, newest)))
 }
 
 /** TypeScript cannot tie a name to its row through a union. */

@@ -205,11 +205,19 @@ export type TableName = keyof Rows
 /** Tables whose rows may be taken away. */
 export type ForgettableTable = 'seen' | 'tokens' | 'metadata' | 'contributions'
 
+/** What is no longer wanted, of tables that grow with time. */
+export type Forgotten =
+  /** Windows before this minute. */
+  | { readonly forgetWindowsBeforeMinute: number }
+  /** All notices of this device but its newest. */
+  | { readonly forgetNoticesOf: string; readonly keep: number }
+  /** Notices that were received before this time. */
+  | { readonly forgetNoticesBeforeMs: number }
+
 export type StoreChange =
   | { [T in TableName]: { readonly put: T; readonly row: Rows[T] } }[TableName]
   | { [T in ForgettableTable]: { readonly remove: T; readonly row: Rows[T] } }[ForgettableTable]
-  /** Windows before this minute are no longer wanted. */
-  | { readonly forgetWindowsBeforeMinute: number }
+  | Forgotten
 
 /** What the controller keeps in memory. */
 export interface StoredState

@@ -191,6 +191,15 @@ export function storeContract(open: () => Promise<StoreUnderTest>): void {
       expect((await store.noticesOf(undefined, 9)).map((row) => row.id)).toEqual([4, 3, 2, 1])
     })
 
+    it('forgets notices of a device but the newest, and all that are old', async () => {
+      const { store } = await open()
+      await store.write([notice(1), notice(2, 'd2'), notice(3), notice(4), notice(5, 'd2')])
+      await store.write([{ forgetNoticesOf: 'd1', keep: 2 }])
+      expect((await store.noticesOf(undefined, 9)).map((row) => row.id)).toEqual([5, 4, 3, 2])
+      await store.write([{ forgetNoticesOf: 'd2', keep: 2 }, { forgetNoticesBeforeMs: 4 }])
+      expect((await store.noticesOf(undefined, 9)).map((row) => row.id)).toEqual([5, 4])
+    })
+
     it('takes more rows in a batch than one statement holds', async () => {
       const { store } = await open()
       await store.write(Array.from({ length: 1203 }, (_, i) => notice(i + 1)))

@@ -184,6 +184,31 @@ describe('what devices send', () => {
   })
 })
 
+describe('a device that says two hundred things a minute', () => {
+  it('is heard sixty times, is answered each time, and is heard again in the next', async () => {
+    const { fleet, device } = await oneDevice()
+    const say = (code: string) => {
+      const problem = { code, message: 'It is not signed.' }
+      const about = { kind: 'attack' as const, atMs: 1, subject: 'assignment', problem }
+      device.say('notice', { boot: device.boot, seq: device.nextSeq(), notice: about })
+    }
+    await fleet.after(60_000 - (fleet.clock.nowMs() % 60_000))
+    for (let round = 0; round < 4; round++) {
+      for (let i = 0; i < 50; i++) say('assignment.signature')
+      await fleet.after(1_000)
+    }
+    expect(await fleet.store.noticesOf('press-1', 2_000)).toHaveLength(60)
+    expect(device.acknowledged()).toHaveLength(200)
+    const { messages } = await fleet.controller.application.health()
+    expect(messages.refused).toMatchObject({ 'notice.too_many': 140 })
+    await fleet.after(60_000)
+    say('assignment.generation')
+    await fleet.after(1_000)
+    const [newest] = await fleet.store.noticesOf('press-1', 2_000)
+    expect(newest?.notice.problem.code).toBe('assignment.generation')
+  })
+})
+
 describe('what is refused', () => {
   const rows: readonly [name: string, code: string, make: (device: TestDevice) => Uint8Array][] = [
     ['garbage', 'frame.malformed', () => new Uint8Array([1, 2, 3, 250, 7])],
