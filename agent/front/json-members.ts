@@ -4,6 +4,8 @@
  * no JSON is not found out here; the host says so. Pure.
  */
 
+import { withExactIntegers } from '../serve/exact-integers.ts'
+
 /** From `start` up to, not including, `end`. */
 interface Range {
   readonly start: number
@@ -68,10 +70,10 @@ function nameIn(json: Buffer, { start, end }: Range): string | undefined {
   return typeof name === 'string' ? name : undefined
 }
 
-/** @returns undefined for what is no JSON. */
+/** @returns undefined for what is no JSON; an integer over 2^53 as text, as the host reads it. */
 export function parsedIn(json: Buffer, { start, end }: Range): unknown {
   try {
-    return JSON.parse(json.toString('utf8', start, end))
+    return JSON.parse(withExactIntegers(json.toString('utf8', start, end)))
   } catch {
     return undefined
   }

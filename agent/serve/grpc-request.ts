@@ -12,6 +12,7 @@ import {
   onInteger,
   onString,
   onVarints,
+  onWide,
   readFields,
 } from '../../shared/onnx/wire-fields.ts'
 import type { InferRequest } from '../data-plane.ts'
@@ -134,25 +135,26 @@ function toValue(
   return elements.ok ? ok({ name, datatype, shape, data: elements.value }) : elements
 }
 
-/** An entry of `map<string, InferParameter>`. */
+/** An entry of `map<string, InferParameter>`; an integer over 2^53 becomes its decimal text. */
 function readParameter(message: Uint8Array, parameters: Parameters): void {
   const entry: { key: string } = { key: '' }
   let value: Parameters[string] | undefined
-  const integer = onInteger((number) => {
-    value = number
-  })
+  const keep = (wide: bigint): void => {
+    const number = Number(wide)
+    value = Number.isSafeInteger(number) ? number : String(wide)
+  }
   const choices: FieldTable = {
     1: onInteger((flag) => {
       value = flag !== 0
     }),
-    2: integer,
+    2: onWide('int64', keep),
     3: onString((text) => {
       value = text
     }, NAME_BYTES_MAX),
     4: (reader) => {
       value = reader.double()
     },
-    5: integer,
+    5: onWide('uint64', keep),
   }
   const table = {
     1: into(entry, 'key'),

@@ -11,6 +11,7 @@ import type { Arm } from '../../shared/protocol/messages.ts'
 import type { Priority, StreamPart } from '../data-plane.ts'
 import { elementsFromBytes } from './binary-tensor.ts'
 import type { ClassCounts } from './classification.ts'
+import { withExactIntegers } from './exact-integers.ts'
 import { isCheapJson } from './json-cost.ts'
 import { elementsFromJson } from './json-tensor.ts'
 import { decodePriority, decodeStream } from './request-control.ts'
@@ -84,13 +85,17 @@ function parseObject(bytes: Uint8Array): Result<Fields> {
   const text = fromUtf8(bytes)
   if (text === undefined) return malformed('JSON in UTF-8', 'bytes that are not UTF-8')
   try {
-    const parsed: unknown = JSON.parse(text)
+    const parsed: unknown = JSON.parse(mayHoldWide(text) ? withExactIntegers(text) : text)
     if (isFields(parsed)) return ok(parsed)
     return malformed('a JSON object', describe(parsed))
   } catch (cause) {
     return malformed('a JSON object', cause instanceof Error ? cause.message : 'no JSON')
   }
 }
+
+/** Nothing else in a request is an integer over 2^53; images in JSON are not looked through twice. */
+const mayHoldWide = (text: string): boolean =>
+  text.includes('INT64"') || text.includes('"sequence_id"')
 
 function decodeInputs(inputs: unknown, binary: Uint8Array): Result<TensorValue[]> {
   if (!Array.isArray(inputs) || inputs.length > TENSORS_MAX) {

@@ -131,8 +131,12 @@ const NOT_FINITE = new Map<unknown, number>([
   ['-Infinity', -Infinity],
 ])
 
+/** An integer over 2^53 comes as text (exact-integers.ts); a float is as near as it may be. */
+const WIDE = /^-?\d{16,309}$/
+
 function asFloat(value: unknown): number | undefined {
-  return typeof value === 'number' ? value : NOT_FINITE.get(value)
+  if (typeof value === 'number') return value
+  return typeof value === 'string' && WIDE.test(value) ? Number(value) : NOT_FINITE.get(value)
 }
 
 function simple(datatype: Datatype, value: unknown): unknown {

@@ -25,7 +25,11 @@ export function decodePriority(parameters: Parameters): Result<Priority | undefi
   return ok(priority === 0 ? undefined : priority === 1 ? 'high' : 'normal')
 }
 
-/** `sequence_id`: a positive number or a text; 0 and empty: none. Errors: `request.malformed`. */
+/**
+ * `sequence_id`: a positive number or a text; 0 and empty: none. A number that JavaScript has rounded
+ * would be the id of another stream, so what is over 2^53 comes as text here. Errors:
+ * `request.malformed`.
+ */
 export function decodeStream(parameters: Parameters): Result<StreamPart | undefined> {
   const { sequence_id: id, sequence_start: start = false, sequence_end: end = false } = parameters
   if (typeof start !== 'boolean' || typeof end !== 'boolean') {
@@ -36,8 +40,8 @@ export function decodeStream(parameters: Parameters): Result<StreamPart | undefi
   }
   const isId =
     (typeof id === 'string' && id.length <= ID_LENGTH_MAX) ||
-    (typeof id === 'number' && Number.isInteger(id) && id > 0)
-  if (!isId) return malformed(`a sequence_id, a number or ${ID_LENGTH_MAX} characters`, id)
+    (typeof id === 'number' && Number.isSafeInteger(id) && id > 0)
+  if (!isId) return malformed(`a sequence_id, a whole number or ${ID_LENGTH_MAX} characters`, id)
   return ok({ id: String(id), start, end })
 }
 

@@ -53,6 +53,14 @@ export function onInteger(visit: (value: number) => void): FieldReader {
   }
 }
 
+/** An int64 or uint64 field of any size. */
+export function onWide(kind: 'int64' | 'uint64', visit: (value: bigint) => void): FieldReader {
+  return (reader, wireType) => {
+    expectWire(wireType, WireType.Varint)
+    visit(BigInt(reader[kind]()))
+  }
+}
+
 /** A repeated varint field: packed (proto3) and one by one (proto2) are both legal. */
 export function onVarints(visit: (value: bigint) => void): FieldReader {
   return onRepeated(WireType.Varint, (reader) => visit(BigInt(reader.int64())))

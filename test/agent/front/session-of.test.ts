@@ -32,6 +32,12 @@ describe('The session of a request', () => {
     expect(keyOf('{"parameters":{"key":"a"},"parameters":{"key":"b","key":"c"}}')).toBe('k/c')
   })
 
+  it('is a stream of its own for every number, however large', () => {
+    for (const id of ['9007199254740992', '9007199254740993', '18446744073709551615']) {
+      expect(keyOf(`{"parameters":{"sequence_id": ${id} }}`)).toBe(`s/${id}`)
+    }
+  })
+
   it('is read through escapes, in names as in values', () => {
     expect(keyOf('{"p\\u0061rameters":{"\\u006bey":"\\u0061\\"}"}}')).toBe('k/a"}')
   })

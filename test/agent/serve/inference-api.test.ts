@@ -280,6 +280,48 @@ describe.each(TYPES)('A tensor of %s', (datatype, json, bytes) => {
   })
 })
 
+describe('Integers over 2^53 in JSON', () => {
+  const serve = (datatype: TensorSpec['datatype']) => {
+    const spec = (name: string): TensorSpec => ({ name, datatype, shape: [2] })
+    plane.put(
+      buildLive((inputs) => inputs.map((input) => ({ ...input, name: 'y' })), {
+        ...{ inputs: [spec('x')], outputs: [spec('y')], manifest: { classes: null } },
+      }),
+    )
+  }
+  const send = async (datatype: TensorSpec['datatype'], data: string, id = '"r"') => {
+    serve(datatype)
+    const input = `{"name":"x","datatype":"${datatype}","shape":[2],"data":[${data}]}`
+    const answer = await post('/v2/models/tiny/infer', `{"id":${id},"inputs":[${input}]}`)
+    return (await answer.json()) as { error?: string; id?: string; outputs?: { data: unknown[] }[] }
+  }
+
+  it.each<[TensorSpec['datatype'], string, unknown[]]>([
+    ['INT64', '9007199254740993, -9223372036854775808', ['9007199254740993', `${-(2n ** 63n)}`]],
+    ['UINT64', '18446744073709551615,\n7', ['18446744073709551615', 7]],
+    ['INT64', '9007199254740991, "9223372036854775807"', [2 ** 53 - 1, `${2n ** 63n - 1n}`]],
+    ['FP64', '10000000000000000000000, 0.12345678901234566', [1e22, 0.12345678901234566]],
+  ])('are the numbers that were sent: %s [%s]', async (datatype, data, answered) => {
+    expect((await send(datatype, data)).outputs?.[0]?.data).toEqual(answered)
+  })
+
+  it.each<[TensorSpec['datatype'], string, string]>([
+    ['INT64', '9223372036854775808, 1', '9223372036854775808'],
+    ['UINT64', '-9007199254740993, 1', '-9007199254740993'],
+    ['INT64', '1e19, 1', '10000000000000000000'],
+  ])(
+    'out of range or rounded are refused as they were sent: %s [%s]',
+    async (type, data, found) => {
+      expect((await send(type, data)).error).toContain(found)
+    },
+  )
+
+  it('stay text in a text, with or without escapes', async () => {
+    const id = '"a\\",9007199254740993,[9007199254740993]\\\\"'
+    expect((await send('INT64', '1, 2', id)).id).toBe(JSON.parse(id))
+  })
+})
+
 describe('Binary data that does not fit', () => {
   beforeEach(() => plane.put(current()))
   const send = async (size: unknown, payload: number, headerLength?: number) => {

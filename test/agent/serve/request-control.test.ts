@@ -43,6 +43,7 @@ describe('The parameters of a request', () => {
     { sequence_start: true },
     { sequence_id: 0, sequence_end: true },
     { sequence_id: -1 },
+    { sequence_id: 2 ** 53 },
     { sequence_id: 'x'.repeat(257) },
     { sequence_id: 7, sequence_start: 1 },
     { sequence_id: {} },
@@ -57,8 +58,9 @@ describe('Over HTTP', () => {
     plane.put(buildLive(() => SCORES(1, 0)))
     const serve = createInferenceApi(plane, { requestBytesMax: 1_000, loopbackOnly: false })
     const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 2] }]
-    const post = async (parameters: object, headers = {}) => {
-      const body = JSON.stringify({ inputs, parameters })
+    const post = async (parameters: object | string, headers = {}) => {
+      const text = typeof parameters === 'string' ? parameters : JSON.stringify(parameters)
+      const body = `{"inputs":${JSON.stringify(inputs)},"parameters":${text}}`
       const url = 'http://localhost/v2/models/tiny/infer'
       return serve(new Request(url, { method: 'POST', body, headers }))
     }
@@ -83,6 +85,16 @@ describe('Over HTTP', () => {
     )
     const gone = await post(stream)
     expect([gone.status, gone.headers.get('linnet-code')]).toEqual([410, 'stream.version_gone'])
+  })
+
+  it('streams whose ids differ in the last of many digits are two', async () => {
+    const { post } = api()
+    const ask = async (id: bigint, start: boolean) =>
+      (await post(`{"sequence_id":${id},"sequence_start":${start}}`)).headers.get('linnet-code')
+    expect(await ask(2n ** 53n, true)).toBeNull()
+    expect(await ask(2n ** 53n + 1n, false)).toBe('stream.unknown')
+    expect(await ask(2n ** 64n - 1n, true)).toBeNull()
+    expect(await ask(2n ** 53n, false)).toBeNull()
   })
 
   it('a priority may stand in a header, and must be one', async () => {
