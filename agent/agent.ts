@@ -148,7 +148,10 @@ export class Agent {
   }
 
   start(): void {
-    const { runtime, transport } = this.#ports
+    const { runtime, transport, trust } = this.#ports
+    trust.onRefusedTime?.((problem) =>
+      this.#dispatch({ kind: 'attackSeen', subject: 'time', problem }),
+    )
     runtime.onEvent((event) => this.#onRuntimeEvent(event))
     transport.onConnection((connected) => this.#onConnection(connected))
     transport.onMessage((topic, payload) => {

@@ -73,6 +73,8 @@ export interface Trust {
    * none, whether the network was down or somebody forged them; never throws for the like.
    */
   review(releases: readonly ReleaseRef[]): Promise<{ review: Review; problem: Problem | null }>
+  /** An answer to the question for the time that somebody else made. */
+  onRefusedTime?(handler: (problem: Problem) => void): void
   /** Errors: `frame.*`, `message.*`, `ack.device`. */
   openAck(frame: Uint8Array): Promise<Result<Ack>>
 }

@@ -6,6 +6,7 @@
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TrustedDirector } from '../../shared/signing/assignment.ts'
 import {
+  followRoots,
   loadRoot,
   refresh,
   type TrustedSet,
@@ -27,6 +28,7 @@ export class ReleaseMetadata {
   readonly #nowMs: () => number
   #trusted: TrustedSet | undefined
   #refreshing: Promise<Result<TrustedSet>> | undefined
+  #following: Promise<void> | undefined
   /** After each refresh that succeeded and with what is recalled, before anybody goes on with it. */
   readonly #onTrusted: (trusted: TrustedTargets) => Promise<void>
   /** What was trusted in the life before. */
@@ -92,6 +94,7 @@ export class ReleaseMetadata {
   }
 
   async #refreshOnce(): Promise<Result<TrustedSet>> {
+    await this.#following
     const nowMs = this.#nowMs()
     // Time may go back with a new epoch of the director.
     const recent = this.#refreshesAtMs.filter((atMs) => Math.abs(nowMs - atMs) < PERIOD_MS)
@@ -107,6 +110,22 @@ export class ReleaseMetadata {
     this.#trusted = refreshed.value
     await this.#onTrusted(refreshed.value)
     return refreshed
+  }
+
+  /**
+   * Keeps newer roots and looks at nothing else, since that needs no time. What they could not be
+   * followed for is told by the next refresh.
+   */
+  async followRoots(): Promise<void> {
+    this.#following ??= this.#followOnce().finally(() => {
+      this.#following = undefined
+    })
+    await this.#following
+  }
+
+  async #followOnce(): Promise<void> {
+    await this.#refreshing
+    await runTufAsync(followRoots(), this.#tuf)
   }
 
   /** Who may sign assignments and acknowledgements; needs no network. Errors: `tuf.*`. */

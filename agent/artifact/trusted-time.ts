@@ -8,7 +8,7 @@
  * next ones move it on. On a device that has never verified any, its first jump has no bound; a new
  * root with a new director's epoch undoes it.
  */
-import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TrustedDirector } from '../../shared/signing/assignment.ts'
 import { checkAsync, type Verifier } from '../../shared/signing/keys.ts'
 import { acceptTime } from '../../shared/signing/signed-time.ts'
@@ -33,6 +33,10 @@ export interface TrustedTimeParts {
   readonly clock: TimeSource
   /** When the newest verified targets expire; undefined before there are any. */
   readonly targetsExpireMs: () => number | undefined
+  /** Looks for a newer root, which may name another director; needs no time. */
+  readonly followRoots: () => Promise<void>
+  /** An answer that was not the director's to this question. */
+  readonly onRefused: (problem: Problem) => void
   /** Absent: the clock is taken as it is. */
   readonly time?: TimeServer | undefined
 }
@@ -89,25 +93,47 @@ export class TrustedTime {
 
   /** True when the director told the time; at most once a minute. */
   async ask(): Promise<boolean> {
-    const { time, clock, director: directorOf, verifier, fleet, device } = this.#parts
+    const { time, clock, onRefused, followRoots } = this.#parts
     const startedAtMs = clock.monotonicMs()
     if (time === undefined || startedAtMs - this.#askedAtMs < ASK_EVERY_MS_MIN) return false
     this.#askedAtMs = startedAtMs
     await this.#memory.load()
     const nonce = time.nonce()
     const bytes = await time.ask(nonce)
-    const director = await directorOf()
-    if (bytes === undefined || !director.ok) return false
-    const expected = { fleet, device, nonce }
-    const told = await checkAsync(acceptTime(bytes, director.value, expected), verifier)
-    if (!told.ok) return false
-    const atMs = this.#plausible(told.value)
+    if (bytes === undefined) return false
+    let told = await this.#check(bytes, nonce)
+    if (!told.ok && told.error.code === 'time.signature') {
+      await followRoots()
+      told = await this.#check(bytes, nonce)
+    }
+    if (!told.ok) {
+      onRefused(told.error)
+      return false
+    }
+    const { directorEpoch, timeMs } = told.value
+    // What a former director told is worth nothing beside this.
+    if (await this.enterEpoch(directorEpoch)) this.#askedAtMs = startedAtMs
+    const atMs = this.#plausible(timeMs)
     // The answer was signed after the question was asked, so this is never ahead of the director.
     this.#told = { atMs, monotonicMs: clock.monotonicMs() }
     // Whoever has the director's key may not turn a clock back.
     if (atMs > this.#goneOn(this.#furthest)) this.#furthest = this.#told
-    await this.#memory.raiseFloor(director.value.directorEpoch, atMs)
+    await this.#memory.raiseFloor(directorEpoch, atMs)
     return true
+  }
+
+  /** Errors: those of `acceptTime`, `tuf.*`. */
+  async #check(
+    bytes: Uint8Array,
+    nonce: string,
+  ): Promise<Result<{ directorEpoch: number; timeMs: number }>> {
+    const { director: directorOf, verifier, fleet, device } = this.#parts
+    const director = await directorOf()
+    if (!director.ok) return director
+    const checking = acceptTime(bytes, director.value, { fleet, device, nonce })
+    const told = await checkAsync(checking, verifier)
+    const { directorEpoch } = director.value
+    return told.ok ? ok({ directorEpoch, timeMs: told.value }) : told
   }
 
   /** A time that the director of this epoch signed. */

@@ -69,6 +69,7 @@ export class TufRepository implements Repository, Trust {
   readonly #cache: ReleaseCache
   readonly #standing: ReleaseStanding
   readonly #time: TrustedTime
+  #onRefusedTime: (problem: Problem) => void = () => undefined
 
   constructor(options: TufRepositoryOptions) {
     this.#options = options
@@ -86,6 +87,8 @@ export class TufRepository implements Repository, Trust {
       {
         ...{ ...options, verifier: tuf.verifier, director },
         targetsExpireMs: () => this.#metadata.targetsExpireMs,
+        followRoots: () => this.#metadata.followRoots(),
+        onRefused: (problem) => this.#onRefusedTime(problem),
       },
       memory,
     )
@@ -192,6 +195,10 @@ export class TufRepository implements Repository, Trust {
       return refuse('ack.device', 'The acknowledgement is for another device.')
     }
     return refusal
+  }
+
+  onRefusedTime(handler: (problem: Problem) => void): void {
+    this.#onRefusedTime = handler
   }
 
   /** For tokens and stamps; see trusted-time.ts. */

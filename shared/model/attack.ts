@@ -23,7 +23,7 @@ const CODES: Readonly<Record<AttackKind, readonly string[]>> = {
     ...['artifact.digest', 'frame.signature', 'time.signature'],
   ],
   rollback: ['tuf.rollback', 'assignment.generation', 'release.superseded', 'release.revoked'],
-  freeze: ['tuf.expired', 'assignment.expired', 'assignment.snapshot'],
+  freeze: ['tuf.expired', 'assignment.expired', 'assignment.snapshot', 'time.nonce'],
   mix_and_match: ['tuf.mix_and_match'],
   endless_data: [
     ...['tuf.endless_data', 'tuf.too_many_roots', 'artifact.length', 'assignment.too_large'],

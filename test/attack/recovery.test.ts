@@ -217,6 +217,8 @@ describe('a file that is swapped between check and load', () => {
 })
 
 describe('a device with its clock in 1970', () => {
+  const toldOf = ({ notices }: AttackedDevice) =>
+    notices.map(({ attack, subject, problem }) => `${attack} ${subject} ${problem.code}`)
   const started = async (publisher: Publisher, timeMs: number | undefined, key = keys.director) => {
     const disk = new DeviceDisk()
     const device = new AttackedDevice(publisher, { disk, nowMs: 1_000, asksTime: true })
@@ -242,6 +244,16 @@ describe('a device with its clock in 1970', () => {
     expect(device.running()).toEqual(OLD)
   })
 
+  it('takes the time of a director whom only a newer root names', async () => {
+    const publisher = new Publisher()
+    const { device } = await started(publisher, startMs + 5_000, keys.nextDirector)
+    replaceDirector(publisher)
+    publisher.repository.next()
+    await device.assign(first(publisher), keys.nextDirector)
+    expect(device.running()).toEqual(OLD)
+    expect(toldOf(device)).toEqual([])
+  })
+
   it('takes nothing while nobody tells the time', async () => {
     const publisher = new Publisher()
     const { device } = await started(publisher, undefined)
@@ -255,6 +267,7 @@ describe('a device with its clock in 1970', () => {
     const { device } = await started(publisher, startMs, keys.thief)
     await device.assign(first(publisher))
     expect(device.running()).toEqual([])
+    expect(toldOf(device)).toEqual(['arbitrary_software time time.signature'])
   })
 
   it('is not fooled by an answer to an earlier question', async () => {
@@ -267,6 +280,7 @@ describe('a device with its clock in 1970', () => {
     await fresh.start()
     await fresh.assign(first(publisher))
     expect(fresh.running()).toEqual([])
+    expect(toldOf(fresh)).toEqual(['freeze time time.nonce'])
   })
 
   it('sees that metadata have expired, which its clock alone would not', async () => {
