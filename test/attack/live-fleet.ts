@@ -8,6 +8,7 @@ import { connect as connectTcp } from 'node:net'
 import { join } from 'node:path'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { expect } from 'vitest'
+import { unwrap } from '../../shared/kernel/result.ts'
 import { loadSigner } from '../../shared/node/key-files.ts'
 import { mintDeviceJwt } from '../../shared/signing/device-jwt.ts'
 import type { SyncSigner } from '../../shared/signing/keys.ts'
@@ -40,7 +41,7 @@ export class LiveFleet {
     const shifted = Object.entries(clocks).map(([device, byMs]) => [device, clockOff(byMs)])
     const environments: Environments = Object.fromEntries(shifted)
     const profiles = { [VICTIM]: 'raspberry-pi-5', [THIEF]: 'intel-n100' }
-    const fleet = await buildMotorFleet(profiles, { seed, requestsPerSecond: 10, environments })
+    const fleet = await buildMotorFleet(profiles, { seed, requestsPerSecond: 30, environments })
     await fleet.program(THIEF).kill('SIGTERM')
     const at = fleet.devices.find(({ device }) => device === THIEF)!
     const key = await loadSigner(join(at.home, 'device-key.json'))
@@ -65,12 +66,11 @@ export class LiveFleet {
 
   async audited(action: string, outcome: string): Promise<void> {
     const look = async () => {
-      const { entries } = await this.fleet.tell<{ entries: { action: string; outcome: string }[] }>(
-        ...(['audit', 'list', '--limit', '300'] as const),
-      )
+      const query = { limit: 300 }
+      const { entries } = unwrap(await this.fleet.client.call('audit', { query }))
       return entries.some((entry) => entry.action === action && entry.outcome === outcome)
     }
-    await until(`${action} ${outcome} in the audit trail`, look, 20_000)
+    await until(`${action} ${outcome} in the audit trail`, look)
   }
 
   connect(device: string, options: IClientOptions): Promise<MqttClient> {

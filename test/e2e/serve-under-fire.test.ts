@@ -50,7 +50,7 @@ const running: ChildProcess[] = []
 /** @param limit shell words before the command, as `ulimit -v 4000000;` */
 async function serve(limit = ''): Promise<Served> {
   const command = `${limit} exec "$0" "$@"`
-  const args = [LINNET, 'serve', model, '--listen', '127.0.0.1:0']
+  const args = [LINNET, 'serve', model, '--listen', '127.0.0.1:0', '--tuning-seconds', '0']
   const child = spawn('bash', ['-c', command, process.execPath, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1' },
@@ -147,13 +147,13 @@ describe.runIf(isLinux)('linnet serve under fire (Linux)', () => {
     async (_, act) => {
       const host = hostOf(served)
       open(served, 200, act)
-      await sleep(2_000)
+      await sleep(1_000)
       const statuses: number[] = []
       let mostMb = 0
       for (let i = 0; i < 10; i++) {
         statuses.push(await ask(served))
         mostMb = Math.max(mostMb, residentMb(host))
-        await sleep(200)
+        await sleep(100)
       }
       // Right after the flood a wait in line may be too long; then the refusal says so, at once.
       expect(statuses.slice(-5)).toEqual([200, 200, 200, 200, 200])

@@ -76,6 +76,7 @@ function runtimeAt(name: string) {
     artifactPath: (sha256) => join(folder, sha256),
     listen: { host: '127.0.0.1', port: 0 },
     socketPath: null,
+    limits: { tuningMs: 200 },
   })
 }
 

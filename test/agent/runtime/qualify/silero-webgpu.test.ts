@@ -33,6 +33,7 @@ describe.skipIf(isSkipped)(TITLE, { timeout: 240_000 }, () => {
       directory: join(folder, 'runtime'),
       artifactPath: (sha256) => join(folder, sha256),
       listen: { host: '127.0.0.1', port: 0 },
+      limits: { tuningMs: 200 },
     })
     try {
       const qualified = unwrap(await runtime.qualify(release, new AbortController().signal))
