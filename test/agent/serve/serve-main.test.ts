@@ -98,10 +98,10 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     const paths = [write('tiny.onnx'), write('broken.onnx', '<html>')]
     const { url, said, stop } = await start(...paths, '--grpc', '127.0.0.1:0')
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/v2\/models\/tiny$/)
-    expect(said()).toContain('Unsigned models')
-    expect(said()).toContain('broken: This is not an ONNX file.')
-    expect(said()).toMatch(/tiny: cpu, loads in \d+ ms/)
-    expect(said()).toMatch(/gRPC on 127\.0\.0\.1:\d+/)
+    await expect.poll(said).toContain('Unsigned models')
+    await expect.poll(said).toContain('broken: This is not an ONNX file.')
+    await expect.poll(said).toMatch(/tiny: cpu, loads in \d+ ms/)
+    await expect.poll(said).toMatch(/gRPC on 127\.0\.0\.1:\d+/)
     expect((await ask(url)).high).toBeCloseTo(softmax(1)[1], 5)
     expect((await ask(`${url}/versions/2`)).status).toBe(404)
     const base = url.replace(/\/models.*/, '')
@@ -201,14 +201,16 @@ describe('linnet serve', { timeout: 120_000 }, () => {
       return Number(line?.split(' ').at(-1))
     }
     while ((await metric('linnet_model_loaded')) === 1) await sleep(100)
-    expect(said()).toContain('idle@1.0.0: released: idle for 1 s')
+    await expect.poll(said).toContain('idle@1.0.0: released: idle for 1 s')
     expect(await metric('linnet_model_memory_bytes')).toBe(0)
     expect((await fetch(`${url}/ready`)).status).toBe(200)
     expect((await ask(url)).high).toBeCloseTo(softmax(1)[1], 5)
     expect(await metric('linnet_model_loads')).toBe(2)
-    expect(await metric('linnet_model_releases{model="idle",version="1.0.0",reason="idle"}')).toBe(
-      1,
+    // On a slow machine it may be idle again by now.
+    const released = await metric(
+      'linnet_model_releases{model="idle",version="1.0.0",reason="idle"}',
     )
+    expect(released).toBeGreaterThanOrEqual(1)
     expect(await metric('nv_cpu_memory_total_bytes')).toBeGreaterThan(2 ** 20)
     expect(await metric('nv_cpu_utilization')).toBeLessThanOrEqual(1)
     await stop()
@@ -231,7 +233,7 @@ describe('linnet serve', { timeout: 120_000 }, () => {
         reason: expect.stringMatching(/expected at most 1\.5 MiB; found \d/),
       },
     ])
-    expect(said()).toContain('more memory than this host may use')
+    await expect.poll(said).toContain('more memory than this host may use')
     await stop()
   })
 
