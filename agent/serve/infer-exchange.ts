@@ -3,7 +3,7 @@
  * it: the fetch-like API (browser, tests) and the direct path of Node's server are both thin shells
  * around this, so they cannot differ. Source: Open Inference Protocol v2, `POST .../infer`.
  */
-import { ok, refuse } from '../../shared/kernel/result.ts'
+import { ok, refuse, toProblem } from '../../shared/kernel/result.ts'
 import type { DataPlane, InferRequest } from '../data-plane.ts'
 import { withClasses } from './classification.ts'
 import { decodeInfer, isArm } from './infer-decode.ts'
@@ -58,6 +58,14 @@ export async function answerInfer(plane: DataPlane, exchange: InferExchange): Pr
   })
   if (!answered.ok) return refusalAnswer(answered.error)
   return answered.value
+}
+
+/** For what should not have happened: the exchange itself threw. */
+export function brokenAnswer(cause: unknown): WireAnswer {
+  const refused = refuse('infer.failed', 'The request failed inside the model host.', {
+    found: toProblem(cause, 'infer.failed').message.slice(0, 300),
+  })
+  return refusalAnswer(refused.error)
 }
 
 function noPriority(found: string) {

@@ -8,12 +8,12 @@
  * answers together no more than the ledger allows: then the slowest connection is cut.
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import { type Problem, refuse, toProblem } from '../../shared/kernel/result.ts'
+import type { Problem } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
 import { type ByteLedger, createByteLedger, LARGE_BYTES } from './byte-ledger.ts'
 import { wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
-import { answerInfer } from './infer-exchange.ts'
+import { answerInfer, brokenAnswer } from './infer-exchange.ts'
 import type { InferenceApiOptions } from './inference-api.ts'
 import { tooLarge } from './read-body.ts'
 import { refusalAnswer, type WireAnswer } from './refusal.ts'
@@ -66,7 +66,7 @@ export function createInferListener(
         isGone: () => response.destroyed,
       }
       void answerInfer(plane, exchange)
-        .catch((cause: unknown) => refusalAnswer(broken(cause)))
+        .catch(brokenAnswer)
         .then((answer) => {
           holdUntilRead(response, answer, ledger)
           write(response, answer)
@@ -181,9 +181,3 @@ function bytesAsText({ buffer, byteOffset, byteLength }: Uint8Array): string {
 
 const single = (header: string | string[] | undefined): string | undefined =>
   Array.isArray(header) ? header[0] : header
-
-function broken(cause: unknown): Problem {
-  return refuse('infer.failed', 'The request failed inside the model host.', {
-    found: toProblem(cause, 'infer.failed').message.slice(0, 300),
-  }).error
-}

@@ -8,6 +8,14 @@ import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { ProblemError } from '../../shared/kernel/result.ts'
 import { type ByteLedger, createByteLedger, type Holder } from './byte-ledger.ts'
+import {
+  CONNECTIONS_MAX,
+  HEADER_TIMEOUT_MS,
+  KEEP_ALIVE_MS,
+  REQUEST_TIMEOUT_MS,
+  SILENCE_MS_MAX,
+} from './connection-limits.ts'
+import type { InferLane } from './infer-lane.ts'
 import type { DirectListener } from './infer-listener.ts'
 
 export interface Listening {
@@ -23,6 +31,8 @@ export interface Listening {
 export interface ListenOptions {
   readonly tcp: { readonly host: string; readonly port: number } | null
   readonly socketPath: string | null
+  /** Has each connection until it hands it over; absent: none. */
+  readonly lane?: InferLane
   /** Asked first; what it leaves goes to the fetch-like API. */
   readonly direct: DirectListener
   /** Of this process; absent: one of its own. */
@@ -36,15 +46,8 @@ type Fetch = (
   enter: () => Holder,
 ) => Response | Promise<Response>
 
-const CONNECTIONS_MAX = 512
-const HEADER_TIMEOUT_MS = 10_000
-const REQUEST_TIMEOUT_MS = 60_000
 /** How often slow senders are looked for. */
 const CHECK_MS = 5_000
-/** A connection on which nothing moves, neither way; longer than any answer takes to compute. */
-const SILENCE_MS_MAX = 30_000
-/** Longer than usual clients keep idle connections, so that they close first. */
-const KEEP_ALIVE_MS = 65_000
 
 /** A model is proved and loaded before its load is answered; its client waits in silence. */
 const REPOSITORY_CHANGE = /^\/v2\/repository\/.*\/(?:load|unload)(?:\?|$)/
@@ -83,7 +86,7 @@ interface OpenServer {
 
 function open(
   fetch: Fetch,
-  { direct, ledger = createByteLedger() }: ListenOptions,
+  { lane, direct, ledger = createByteLedger() }: ListenOptions,
   where: { host: string; port: number } | { path: string },
   name: string,
 ): Promise<OpenServer> {
@@ -110,9 +113,28 @@ function open(
   server.maxConnections = CONNECTIONS_MAX
   // The socket is destroyed, for nobody listens to 'timeout'.
   server.timeout = SILENCE_MS_MAX
+  if (lane !== undefined) putBefore(server, lane)
+  const close = (): Promise<void> => {
+    lane?.close()
+    return farewell.close(server)
+  }
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(name, cause)))
-    server.listen(where, () => resolve({ http: server, close: () => farewell.close(server) }))
+    server.listen(where, () => resolve({ http: server, close }))
+  })
+}
+
+/**
+ * A connection may be put into Node's server by its event 'connection' (documentation of http.Server);
+ * here that is done when the lane hands it over, and not before.
+ */
+function putBefore(server: Server, lane: InferLane): void {
+  const takers = server.listeners('connection')
+  server.removeAllListeners('connection')
+  server.on('connection', (socket: Socket) => {
+    lane.enter(socket, () => {
+      for (const take of takers) take.call(server, socket)
+    })
   })
 }
 

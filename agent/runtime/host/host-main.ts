@@ -6,6 +6,7 @@
 import { toProblem } from '../../../shared/kernel/result.ts'
 import { createByteLedger } from '../../serve/byte-ledger.ts'
 import { listenGrpc } from '../../serve/grpc-listener.ts'
+import { createInferLane } from '../../serve/infer-lane.ts'
 import { createInferListener } from '../../serve/infer-listener.ts'
 import { createInferenceApi, type InferenceApiOptions } from '../../serve/inference-api.ts'
 import { type Listening, listen } from '../../serve/listen.ts'
@@ -105,9 +106,10 @@ async function openApi(
   const { listen: tcp, socketPath, requestBytesMax } = options
   const ledger = createByteLedger()
   const limits = { requestBytesMax, loopbackOnly: true, repository, metrics, ledger }
+  const lane = createInferLane(plane, limits)
   const direct = createInferListener(plane, limits)
   const listening = await listen(createInferenceApi(plane, limits), {
-    ...{ tcp, socketPath, direct, ledger },
+    ...{ tcp, socketPath, lane, direct, ledger },
   })
   const { grpc } = options
   const second =

@@ -5,6 +5,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type ByteLedger, createByteLedger } from '../../../agent/serve/byte-ledger.ts'
 import { type GrpcListening, listenGrpc } from '../../../agent/serve/grpc-listener.ts'
+import { createInferLane } from '../../../agent/serve/infer-lane.ts'
 import { createInferListener } from '../../../agent/serve/infer-listener.ts'
 import { createInferenceApi } from '../../../agent/serve/inference-api.ts'
 import { type Listening, listen } from '../../../agent/serve/listen.ts'
@@ -26,6 +27,7 @@ beforeEach(async () => {
   http = await listen(createInferenceApi(plane, options), {
     tcp: { host: '127.0.0.1', port: 0 },
     socketPath: null,
+    lane: createInferLane(plane, options),
     direct: createInferListener(plane, options),
     ledger,
   })

@@ -1,6 +1,7 @@
 /** The direct path of the local API over real sockets: it must not differ from the fetch-like one. */
 import { request as httpRequest } from 'node:http'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createInferLane } from '../../../agent/serve/infer-lane.ts'
 import { createInferListener } from '../../../agent/serve/infer-listener.ts'
 import { createInferenceApi } from '../../../agent/serve/inference-api.ts'
 import { type Listening, listen } from '../../../agent/serve/listen.ts'
@@ -17,6 +18,7 @@ beforeEach(async () => {
   listening = await listen(createInferenceApi(plane, LIMITS), {
     tcp: { host: '127.0.0.1', port: 0 },
     socketPath: null,
+    lane: createInferLane(plane, LIMITS),
     direct: createInferListener(plane, LIMITS),
   })
   url = `http://127.0.0.1:${listening.port}/v2/models/tiny`

@@ -6,6 +6,7 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createInferLane } from '../../../agent/serve/infer-lane.ts'
 import { createInferListener } from '../../../agent/serve/infer-listener.ts'
 import { createInferenceApi } from '../../../agent/serve/inference-api.ts'
 import { type Listening, listen } from '../../../agent/serve/listen.ts'
@@ -38,6 +39,7 @@ beforeEach(async () => {
   listening = await listen(createInferenceApi(plane, limits), {
     tcp: { host: '127.0.0.1', port: 0 },
     socketPath: null,
+    lane: createInferLane(plane, limits),
     direct: createInferListener(plane, limits),
   })
   base = `http://127.0.0.1:${listening.port}/v2`
