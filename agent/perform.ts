@@ -66,8 +66,11 @@ async function performServe(effect: EffectOf<'serve'>, context: PerformContext):
   const outcome = await context.runtime.serve(plan)
   const all = [...broken, ...(outcome.served ? [] : outcome.broken)]
   for (const { sha256, problem } of all) {
-    if (isLoss(problem.code)) context.dispatch({ kind: 'filesLost', sha256 })
-    else context.dispatch({ kind: 'releaseBroke', sha256, problem })
+    if (isLoss(problem.code)) {
+      // A file that was right and is not any more: somebody's doing, or a disk that rots.
+      context.dispatch({ kind: 'attackSeen', subject: `artifact ${sha256.slice(0, 12)}`, problem })
+      context.dispatch({ kind: 'filesLost', sha256 })
+    } else context.dispatch({ kind: 'releaseBroke', sha256, problem })
   }
   if (all.length === 0 && outcome.served) context.dispatch({ kind: 'served', plan: effect.plan })
   if (all.length === 0 && !outcome.served) {

@@ -11,13 +11,15 @@ export interface DownloadLimits {
   readonly bytesMax: number
   /** For the whole download. */
   readonly deadlineMs: number
-  /** Over each window of `THROUGHPUT_WINDOW_MS`. */
+  /** Over each window. */
   readonly bytesPerSecondMin: number
+  /** Absent: ten seconds. */
+  readonly windowMs?: number
   /** Who asks, where the server wants to know. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
-const THROUGHPUT_WINDOW_MS = 10_000
+const WINDOW_MS = 10_000
 /** A browser must ask for the newest metadata each time; Node's types lack the field. */
 const UNCACHED = { cache: 'no-store' } as const
 const ABSENT_STATUSES: readonly number[] = [403, 404, 410]
@@ -81,7 +83,11 @@ interface Watch {
   stop(): void
 }
 
-function watchThroughput({ deadlineMs, bytesPerSecondMin }: DownloadLimits): Watch {
+function watchThroughput({
+  deadlineMs,
+  bytesPerSecondMin,
+  windowMs = WINDOW_MS,
+}: DownloadLimits): Watch {
   const controller = new AbortController()
   let problem: Problem | undefined
   let windowBytes = 0
@@ -91,10 +97,10 @@ function watchThroughput({ deadlineMs, bytesPerSecondMin }: DownloadLimits): Wat
   }
   const deadline = setTimeout(() => giveUp(`Not complete after ${deadlineMs} ms.`), deadlineMs)
   const windows = setInterval(() => {
-    const bytesPerSecond = (1000 * windowBytes) / THROUGHPUT_WINDOW_MS
+    const bytesPerSecond = (1000 * windowBytes) / windowMs
     if (bytesPerSecond < bytesPerSecondMin) giveUp(`Only ${bytesPerSecond} bytes a second.`)
     windowBytes = 0
-  }, THROUGHPUT_WINDOW_MS)
+  }, windowMs)
   return {
     signal: controller.signal,
     count: (bytes) => {

@@ -213,6 +213,9 @@ describe('a file that is swapped between check and load', () => {
     await device.pass(60_000)
     expect(device.running()).toEqual(NEW)
     expect(device.agent.state().durable.failures).toEqual([])
+    expect(device.notices).toMatchObject([
+      { kind: 'attack', attack: 'arbitrary_software', problem: { code: 'artifact.digest' } },
+    ])
   })
 })
 

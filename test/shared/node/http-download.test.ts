@@ -51,6 +51,34 @@ describe('a bounded download', () => {
     expect(reply).toMatchObject({ kind: 'failed', problem: { code: 'tuf.slow_retrieval' } })
   })
 
+  it('gives up on a byte at a time, long before the deadline', async () => {
+    const url = await serve((_, response) => {
+      const timer = setInterval(() => response.write('x'), 20)
+      response.on('close', () => clearInterval(timer))
+    })
+    const slow = { bytesMax: 1e6, deadlineMs: 600_000, bytesPerSecondMin: 10_000, windowMs: 100 }
+    expect(await fetchBounded(url, slow)).toMatchObject({
+      kind: 'failed',
+      problem: { code: 'tuf.slow_retrieval', message: expect.stringMatching(/bytes a second/) },
+    })
+  })
+
+  it('waits for a server that begins fast enough, however long the whole takes', async () => {
+    const url = await serve((_, response) => {
+      let written = 0
+      const timer = setInterval(() => {
+        written += 1
+        response.write('x'.repeat(100))
+        if (written < 5) return
+        clearInterval(timer)
+        response.end()
+      }, 50)
+    })
+    // A byte in each window of three seconds is enough.
+    const patient = { bytesMax: 1e6, deadlineMs: 60_000, bytesPerSecondMin: 0.1, windowMs: 3_000 }
+    expect(await fetchBounded(url, patient)).toMatchObject({ kind: 'fetched' })
+  })
+
   it.each([
     [403, { kind: 'absent' }],
     [404, { kind: 'absent' }],
