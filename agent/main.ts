@@ -36,6 +36,7 @@ import { createLog } from './log.ts'
 import { askForMembership } from './membership.ts'
 import type { Log } from './ports.ts'
 import { createNodeRuntime } from './runtime/node-runtime.ts'
+import { sweepScratch } from './runtime/qualify/optimised-file.ts'
 import { artifactSecret, enrolmentToken } from './secrets.ts'
 import { createFileSpoolStore } from './store/file-spool-store.ts'
 import { createFileStateStore } from './store/file-state-store.ts'
@@ -88,6 +89,7 @@ async function unlockArtifacts(options: AgentArguments, log: Log): Promise<Uint8
     log.info('a new artifact key file was made', { path }),
   )
   if (key === undefined) return undefined
+  await sweepScratch()
   const sealed = await sealStore(resolve(home, 'artifacts'), key)
   await dropPlainModels(resolve(home, 'runtime'))
   if (sealed > 0) log.info('artifacts that lay in plain are encrypted now', { artifacts: sealed })

@@ -3,7 +3,7 @@
  * and what opens encrypted artifacts. Invariant: what came by the environment is taken out of it, so
  * no child process inherits it. Files are the better way: they are seen by nobody else.
  */
-import { join } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { fromUtf8 } from '../shared/kernel/bytes.ts'
 import { ProblemError } from '../shared/kernel/result.ts'
 import { readFileBounded } from '../shared/node/atomic-file.ts'
@@ -56,11 +56,20 @@ export async function artifactSecret(
     throw usage(`one of --artifact-key-file, --artifact-passphrase-file, ${ARTIFACT_PASSPHRASE}`)
   }
   if (artifactPassphraseFile !== undefined) {
-    const bytes = await readSecretFile(artifactPassphraseFile)
+    const bytes = await readSecretFile(
+      artifactPassphraseFile,
+      isCredential(artifactPassphraseFile, environment),
+    )
     return passphraseSecret(fromUtf8(bytes ?? new Uint8Array())?.replace(/\r?\n$/, ''))
   }
   if (passphrase !== undefined) return passphraseSecret(passphrase)
-  return { kind: 'key-file', path: artifactKeyFile ?? join(home, 'artifact.key') }
+  const path = artifactKeyFile ?? join(home, 'artifact.key')
+  return { kind: 'key-file', path, ...(isCredential(path, environment) && { isCredential: true }) }
+}
+
+/** Directly in the folder that systemd made for this service and named to it. */
+function isCredential(path: string, { CREDENTIALS_DIRECTORY: folder }: Environment): boolean {
+  return folder !== undefined && isAbsolute(folder) && dirname(resolve(path)) === resolve(folder)
 }
 
 function passphraseSecret(passphrase: string | undefined): ArtifactSecret {

@@ -10,7 +10,7 @@ import { diskProblem } from './disk-watch.ts'
 
 /** @param prefix of the kind: `linnet-serve-`. */
 export async function makeTemporaryFolder(prefix: string, parent = tmpdir()): Promise<string> {
-  await sweep(prefix, parent)
+  await sweepTemporaryFolders(prefix, parent)
   return mkdtemp(join(parent, `${prefix}${process.pid}-`))
 }
 
@@ -25,8 +25,8 @@ export function temporaryProblem(cause: unknown): Problem | undefined {
   }
 }
 
-/** What cannot be removed, another user's for example, stays. */
-async function sweep(prefix: string, parent: string): Promise<void> {
+/** Those of dead processes. What cannot be removed, another user's for example, stays. */
+export async function sweepTemporaryFolders(prefix: string, parent: string): Promise<void> {
   for (const name of await readdir(parent).catch(() => [])) {
     if (!name.startsWith(prefix)) continue
     const pid = /^(\d+)-[^-]+$/.exec(name.slice(prefix.length))?.[1]

@@ -15,8 +15,8 @@ import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.
 import { deriveKey, SCRYPT_LOG2_COST } from '../../shared/node/key-files.ts'
 
 export type ArtifactSecret =
-  /** Made on the first start where there is none. */
-  | { readonly kind: 'key-file'; readonly path: string }
+  /** Made on the first start where there is none, unless it is a credential: those are given. */
+  | { readonly kind: 'key-file'; readonly path: string; readonly isCredential?: boolean }
   | { readonly kind: 'passphrase'; readonly passphrase: string; readonly log2Cost?: number }
 
 const base64 = z.base64().max(1_024)
@@ -164,14 +164,17 @@ async function wrappingKey(
   if (secret.kind === 'passphrase') {
     return deriveKey(secret.passphrase, salt, log2Cost ?? SCRYPT_LOG2_COST)
   }
-  const content = await readKeyFile(secret.path, onMade)
+  const content = await readKeyFile(secret, onMade)
   return Buffer.from(hkdfSync('sha256', content, salt, 'linnet artifact key file v1', KEY_BYTES))
 }
 
 /** @param onMade present where a file that is missing may be made. */
-async function readKeyFile(path: string, onMade?: (path: string) => void): Promise<Uint8Array> {
-  const found = await readSecretFile(path)
-  if (found === undefined && onMade !== undefined) {
+async function readKeyFile(
+  { path, isCredential = false }: Extract<ArtifactSecret, { kind: 'key-file' }>,
+  onMade?: (path: string) => void,
+): Promise<Uint8Array> {
+  const found = await readSecretFile(path, isCredential)
+  if (found === undefined && onMade !== undefined && !isCredential) {
     const made = `${randomBytes(KEY_BYTES).toString('base64url')}\n`
     await writeFileAtomic(path, made, { mode: 0o600 })
     onMade(path)
@@ -181,7 +184,9 @@ async function readKeyFile(path: string, onMade?: (path: string) => void): Promi
     throw new ProblemError({
       code: 'artifact.key_missing',
       message: `There is no key file ${path}, and the artifacts of this device are encrypted.`,
-      next: 'mount the volume it lies on, or give --artifact-key-file',
+      next: isCredential
+        ? 'LoadCredential= or LoadCredentialEncrypted= in the unit of the service'
+        : 'mount the volume it lies on, or give --artifact-key-file',
     })
   }
   if (found.length >= SECRET_BYTES_MIN) return found
@@ -194,10 +199,16 @@ async function readKeyFile(path: string, onMade?: (path: string) => void): Promi
 }
 
 /**
- * A file that only its owner may read. @returns undefined when there is none.
+ * A file that only its owner may read. A systemd credential also has bits for its group: for a service
+ * with `User=` the system gives it 0440, owned by root, with an access list for that user alone, and
+ * the group's bits are then the mask of that list. Its folder is closed to everybody else.
+ * @returns undefined when there is none.
  * @throws ProblemError `artifact.key_permissions`, `file.too_large`
  */
-export async function readSecretFile(path: string): Promise<Uint8Array | undefined> {
+export async function readSecretFile(
+  path: string,
+  isCredential = false,
+): Promise<Uint8Array | undefined> {
   const file = await open(path, 'r').catch((cause: unknown) => {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
     throw cause
@@ -206,12 +217,12 @@ export async function readSecretFile(path: string): Promise<Uint8Array | undefin
   try {
     const { mode } = await file.stat()
     // Windows has no such bits.
-    const others = process.platform === 'win32' ? 0 : mode & 0o077
+    const others = process.platform === 'win32' ? 0 : mode & (isCredential ? 0o037 : 0o077)
     if (others !== 0) {
       throw new ProblemError({
         code: 'artifact.key_permissions',
         message: `Others than its owner may read ${path}.`,
-        expected: 'mode 0600',
+        expected: isCredential ? 'mode 0400 or 0440' : 'mode 0600 or 0400',
         found: `mode 0${(mode & 0o777).toString(8)}`,
         next: `chmod 600 ${path}`,
       })

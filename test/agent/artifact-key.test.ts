@@ -75,6 +75,24 @@ describe('a key file', () => {
     })
   })
 
+  it.each([
+    [0o400, 'ok'],
+    [0o440, 'ok'],
+    [0o460, 'artifact.key_permissions'],
+    [0o444, 'artifact.key_permissions'],
+  ])('that is a credential of its service, with mode %o: %s', async (mode, code) => {
+    const credential = { ...keyFile('credential'), isCredential: true } as const
+    await writeFile(join(home, 'credential'), new Uint8Array(32).fill(3))
+    await chmod(join(home, 'credential'), mode)
+    expect(await codeOf(open(credential))).toBe(code)
+  })
+
+  it('that should be a credential is not made', async () => {
+    const credential = { ...keyFile('credential'), isCredential: true } as const
+    expect(await codeOf(open(credential))).toBe('artifact.key_missing')
+    expect(await codeOf(stat(join(home, 'credential')))).toMatch('ENOENT')
+  })
+
   it('that is gone is not made anew: what it encrypted could never be opened', async () => {
     await open(keyFile())
     await rm(join(home, 'artifact.key'))

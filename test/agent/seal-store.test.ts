@@ -1,11 +1,21 @@
 /** A device that is told to encrypt: what lies there in plain becomes sealed, whenever it is killed. */
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import {
+  link,
+  mkdir,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  readFile,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { artifactCipher, readArtifact } from '../../agent/artifact/artifact-cipher.ts'
 import { dropPlainModels, sealStore } from '../../agent/artifact/seal-store.ts'
+import { artifactContext } from '../../agent/artifact/sealed-files.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import { programAt } from '../../shared/node/program.ts'
@@ -30,6 +40,17 @@ const isSealed = async (sha256: string) =>
   (await readFile(join(folder, sha256))).toString('latin1', 0, 8) === HEADER
 const open = ({ sha256, length }: { sha256: string; length: number }) =>
   readArtifact(join(folder, sha256), { sha256, length }, KEY)
+
+/** What its blocks hold, also once they have no name; closed with the test. */
+async function blocksOf(name: string): Promise<() => Promise<'plaintext' | 'nothing'>> {
+  const file = await openFile(join(folder, name), 'r')
+  onTestFinished(() => file.close())
+  return async () => {
+    const bytes = Buffer.alloc((await file.stat()).size)
+    await file.read(bytes, 0, bytes.length, 0)
+    return bytes.some((byte) => byte !== 0) ? 'plaintext' : 'nothing'
+  }
+}
 
 describe('a store in plain', () => {
   it('is sealed once, and opens with the key alone', async () => {
@@ -62,6 +83,7 @@ describe('a store in plain', () => {
   }, async () => {
     const artifacts = []
     for (let i = 0; i < 12; i++) artifacts.push(await put(bytesOf(i, 3_000_000 + i)))
+    const blocks = await Promise.all(artifacts.map((each) => blocksOf(each.sha256)))
     const { file, execArgv } = programAt(import.meta.url, './seal-store-main')
     for (const delayMs of [0, 5, 10, 20, 40]) {
       const child = spawn(process.execPath, [...execArgv, file, folder], { stdio: 'pipe' })
@@ -79,6 +101,35 @@ describe('a store in plain', () => {
     await sealStore(folder, KEY)
     expect((await readdir(folder)).toSorted()).toEqual(artifacts.map((a) => a.sha256).toSorted())
     for (const artifact of artifacts) expect((await open(artifact)).ok).toBe(true)
+    for (const read of blocks) expect(await read()).toBe('nothing')
+  })
+
+  it.each([
+    ['sealed and not yet written over', true],
+    ['about to be sealed', false],
+  ])('leaves no plaintext when it was killed with one %s', async (_, isRenamed) => {
+    const artifact = await put(bytesOf(1, 300_001))
+    const read = await blocksOf(artifact.sha256)
+    const [path, former] = ['', '.plain'].map((ending) => join(folder, artifact.sha256 + ending))
+    await link(path!, former!)
+    if (isRenamed) {
+      const { sha256 } = artifact
+      await artifactCipher(KEY).seal(path!, bytesOf(1, 300_001), artifactContext(sha256))
+    }
+    expect(await read()).toBe('plaintext')
+    expect(await sealStore(folder, KEY)).toBe(isRenamed ? 0 : 1)
+    expect(await readdir(folder)).toEqual([artifact.sha256])
+    expect((await open(artifact)).ok).toBe(true)
+    expect(await read()).toBe('nothing')
+  })
+
+  it('writes over what it drops before the name goes', async () => {
+    const names = ['a'.repeat(64), `${'b'.repeat(64)}.part`, `.c.${'0'.repeat(12)}.tmp`]
+    for (const name of names) await writeFile(join(folder, name), bytesOf(1, 300_000))
+    const blocks = await Promise.all(names.map(blocksOf))
+    await sealStore(folder, KEY)
+    expect(await readdir(folder)).toEqual([])
+    for (const read of blocks) expect(await read()).toBe('nothing')
   })
 })
 

@@ -74,6 +74,14 @@ describe('what opens the artifacts', () => {
       kind: 'key-file',
       path: '/run/key',
     })
+    const credential = { kind: 'key-file', path: '/run/key', isCredential: true }
+    expect(await artifactSecret(elsewhere, home, { CREDENTIALS_DIRECTORY: '/run/' })).toEqual(
+      credential,
+    )
+    for (const folder of ['/', '/run/key', '/runs', '']) {
+      const secret = await artifactSecret(elsewhere, home, { CREDENTIALS_DIRECTORY: folder })
+      expect(secret).toEqual({ kind: 'key-file', path: '/run/key' })
+    }
     const environment = { LINNET_ARTIFACT_PASSPHRASE: 'correct horse' }
     const passphrase = { kind: 'passphrase', passphrase: 'correct horse' }
     expect(await artifactSecret(encrypted, home, environment)).toEqual(passphrase)

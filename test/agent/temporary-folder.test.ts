@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { deriveInProcess } from '../../agent/runtime/qualify/derive-in-process.ts'
+import { sweepScratch } from '../../agent/runtime/qualify/optimised-file.ts'
 import { makeTemporaryFolder, temporaryProblem } from '../../agent/temporary-folder.ts'
 import { encodeModel } from '../../shared/onnx/graph-writer.ts'
 import { tinyClassifier } from './runtime/release-builder.ts'
@@ -36,4 +37,14 @@ it('is named when it is full, where a model is tried', async () => {
   writeFileSync(model, encodeModel(tinyClassifier()))
   const task = { model, golden: '/dev/full', spec: {}, inputs: undefined, timeMsMax: 60_000 }
   expect(await deriveInProcess(task)).toMatchObject({ error: { code: 'disk.full' } })
+})
+
+it('of plain models in memory are removed at the start, also where none is made', async () => {
+  const { pid: dead } = spawnSync(process.execPath, ['--version'])
+  for (const pid of [dead, process.pid]) {
+    mkdirSync(join(parent, `linnet-scratch-${pid}-a`))
+    writeFileSync(join(parent, `linnet-scratch-${pid}-a`, 'optimised'), 'a model in plain')
+  }
+  await sweepScratch(parent)
+  expect(readdirSync(parent)).toEqual([`linnet-scratch-${process.pid}-a`])
 })

@@ -4,14 +4,21 @@
  * digest it signs; where artifacts are encrypted, no plain copy touches the disk.
  */
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { artifactCipher } from '../../artifact/artifact-cipher.ts'
 import { artifactContext } from '../../artifact/sealed-files.ts'
+import { makeTemporaryFolder, sweepTemporaryFolders } from '../../temporary-folder.ts'
 import type { Qualified } from './qualify-release.ts'
 
 /** In memory, on Linux. */
 const MEMORY_FOLDER = '/dev/shm'
+const SCRATCH = 'linnet-scratch-'
+
+/** What an agent that was killed left in memory, in plain, until somebody starts the machine anew. */
+export function sweepScratch(parent = MEMORY_FOLDER): Promise<void> {
+  return sweepTemporaryFolders(SCRATCH, parent)
+}
 
 /** Where ONNX Runtime, which can only write to a path, may write; undefined where it may not. */
 export async function scratchPath(
@@ -19,7 +26,7 @@ export async function scratchPath(
   key: Uint8Array | undefined,
 ): Promise<string | undefined> {
   if (key === undefined) return `${target}.new`
-  const folder = await mkdtemp(join(MEMORY_FOLDER, 'linnet-')).catch(() => undefined)
+  const folder = await makeTemporaryFolder(SCRATCH, MEMORY_FOLDER).catch(() => undefined)
   return folder && join(folder, 'optimised')
 }
 
