@@ -85,8 +85,9 @@ export interface ReleaseStatistics {
   /** Since 1970; 0: never asked. */
   readonly lastAtMs: number
   readonly errors: Readonly<Record<ErrorKind, number>>
+  /** Of answered requests alone, as a mean is made of them. */
   readonly latency: Readonly<Record<LatencyPart, LatencyHistogram>>
-  /** Sums in ms, for protocols that report means. */
+  /** Sums of the same in ms. */
   readonly latencySumMs: Readonly<Record<LatencyPart, number>>
   /** Of requests by their outcome: how long they took, a failed one as far as it came. */
   readonly outcomeSumMs: Readonly<Record<'answered' | 'failed', number>>
@@ -108,8 +109,8 @@ export interface DataPlane {
   loading(model: string): boolean
   releases(): readonly ReleaseStatus[]
   statistics(): readonly ReleaseStatistics[]
-  /** Requests that wait for their run. */
-  queued(): number
+  /** Requests that wait for their run: all of them, or those of one release. */
+  queued(of?: Pick<ReleaseStatus, 'model' | 'version'>): number
   /**
    * Validates, draws the arm, waits, runs, and has the answer encoded; `encode` is timed as part of
    * the request. Errors: `infer.unknown_model`, `infer.unknown_version`, `infer.not_ready`,

@@ -2,7 +2,7 @@
  * Prometheus text exposition (format 0.0.4) with the names and meanings that dashboards for Triton
  * know; errors by kind are ours.
  */
-import { ERROR_KINDS, type LatencyPart } from '../../shared/sketch/window.ts'
+import { ERROR_KINDS, type ErrorKind, type LatencyPart } from '../../shared/sketch/window.ts'
 import type { DataPlane, ReleaseStatistics } from '../data-plane.ts'
 import { statisticsRows } from './metadata.ts'
 
@@ -16,11 +16,6 @@ const sumUs =
 
 const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row) => number])[] = [
   ['nv_inference_request_success', 'Answered requests', (row) => row.answered],
-  [
-    'nv_inference_request_failure',
-    'Requests without a valid answer',
-    (row) => Object.values(row.errors).reduce((sum, count) => sum + count, 0),
-  ],
   ['nv_inference_count', 'Inferences, a batch as many as it has rows', (row) => row.inferences],
   ['nv_inference_exec_count', 'Runs, a batch as one', (row) => row.executions],
   [
@@ -28,12 +23,21 @@ const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row
     'Requests over the rate that the policy of the release allows',
     (row) => row.rateLimited,
   ],
-  ['nv_inference_request_duration_us', 'Sum of total latency', sumUs('total')],
+  ['nv_inference_request_duration_us', 'Sum of total latency of answered requests', sumUs('total')],
   ['nv_inference_queue_duration_us', 'Sum of time in line', sumUs('queue')],
   ['nv_inference_compute_input_duration_us', 'Sum of decoding time', sumUs('input')],
   ['nv_inference_compute_infer_duration_us', 'Sum of compute time', sumUs('compute')],
   ['nv_inference_compute_output_duration_us', 'Sum of encoding time', sumUs('output')],
 ]
+
+/** What Triton calls the reasons of a failure, of our kinds of errors. */
+const REASONS: Readonly<Record<string, readonly ErrorKind[]>> = {
+  // Its time passed, or would have passed, in the line or after it.
+  REJECTED: ['timeout', 'overloaded'],
+  CANCELED: ['cancelled'],
+  BACKEND: ['internal', 'crashed'],
+  OTHER: ['invalid_output'],
+}
 
 export interface Metric {
   readonly name: string
@@ -57,6 +61,11 @@ export function metricsText(
     ...rows.map((row) => `${name}{${labels(row)}} ${value(row)}`),
   ])
   lines.push(
+    '# HELP nv_inference_request_failure Requests without a valid answer',
+    '# TYPE nv_inference_request_failure counter',
+    ...rows.flatMap(failures),
+  )
+  lines.push(
     '# HELP linnet_inference_errors Errors by kind',
     '# TYPE linnet_inference_errors counter',
   )
@@ -68,7 +77,7 @@ export function metricsText(
   lines.push(
     '# HELP nv_inference_pending_request_count Requests in line',
     '# TYPE nv_inference_pending_request_count gauge',
-    `nv_inference_pending_request_count ${plane.queued()}`,
+    ...rows.map((row) => `nv_inference_pending_request_count{${labels(row)}} ${plane.queued(row)}`),
   )
   for (const { name, kind, help, rows: values } of more) {
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`)
@@ -78,6 +87,13 @@ export function metricsText(
     }
   }
   return `${lines.join('\n')}\n`
+}
+
+function failures(row: Row): string[] {
+  return Object.entries(REASONS).map(([reason, kinds]) => {
+    const count = kinds.reduce((sum, kind) => sum + row.errors[kind], 0)
+    return `nv_inference_request_failure{${labels(row)},reason="${reason}"} ${count}`
+  })
 }
 
 /** Names and versions are checked by their schemas and need no escaping. */

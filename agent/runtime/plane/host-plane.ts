@@ -115,7 +115,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
     ready: routes.ready,
     loading: routes.loading,
     expect: routes.expect,
-    queued: () => queue.length(),
+    queued: (of) => queue.count(({ live }) => isOneOf(live, of)),
     statistics: () => statistics.all(),
     releases: () => routes.all().flatMap(statusOf),
     feedback(model, id, label) {
@@ -137,6 +137,11 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
     },
   }
 }
+
+type Named = Pick<ReleaseStatus, 'model' | 'version'>
+
+const isOneOf = ({ model, version }: LiveRelease, of?: Named): boolean =>
+  of === undefined || (model === of.model && version === of.version)
 
 /** Runs that share a turn are of one release: the mark stands from the first to the last. */
 function markOfTurn(mark: PlaneOptions['mark']): PlaneOptions['mark'] {

@@ -97,13 +97,16 @@ function recordRequest(
   run: RunPart | undefined,
 ): void {
   if (run !== undefined) recordRun(totals, latencyMs, run)
-  if (error === undefined) {
-    totals.answered += 1
-    totals.inferences += run?.rows ?? 1
-  } else totals.errors[error] += 1
   const { total, input = 0, queue = 0, compute = 0 } = latencyMs
-  const outcome = error === undefined ? 'answered' : 'failed'
-  totals.outcomeSumMs[outcome] += total ?? input + queue + compute
+  const tookMs = total ?? input + queue + compute
+  if (error !== undefined) {
+    totals.errors[error] += 1
+    totals.outcomeSumMs.failed += tookMs
+    return
+  }
+  totals.answered += 1
+  totals.inferences += run?.rows ?? 1
+  totals.outcomeSumMs.answered += tookMs
   for (const part of LATENCY_PARTS) {
     const valueMs = latencyMs[part]
     if (valueMs === undefined) continue

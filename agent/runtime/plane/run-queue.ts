@@ -52,7 +52,8 @@ export interface RunQueue<J, R> {
   run(job: J, patience: Patience): Promise<Result<Ran<R>>>
   /** Runs `task` only when nobody waits or runs; otherwise it is dropped. Must not reject. */
   runIdle(task: () => Promise<void>): void
-  length(): number
+  /** Of the jobs that wait, these. */
+  count(which: (job: J) => boolean): number
   /** One run per turn from now on, or as many as fit: whoever notes what runs needs one. */
   oneAtATime(only: boolean): void
 }
@@ -157,7 +158,7 @@ export function createRunQueue<J, R>(
     runIdle(task) {
       if (!isBusy && lines.length() === 0) void drain(task)
     },
-    length: () => lines.length(),
+    count: (which) => lines.all().filter(({ job }) => which(job)).length,
     oneAtATime: pace.oneAtATime,
   }
 }

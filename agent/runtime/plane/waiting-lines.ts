@@ -18,6 +18,7 @@ export interface WaitingLines<T extends Waiting> {
   /** Takes out those that join the last one taken, asked in order, its own line first. */
   takeMates(joins: (entry: T) => boolean): T[]
   length(priority?: Priority): number
+  all(): readonly T[]
   /** How many go before who comes now. */
   ahead(priority: Priority): number
 }
@@ -60,6 +61,7 @@ export function createWaitingLines<T extends Waiting>(): WaitingLines<T> {
     },
     length: (priority) =>
       priority === undefined ? high.length + normal.length : lineOf(priority).length,
+    all: () => [...high, ...normal],
     ahead: (priority) => (priority === 'high' ? high.length : high.length + normal.length),
   }
 }

@@ -79,7 +79,9 @@ describe('Requests of a release that may run together', () => {
     const metrics = metricsText(plane)
     const labels = '{model="tiny",version="1.0.0"}'
     expect(metrics).toContain(`nv_inference_request_success${labels} 4\n`)
-    expect(metrics).toContain(`nv_inference_request_failure${labels} 1\n`)
+    expect(metrics).toContain(
+      'nv_inference_request_failure{model="tiny",version="1.0.0",reason="BACKEND"} 1\n',
+    )
     expect(metrics).toContain(`nv_inference_count${labels} 10\n`)
     expect(metrics).toContain(`nv_inference_exec_count${labels} 3\n`)
   })
