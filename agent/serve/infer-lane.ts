@@ -14,8 +14,11 @@ import type { InferenceApiOptions } from './inference-api.ts'
 import { LaneConnection } from './lane-connection.ts'
 
 export interface InferLane {
-  /** @param handOver called at most once; takes the socket from then on. */
-  enter(socket: Socket, handOver: () => void): void
+  /**
+   * @param handOver called at most once; takes the socket from then on.
+   * @param isUnix its requests may name any host.
+   */
+  enter(socket: Socket, handOver: () => void, isUnix: boolean): void
   /** Ends each connection behind the answer that is under way. */
   close(): void
 }
@@ -27,15 +30,16 @@ export function createInferLane(
   const connections = new Map<Socket, LaneConnection>()
 
   /** What is to be refused by its head is left to the other way as well: it has the refusals. */
-  function readHead(text: string): InferHead | undefined {
+  function readHead(text: string, isUnix: boolean): InferHead | undefined {
     const head = readInferHead(text)
     if (head === undefined || head.bodyBytes > requestBytesMax) return undefined
-    if (loopbackOnly && refuseForeign(head.host, head.origin) !== undefined) return undefined
+    const host = isUnix ? undefined : head.host
+    if (loopbackOnly && refuseForeign(host, head.origin) !== undefined) return undefined
     return head
   }
 
   return {
-    enter(socket, handOver) {
+    enter(socket, handOver, isUnix) {
       const forget = (): void => void connections.delete(socket)
       const leave = (): void => {
         socket.off('close', forget)
@@ -43,8 +47,11 @@ export function createInferLane(
         handOver()
       }
       socket.once('close', forget)
-      const options = { plane, ledger, readHead, socket, handOver: leave }
-      connections.set(socket, new LaneConnection(options))
+      const connection = new LaneConnection({
+        ...{ plane, ledger, socket, handOver: leave },
+        readHead: (text) => readHead(text, isUnix),
+      })
+      connections.set(socket, connection)
     },
     close() {
       for (const connection of connections.values()) connection.close()

@@ -3,7 +3,7 @@
  * may hold neither memory nor sockets for long. A socket file left by a dead host is replaced.
  */
 import { rm } from 'node:fs/promises'
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { ProblemError } from '../../shared/kernel/result.ts'
@@ -91,6 +91,7 @@ function open(
   name: string,
 ): Promise<OpenServer> {
   const farewell = createFarewell()
+  const isUnix = 'path' in where
   const listener = getRequestListener((request, { outgoing }) =>
     fetch(
       request,
@@ -105,6 +106,7 @@ function open(
     },
     (request, response) => {
       farewell.enter(request.socket, response)
+      if (isUnix) forgetHost(request)
       if (REPOSITORY_CHANGE.test(request.url ?? '')) request.socket.setTimeout(CHANGE_MS_MAX)
       if (!direct(request, response)) void listener(request, response)
     },
@@ -113,7 +115,7 @@ function open(
   server.maxConnections = CONNECTIONS_MAX
   // The socket is destroyed, for nobody listens to 'timeout'.
   server.timeout = SILENCE_MS_MAX
-  if (lane !== undefined) putBefore(server, lane)
+  if (lane !== undefined) putBefore(server, lane, isUnix)
   const close = (): Promise<void> => {
     lane?.close()
     return farewell.close(server)
@@ -128,14 +130,27 @@ function open(
  * A connection may be put into Node's server by its event 'connection' (documentation of http.Server);
  * here that is done when the lane hands it over, and not before.
  */
-function putBefore(server: Server, lane: InferLane): void {
+function putBefore(server: Server, lane: InferLane, isUnix: boolean): void {
   const takers = server.listeners('connection')
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {
-    lane.enter(socket, () => {
+    const handOver = (): void => {
       for (const take of takers) take.call(server, socket)
-    })
+    }
+    lane.enter(socket, handOver, isUnix)
   })
+}
+
+/**
+ * No page of a browser reaches a Unix socket, whatever name it has looked up; programs that do send
+ * any name there. An Origin stays what it is.
+ */
+function forgetHost(request: IncomingMessage): void {
+  const { rawHeaders, headers } = request
+  headers.host = 'localhost'
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.toLowerCase() === 'host') rawHeaders[i + 1] = 'localhost'
+  }
 }
 
 function holderOf(outgoing: ServerResponse, ledger: ByteLedger): Holder {

@@ -29,9 +29,9 @@ beforeEach(async () => {
   plane.put(buildLive((inputs) => SCORES(0.75, Number(inputs[0]?.data[1]))))
   const inner = createInferLane(plane, LIMITS)
   const lane: InferLane = {
-    enter(socket, handOver) {
+    enter(socket, handOver, isUnix) {
       entered.push(socket)
-      inner.enter(socket, handOver)
+      inner.enter(socket, handOver, isUnix)
     },
     close: inner.close,
   }
