@@ -72,6 +72,14 @@ export function runtimeContract(name: string, createBench: () => Promise<Runtime
     const serve = (plan: ServePlan) => bench.settle(bench.runtime.serve(plan))
     const qualify = (release: ResolvedRelease, signal = new AbortController().signal) =>
       bench.settle(bench.runtime.qualify(release, signal))
+    /** Window by window, for on a busy machine one may come late or be cut short. */
+    async function passUntil(isSo: () => boolean, meanwhile = async () => {}): Promise<void> {
+      for (let i = 0; i < 30 && !isSo(); i++) {
+        await meanwhile()
+        await bench.pass(WINDOW_MS)
+      }
+      expect(isSo()).toBe(true)
+    }
     const intervals = (): ClosedInterval[] =>
       events.flatMap((event) => (event.kind === 'interval' ? [event.interval] : []))
     const requests = (counted: readonly ClosedInterval[]): number =>
@@ -106,8 +114,7 @@ export function runtimeContract(name: string, createBench: () => Promise<Runtime
     it('counts the requests of one release for the baseline arm', async () => {
       expect(await serve(planOf(1, slots(bench.good)))).toEqual({ served: true })
       await bench.traffic()
-      await bench.pass(2 * WINDOW_MS)
-      expect(requests(intervals())).toBeGreaterThan(0)
+      await passUntil(() => requests(intervals()) > 0)
       for (const { model, generation, share, arms } of intervals()) {
         expect({ model, generation, share }).toEqual({ model: MODEL, generation: 1, share: 0 })
         expect(arms.map(({ arm, version }) => [arm, version])).toEqual([['baseline', '1.0.0']])
@@ -118,15 +125,16 @@ export function runtimeContract(name: string, createBench: () => Promise<Runtime
       const candidate = bench.served(bench.better)
       const rollout = { id: 'r1', wave: 2 }
       await serve(planOf(3, slots(bench.good, { candidate, trafficShare: 500_000, rollout })))
-      await bench.traffic()
-      await bench.pass(2 * WINDOW_MS)
-      const [interval] = intervals()
-      expect(interval).toMatchObject({ generation: 3, share: 500_000, rollout })
-      expect(interval?.arms.map(({ arm, version }) => [arm, version])).toEqual([
+      const withBoth = () =>
+        intervals().find(({ arms }) => arms.filter(({ window }) => window.n > 0).length === 2)
+      await passUntil(() => withBoth() !== undefined, bench.traffic)
+      for (const interval of intervals()) {
+        expect(interval).toMatchObject({ generation: 3, share: 500_000, rollout })
+      }
+      expect(withBoth()?.arms.map(({ arm, version }) => [arm, version])).toEqual([
         ['baseline', '1.0.0'],
         ['canary', '1.1.0'],
       ])
-      for (const { window } of interval?.arms ?? []) expect(window.n).toBeGreaterThan(0)
     })
 
     it('ends the interval when the plan changes', async () => {

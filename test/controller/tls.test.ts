@@ -95,7 +95,7 @@ describe.skipIf(OPENSSL === undefined)('with TLS (needs openssl to make certific
             () => 'none',
           ),
         {
-          timeout: 10_000,
+          timeout: 30_000,
         },
       )
       .toBe('second')

@@ -86,7 +86,7 @@ describe.runIf(isPossible)(`a full disk${reason}`, () => {
     const notice = await until(
       'a notice of the full disk',
       async () => (await fleet.device('press')).notices.find(({ kind }) => kind === 'disk_failed'),
-      30_000,
+      60_000,
       () => fleet.program('press').lines.slice(-10),
     )
     expect(notice.problem).toMatchObject({
@@ -121,7 +121,7 @@ describe.runIf(isPossible)(`a full disk${reason}`, () => {
     await until(
       'all counts stored',
       async () => (await stored()) >= answered,
-      30_000,
+      60_000,
       async () => ({ stored: await stored(), answered }),
     )
   }, 180_000)

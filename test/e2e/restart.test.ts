@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildMotorFleet, MODEL, type MotorFleet } from './motor-fleet.ts'
-import { startProgram } from './programs.ts'
+import { type Program, startProgram } from './programs.ts'
 import { until } from './stage.ts'
 
 let fleet: MotorFleet
@@ -11,6 +11,10 @@ beforeAll(async () => {
   fleet = await buildMotorFleet(profiles, { seed: 'restart', requestsPerSecond: 20 })
 }, 240_000)
 afterAll(() => fleet?.end(), 60_000)
+
+/** A program's last words may be read after its end. */
+const said = (program: Program, words: string) =>
+  expect.poll(() => program.lines.join('\n')).toContain(words)
 
 test.each([
   ['HTTP', 'http.port_in_use'],
@@ -24,7 +28,7 @@ test.each([
     flags.push('--http-port', ports.HTTP, '--mqtt-port', ports.MQTT)
     const second = startProgram('second', 'controller', flags, {})
     expect(await second.ended).toBe(2)
-    expect(second.lines.join('\n')).toContain(code)
+    await said(second, code)
   },
 )
 
@@ -39,9 +43,8 @@ test('a second controller or agent on the same home is refused, and the first go
     [agent, device],
   ] as const) {
     expect(await second.ended).toBe(2)
-    const text = second.lines.join('\n')
-    expect(text).toContain('home.in_use')
-    expect(text).toContain(`process ${fleet.program(name).pid}`)
+    await said(second, 'home.in_use')
+    await said(second, `process ${fleet.program(name).pid}`)
   }
 })
 
@@ -52,9 +55,8 @@ test('an agent whose port another program has says so, and says what to do', asy
   const flags = ['--controller', fleet.url, '--home', home, '--profile', profile]
   const second = startProgram('second', 'agent', [...flags, '--listen', taken], {})
   expect(await second.ended).toBe(2)
-  const text = second.lines.join('\n')
-  expect(text).toContain('serve.cannot_listen')
-  expect(text).toContain('choose another port')
+  await said(second, 'serve.cannot_listen')
+  await said(second, 'choose another port')
   await fleet.startAgent(device)
 })
 
