@@ -13,12 +13,12 @@ import type { ScalingStep } from '../../../shared/balance/scaling.ts'
 import { ok, type Result } from '../../../shared/kernel/result.ts'
 import { createFront, type Front, type FrontNews } from '../../front/front-process.ts'
 import type { ServeOutcome } from '../../ports.ts'
-import { ratePolicyOf } from '../plane/rate-limit.ts'
 import { createHostMember, type HostMember } from './host-member.ts'
 import type { HostPlan, ToHost } from './host-protocol.ts'
 import { createHostScaling, type HostScaling } from './host-scaling.ts'
 import type { HostAddress } from './host-supervisor.ts'
 import type { HostSharing, ModelHosts, ModelHostsOptions } from './model-hosts.ts'
+import { pinnedModels } from './pinned-models.ts'
 
 /** Streams that go on may keep a host so long. */
 const DRAIN_MS_MAX = 600_000
@@ -155,13 +155,8 @@ export class HostGroup implements ModelHosts {
     this.#front.send({ kind: 'hosts', told: this.#told, hosts, pinned: this.#pinned, scaled })
   }
 
-  /** A limit to how often a model is asked is the device's: one host has to count all its requests. */
   #pin({ models }: HostPlan): void {
-    const limited = models.filter(({ current, candidate }) => {
-      const held = [current, candidate].filter((release) => release !== null)
-      return ratePolicyOf(held.map(({ resolved }) => resolved.manifest)) !== undefined
-    })
-    this.#pinned = limited.map(({ model }) => model)
+    this.#pinned = pinnedModels(models)
     this.#tellFront()
   }
 

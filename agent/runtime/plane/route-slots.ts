@@ -24,14 +24,20 @@ export interface RouteSlots extends SlotContents {
   stop(live: LiveRelease): void
 }
 
+/** What may answer requests for a model; the strictest policy among them holds for all. */
+export function releasesAnswering<T>(slots: {
+  readonly current: T | null
+  readonly candidate: T | null
+  readonly others?: readonly T[] | undefined
+}): T[] {
+  const { current, candidate, others = [] } = slots
+  return [current, candidate, ...others].filter((release) => release !== null)
+}
+
 export function createRouteSlots({ others, ...contents }: SlotContents): RouteSlots {
   let { current, candidate, previous } = contents
   const stopped = new Set<LiveRelease>()
-  const answering = (): LiveRelease[] => [
-    current,
-    ...(candidate === null ? [] : [candidate]),
-    ...others,
-  ]
+  const answering = (): LiveRelease[] => releasesAnswering({ current, candidate, others })
   const strictest = () => ratePolicyOf(answering().map(({ manifest }) => manifest))
   let rate = strictest()
   const isLast = (live: LiveRelease): boolean => live === current && previous === null
