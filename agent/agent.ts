@@ -25,6 +25,7 @@ import { type CheckLane, createCheckLane } from './check-lane.ts'
 import { createDiskWatch } from './disk-watch.ts'
 import { createEffectLane, type EffectLane } from './effect-lane.ts'
 import { logEffect } from './effect-log.ts'
+import { eventsOfBroken } from './failures.ts'
 import { createJobLane, type JobLane } from './job-lane.ts'
 import { createPerform } from './perform.ts'
 import type {
@@ -215,7 +216,11 @@ export class Agent {
 
   #onRuntimeEvent(event: RuntimeEvent): void {
     const nowMs = this.#ports.clock.nowMs()
-    if (event.kind === 'releaseBroke' || event.kind === 'provedAgain') {
+    if (event.kind === 'releaseBroke') {
+      for (const told of eventsOfBroken(event.sha256, event.problem)) this.#dispatch(told)
+      return
+    }
+    if (event.kind === 'provedAgain') {
       this.#dispatch(event)
       return
     }

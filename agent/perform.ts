@@ -9,7 +9,7 @@
 
 import type { DeviceEffect, DeviceEvent } from '../shared/update/state.ts'
 import type { CheckLane } from './check-lane.ts'
-import { isLoss } from './failures.ts'
+import { eventsOfBroken } from './failures.ts'
 import type { JobLane } from './job-lane.ts'
 import type { ArtifactStore, Repository, Runtime, StateStore } from './ports.ts'
 import { buildServePlan } from './serve-plan.ts'
@@ -66,11 +66,7 @@ async function performServe(effect: EffectOf<'serve'>, context: PerformContext):
   const outcome = await context.runtime.serve(plan)
   const all = [...broken, ...(outcome.served ? [] : outcome.broken)]
   for (const { sha256, problem } of all) {
-    if (isLoss(problem.code)) {
-      // A file that was right and is not any more: somebody's doing, or a disk that rots.
-      context.dispatch({ kind: 'attackSeen', subject: `artifact ${sha256.slice(0, 12)}`, problem })
-      context.dispatch({ kind: 'filesLost', sha256 })
-    } else context.dispatch({ kind: 'releaseBroke', sha256, problem })
+    for (const event of eventsOfBroken(sha256, problem)) context.dispatch(event)
   }
   if (all.length === 0 && outcome.served) context.dispatch({ kind: 'served', plan: effect.plan })
   if (all.length === 0 && !outcome.served) {

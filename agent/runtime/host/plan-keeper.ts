@@ -93,6 +93,9 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
       const broken = [...(outcome.served ? [] : outcome.broken), ...condemnedIn(plan, condemned)]
       const result: ServeOutcome = broken.length > 0 ? { served: false, broken } : { served: true }
       for (const { resolve } of done) resolve(result)
+      if (done.length > 0 || outcome.served) return
+      // A host that began anew by itself: nobody waits for what it could not load.
+      for (const lost of outcome.broken) options.emit({ kind: 'releaseBroke', ...lost })
     },
     onExit(exit, host = 0) {
       const atMs = Date.now()
