@@ -7,6 +7,7 @@ import type { Agent } from 'node:http'
 import { z } from 'zod'
 import { refuse } from '../../shared/kernel/result.ts'
 import { isSameVersion } from '../../shared/model/names.ts'
+import { METRICS_TYPE } from '../serve/metrics.ts'
 import { refusalAnswer, type WireAnswer } from '../serve/refusal.ts'
 import { askHost, type HostAnswer, type Question } from './ask-host.ts'
 import type { FrontHost } from './front-protocol.ts'
@@ -50,7 +51,7 @@ export function createGather(options: GatherOptions): Gather {
   async function allMetrics(): Promise<WireAnswer> {
     await totals.refresh()
     const text = metricsText(totals.metrics()) + frontMetrics(options)
-    return { status: 200, headers: { 'content-type': 'text/plain; version=0.0.4' }, body: text }
+    return { status: 200, headers: { 'content-type': METRICS_TYPE }, body: text }
   }
 
   async function allStatistics(model?: string, version?: string): Promise<WireAnswer> {

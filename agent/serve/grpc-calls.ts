@@ -24,6 +24,7 @@ import {
   decodeModelName,
   readIdentity,
 } from './grpc-requests.ts'
+import { refuseRegion } from './infer-decode.ts'
 import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
 import { modelConfig } from './model-config.ts'
 import {
@@ -77,6 +78,17 @@ const INFERENCE: Readonly<Record<string, Method>> = {
   },
   RepositoryModelLoad: (target, call) => change(target, call, 'load'),
   RepositoryModelUnload: (target, call) => change(target, call, 'unload'),
+  ...sharedMemory('System'),
+  ...sharedMemory('Cuda'),
+}
+
+/** There are no regions, so a list of them is empty and all of them are unregistered. */
+function sharedMemory(kind: 'System' | 'Cuda'): Readonly<Record<string, Method>> {
+  return {
+    [`${kind}SharedMemoryStatus`]: () => ok(new Uint8Array()),
+    [`${kind}SharedMemoryUnregister`]: () => ok(new Uint8Array()),
+    [`${kind}SharedMemoryRegister`]: refuseRegion,
+  }
 }
 
 const INFERENCE_SERVICE = 'inference.GRPCInferenceService'

@@ -4,7 +4,7 @@
  * extension). Trusts nothing: every name, size and offset is checked before it is used.
  */
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
-import { ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
+import { type Err, ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import { DATATYPES, type Datatype } from '../../shared/model/tensor.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { Arm } from '../../shared/protocol/messages.ts'
@@ -207,9 +207,12 @@ function classCounts(wishes: ReadonlyMap<string, OutputWish> | undefined): Class
 
 /** Regions lie in the memory of another process, which this host does not enter. */
 export function refuseShared(parameters: Fields): Result<never> | undefined {
-  if (parameters.shared_memory_region === undefined) return undefined
+  return parameters.shared_memory_region === undefined ? undefined : refuseRegion()
+}
+
+export function refuseRegion(): Err {
   return refuse('request.unsupported', 'Shared memory is not supported here.', {
-    next: 'send the tensor as JSON or binary data',
+    next: 'send tensors as JSON or binary data',
   })
 }
 

@@ -16,7 +16,7 @@ import { deflating, wantedEncoding } from './compression.ts'
 import { refuseForeign } from './foreign.ts'
 import { answerInfer } from './infer-exchange.ts'
 import { modelMetadata, modelStatistics, serverMetadata, statisticsRows } from './metadata.ts'
-import { type Metric, metricsText } from './metrics.ts'
+import { METRICS_TYPE, type Metric, metricsText } from './metrics.ts'
 import { modelConfig } from './model-config.ts'
 import { CLOSED_REPOSITORY, type ModelRepository, toldBatchSizeMax } from './model-repository.ts'
 import { readBody } from './read-body.ts'
@@ -76,7 +76,10 @@ function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env>
   api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
   addRepositoryRoutes(api, plane, repository)
   api.get('/v2/models/stats', (context) => context.json(modelStatistics(statisticsRows(plane))))
-  api.get('/metrics', (context) => context.text(metricsText(plane, options.metrics?.())))
+  api.get('/metrics', (context) => {
+    const text = metricsText(plane, options.metrics?.())
+    return context.body(text, 200, { 'content-type': METRICS_TYPE })
+  })
   for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
     api.get(path, (context) => {
       const found = find(plane, context)

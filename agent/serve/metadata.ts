@@ -21,6 +21,8 @@ export function serverMetadata() {
       'model_configuration',
       'model_repository',
       'parameters',
+      'schedule_policy',
+      'sequence',
       'statistics',
       'linnet_feedback',
     ],

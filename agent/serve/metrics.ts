@@ -39,6 +39,9 @@ const REASONS: Readonly<Record<string, readonly ErrorKind[]>> = {
   OTHER: ['invalid_output'],
 }
 
+/** Of the whole text, whoever writes it. */
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+
 export interface Metric {
   readonly name: string
   readonly kind: 'gauge' | 'counter'

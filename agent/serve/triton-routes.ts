@@ -4,6 +4,7 @@
  */
 import type { Env, Hono } from 'hono'
 import { refuse } from '../../shared/kernel/result.ts'
+import { refuseRegion } from './infer-decode.ts'
 import { refusalResponse } from './refusal.ts'
 
 export function addTritonRoutes<E extends Env>(api: Hono<E>): void {
@@ -11,21 +12,15 @@ export function addTritonRoutes<E extends Env>(api: Hono<E>): void {
     // There are no regions, so a list of them is empty and all of them are unregistered.
     api.get(`/v2/${kind}/status`, (context) => context.json([]))
     api.post(`/v2/${kind}/unregister`, (context) => context.json({}))
-    api.all(`/v2/${kind}/*`, () =>
-      refusalOf(
-        'request.unsupported',
-        'Shared memory is not supported here.',
-        'send tensors as JSON or binary data',
-      ),
-    )
+    api.all(`/v2/${kind}/*`, () => refusalResponse(refuseRegion().error))
   }
   const settings = (): Response =>
-    refusalOf('request.unknown_route', 'This host has no such settings.', 'see GET /metrics')
+    refusalResponse(
+      refuse('request.unknown_route', 'This host has no such settings.', {
+        next: 'see GET /metrics',
+      }).error,
+    )
   for (const path of ['/v2/trace/setting', '/v2/models/:model/trace/setting', '/v2/logging']) {
     api.all(path, settings)
   }
-}
-
-function refusalOf(code: string, message: string, next: string): Response {
-  return refusalResponse(refuse(code, message, { next }).error)
 }

@@ -64,7 +64,10 @@ describe('Health and metadata', () => {
   it('names the server and its extensions', async () => {
     expect((await get('/v2')).body).toMatchObject({
       name: 'linnet',
-      extensions: expect.arrayContaining(['binary_tensor_data', 'model_repository']),
+      extensions: [
+        ...['binary_tensor_data', 'classification', 'model_configuration', 'model_repository'],
+        ...['parameters', 'schedule_policy', 'sequence', 'statistics', 'linnet_feedback'],
+      ],
     })
   })
 
@@ -97,7 +100,9 @@ describe('Health and metadata', () => {
         inference_stats: { fail: { count: 0 } },
       },
     ])
-    const metrics = await (await api(new Request(`${URL_BASE}/metrics`))).text()
+    const scraped = await api(new Request(`${URL_BASE}/metrics`))
+    expect(scraped.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    const metrics = await scraped.text()
     expect(metrics).toContain('nv_inference_request_success{model="tiny",version="1.0.0"} 1\n')
   })
 })

@@ -266,6 +266,26 @@ describe('What clients ask beside inference', () => {
     expect((await call('RepositoryModelLoad', config.finish())).status).toBe(3)
   })
 
+  it('shared memory, of which there is none, as over HTTP', async () => {
+    for (const kind of ['System', 'Cuda']) {
+      const status = await call(`${kind}SharedMemoryStatus`)
+      expect([status.status, status.message.length]).toEqual([0, 0])
+      expect((await call(`${kind}SharedMemoryUnregister`)).status).toBe(0)
+      expect((await call(`${kind}SharedMemoryRegister`, named('region'))).status).toBe(3)
+    }
+    expect((await call('TraceSetting')).status).toBe(12)
+  })
+
+  it('to wait for a model that a plan brings, as over HTTP', async () => {
+    plane.expect(['tiny', 'faces'])
+    for (const method of ['ModelMetadata', 'ModelConfig', 'ModelStatistics', 'ModelInfer']) {
+      expect([method, (await call(method, named('faces'))).status]).toEqual([method, 14])
+      expect([method, (await call(method, named('other'))).status]).toEqual([method, 5])
+    }
+    const ready = await call('ModelReady', named('faces'))
+    expect([ready.status, ready.message.length]).toEqual([0, 0])
+  })
+
   it('health, by the standard service', async () => {
     const check = (service: string) =>
       call('/grpc.health.v1.Health/Check', new BinaryWriter().tag(1, 2).string(service).finish())
