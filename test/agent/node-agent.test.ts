@@ -326,24 +326,32 @@ describe('a Node agent with a real broker and repository', () => {
     expect(agent.state().durable.order.generation).toBe(2)
   })
 
-  it('remembers a release whose bytes are not the signed ones, and names the attack', async () => {
-    unwrap(await enrolHere())
-    const agent = await start('boot-1')
-    const release = controller.release('1.0.0')
-    const path = [...controller.files.keys()].find((url) => url.endsWith('fp32.onnx'))!
-    controller.files.set(path, new TextEncoder().encode('other 1.0.0'))
-    await controller.assign(
-      'press-1',
-      controller.sign(assignment(1, aSlot('current', '1.0.0', release))),
-    )
-    await eventually(() => expect(agent.state().durable.failures).toHaveLength(1))
-    expect(agent.state().durable.failures[0]?.problem).toMatchObject({
-      code: 'artifact.digest',
-      next: expect.stringContaining('arbitrary software') as string,
-    })
+  it.each([
     // Three downloads, each begun once more from the start: a bad line would have passed by then.
-    expect(controller.requests.filter((url) => url === path)).toHaveLength(6)
-  })
+    ['other', 'other 1.0.0', { code: 'artifact.digest', attack: 'arbitrary_software' }, 6],
+    ['more', 'model 1.0.0 and more', { code: 'artifact.length', attack: 'endless_data' }, 1],
+  ])(
+    'refuses %s bytes than the signed ones, and names the attack',
+    async (_, text, what, times) => {
+      unwrap(await enrolHere())
+      const agent = await start('boot-1')
+      const release = controller.release('1.0.0')
+      const path = [...controller.files.keys()].find((url) => url.endsWith('fp32.onnx'))!
+      controller.files.set(path, new TextEncoder().encode(text))
+      await controller.assign(
+        'press-1',
+        controller.sign(assignment(1, aSlot('current', '1.0.0', release))),
+      )
+      await eventually(() => expect(agent.state().durable.failures).toHaveLength(1))
+      expect(agent.state().durable.failures[0]?.problem.code).toBe(what.code)
+      expect(controller.requests.filter((url) => url === path)).toHaveLength(times)
+      expect(await readdir(join(home, 'artifacts'))).not.toContain(release.sha256)
+      await eventually(() => {
+        const { notice } = messages('notice', 'event').at(-1)!
+        expect(notice).toMatchObject({ attack: what.attack, problem: { code: what.code } })
+      })
+    },
+  )
 
   it('comes back after the broker was away, with a new password and the same windows', async () => {
     unwrap(await enrolHere())

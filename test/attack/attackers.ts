@@ -233,7 +233,7 @@ export const NETWORK_ROWS: readonly Attacker[] = [
     ...{ who: network, does: 'sends one byte a second' },
     ...{ kind: 'slow_retrieval', code: 'tuf.slow_retrieval' },
     async act(device) {
-      // What `fetchBounded` says of such a server; http-download.test.ts has a real one.
+      // What `fetchBounded` says of such a server; live-strangers.test.ts has a real one.
       const problem = { code: 'tuf.slow_retrieval', message: 'The download is too slow.' }
       const honest = device.network
       device.network = { ...honest, metadata: () => ({ kind: 'failed', problem }) }

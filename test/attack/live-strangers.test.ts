@@ -3,6 +3,9 @@
  * programs.
  */
 import { randomBytes } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { IClientOptions } from 'mqtt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { unwrap } from '../../shared/kernel/result.ts'
@@ -11,8 +14,10 @@ import { sealMessage } from '../../shared/protocol/frame.ts'
 import { signEnrolment } from '../../shared/signing/enrolment.ts'
 import { envelopeBytes } from '../../shared/signing/envelope.ts'
 import type { SyncSigner } from '../../shared/signing/keys.ts'
+import { MODEL } from '../e2e/motor-fleet.ts'
 import { until } from '../e2e/stage.ts'
 import { buildFacts } from '../fixtures/rollout-builders.ts'
+import { type Between, standBetween } from './between.ts'
 import { FLEET, LiveFleet, passwordFor, THIEF, VICTIM } from './live-fleet.ts'
 
 const strangerKey = nodeSigner(generatePrivateKey('ed25519'))
@@ -236,11 +241,67 @@ describe('with a role too low', () => {
   })
 })
 
+describe('who stands between, or has the disk', () => {
+  interface Seen {
+    readonly kind: string
+    readonly code: string
+  }
+  const told = async (): Promise<Seen[]> =>
+    (await live.fleet.device(THIEF)).notices.map(({ attack = '', problem }) => ({
+      ...{ kind: attack, code: problem.code },
+    }))
+  const toldOf = (wanted: Seen) =>
+    until(
+      `${wanted.kind} ${wanted.code}`,
+      async () => (await told()).some((one) => isDeepStrictEqual(one, wanted)),
+      90_000,
+      told,
+    )
+  const at = () => live.fleet.devices.find(({ device }) => device === THIEF)!
+  const answers = async () => (await fetch(`${at().api}/v2/models/${MODEL}/ready`)).status === 200
+  let between: Between
+
+  beforeAll(async () => {
+    between = await standBetween(live.fleet.url)
+    between.slow.add('/timestamp.json')
+    await live.fleet.startAgent(THIEF, '--controller', between.url)
+  }, 120_000)
+  afterAll(async () => {
+    await live.fleet.program(THIEF).kill('SIGTERM')
+    await between?.close()
+  }, 60_000)
+
+  test('metadata at one byte a second are given up and told', { timeout: 120_000 }, async () => {
+    await toldOf({ kind: 'slow_retrieval', code: 'tuf.slow_retrieval' })
+    expect(between.asked).toContain('/tuf/metadata/timestamp.json')
+    expect(await answers()).toBe(true)
+    await live.serviceGoesOn()
+  })
+
+  test('a file swapped after it was verified is not loaded: it is fetched again', {
+    timeout: 120_000,
+  }, async () => {
+    between.slow.clear()
+    const { report } = await live.fleet.device(THIEF)
+    const { sha256 } = report!.slots[0]!
+    const file = join(at().home, 'artifacts', sha256)
+    const honest = await readFile(file)
+    await writeFile(file, honest.toReversed())
+    const host = await live.fleet.childOf(THIEF, 'host-main')
+    process.kill(host, 'SIGKILL')
+    await toldOf({ kind: 'arbitrary_software', code: 'artifact.digest' })
+    await until('it answers again', answers, 60_000)
+    expect((await readFile(file)).equals(honest)).toBe(true)
+    expect(between.asked.filter((path) => path.includes(sha256))).not.toEqual([])
+    await live.serviceGoesOn()
+  })
+})
+
 describe('with credentials that are revoked', () => {
   test('a device that keeps its connection loses it, and does not come back', async () => {
     const client = await live.asThief()
     await live.fleet.tell('device', 'revoke', THIEF, '--yes')
-    await until('its connection is closed', async () => !client.connected, 20_000)
+    await until('its connection is closed', async () => !client.connected)
     await expect(live.asThief()).rejects.toThrow(/Not authorized/i)
     await live.audited('connect', 'access.revoked')
     await live.serviceGoesOn()
