@@ -82,7 +82,12 @@ function addRotate(key: Command): void {
     .option('--root', 'a new root key')
     .option('--publisher', 'a new key of this publisher; the targets are signed again')
     .option('--add-publisher <file>', 'public key of a further publisher', several, [])
-    .option('--remove-publisher <keyid>', 'a publisher who signs no more', several, [])
+    .option(
+      '--remove-publisher <keyid>',
+      'a publisher who signs no more, by key id or how it begins',
+      several,
+      [],
+    )
     .option('--threshold <n>', 'publishers who must sign', whole)
     .addHelpText(
       'after',

@@ -27,12 +27,14 @@ import { askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, parseTargets, type SignedTargets } from './publisher-folder.ts'
 import { publishRoles } from './release-publish.ts'
 import { TARGETS_LIFETIME_MS } from './release-sign.ts'
+import { rootChanges } from './root-changes.ts'
 import { nextOf, readRoles, signaturesOn } from './signed-roles.ts'
-import { newestRoot, verifyRepository } from './trusted-root.ts'
+import { newestRoot, parseRoot, verifyRepository, waitingRoot } from './trusted-root.ts'
 
 export const ROOT_LIFETIME_MS = 365 * 86_400_000
 const ONLINE = ['director', 'snapshot', 'timestamp'] as const
 const KEY_BYTES_MAX = 65_536
+const KEY_ID_CHARS_MIN = 8
 
 export interface RotateOptions {
   readonly director?: boolean
@@ -51,9 +53,14 @@ interface Rotated {
   readonly directorEpoch: number
   /** The next root, which waits for targets with more signatures. */
   readonly waitingRootVersion?: number
+  /** What a root that waited would have changed, and this one, which took its place, does not. */
+  readonly lost?: readonly string[]
 }
 
-/** Errors (thrown): `trust.no_root`, `key_file.*`, `key.threshold`, `tuf.*`, and the controller's. */
+/**
+ * Errors (thrown): `trust.no_root`, `key_file.*`, `key.threshold`, `key.publisher_unknown`, `tuf.*`, and
+ * the controller's.
+ */
 export async function rotateKeys(
   context: Context,
   folder: PublisherFolder,
@@ -61,6 +68,7 @@ export async function rotateKeys(
 ): Promise<Rotated> {
   const trusted = await verifyRepository(context, folder)
   const { root } = trusted ?? (await newestRoot(folder))
+  const kept = await publisherKeys(root, options)
   const passphrase = await askPassphrase('Passphrase: ')
   const rootSigner = await loadSigner(folder.rootKey, passphrase)
   const nextRootSigner = options.root ? await nextKey(folder.rootKey, passphrase) : rootSigner
@@ -71,11 +79,11 @@ export async function rotateKeys(
         await nextKey(folder.publisherKey, passphrase),
       ]
     : []
-  const kept = await publisherKeys(root, options)
   const targets = old && fresh ? replaced(kept, old.key, fresh.key) : kept
   const offline = { root: replaced(root.roles.root, rootSigner.key, nextRootSigner.key), targets }
   const plan = await planFrom(context, root, options, offline)
   const { bytes } = unwrap(signRole('root', rootMetadata(plan), signers))
+  const lost = await tellReplaced(context, folder, root, parseRoot(bytes))
   const { waiting = false } = unwrap(await context.client.call('rootPut', {}, bytes))
   if (waiting) {
     const own = old && fresh ? [old, fresh] : await ownSigners(folder, passphrase)
@@ -83,7 +91,8 @@ export async function rotateKeys(
     if (signed === undefined || signed.signatures < targets.threshold) {
       tellWaiting(context, folder, plan, signed)
       const { directorEpoch } = unwrap(directorOf(root))
-      return { rootVersion: root.version, directorEpoch, waitingRootVersion: plan.version }
+      const waitingRootVersion = plan.version
+      return { rootVersion: root.version, directorEpoch, waitingRootVersion, ...lost }
     }
     await publishRoles(context, folder, new Map([['targets', signed.targets]]))
   }
@@ -93,7 +102,8 @@ export async function rotateKeys(
   if (old !== undefined) await tellDelegations(context, folder, old.key)
   await keepNext(folder.rootKey)
   await keepNext(folder.publisherKey)
-  return { rootVersion: plan.version, directorEpoch: plan.director?.directorEpoch ?? 0 }
+  const directorEpoch = plan.director?.directorEpoch ?? 0
+  return { rootVersion: plan.version, directorEpoch, ...lost }
 }
 
 /** The next root as data: online keys as the controller has them, or will. */
@@ -136,10 +146,28 @@ function replaced(
   return { keys: [...kept, next], threshold }
 }
 
+/** There is one root that waits at most, and each is made from the one in force. */
+async function tellReplaced(
+  context: Context,
+  folder: PublisherFolder,
+  root: Root,
+  next: Root,
+): Promise<Pick<Rotated, 'lost'>> {
+  const waiting = await waitingRoot(context, folder)
+  if (waiting === undefined) return {}
+  const again = rootChanges(root, next)
+  const lost = rootChanges(root, waiting).filter((change) => !again.includes(change))
+  const { version } = waiting
+  context.terminal.say(`Root version ${version} waits for signatures; this one takes its place.`)
+  if (lost.length > 0) context.terminal.say('Of what that one changes, this one does not:')
+  for (const change of lost) context.terminal.say(`  ${change}`)
+  return { lost }
+}
+
 async function publisherKeys(root: Root, options: RotateOptions): Promise<RolePlan> {
-  const kept = [...root.roles.targets.keys.values()].filter(
-    (key) => !options.removePublisher.some((prefix) => keyId(key).startsWith(prefix)),
-  )
+  const present = [...root.roles.targets.keys.values()]
+  const gone = options.removePublisher.map((prefix) => publisherCalled(prefix, present))
+  const kept = present.filter((key) => !gone.includes(key))
   const added = await Promise.all(options.addPublisher.map(readPublic))
   const keys = [...new Map([...kept, ...added].map((key) => [keyIdentity(key), key])).values()]
   const threshold = options.threshold ?? root.roles.targets.threshold
@@ -150,6 +178,20 @@ async function publisherKeys(root: Root, options: RotateOptions): Promise<RolePl
     expected: `a threshold of at most ${keys.length}`,
     found: String(threshold),
     next: 'linnet key rotate --add-publisher FILE',
+  })
+}
+
+function publisherCalled(prefix: string, keys: readonly PublicKey[]): PublicKey {
+  const isLong = prefix.length >= KEY_ID_CHARS_MIN
+  const [found, ...others] = keys.filter((key) => isLong && keyId(key).startsWith(prefix))
+  if (found !== undefined && others.length === 0) return found
+  throw new ProblemError({
+    code: 'key.publisher_unknown',
+    message:
+      found === undefined ? 'No publisher has this key.' : 'Several publishers have such a key.',
+    expected: `one of ${keys.map(keyId).join(', ')}, or its first ${KEY_ID_CHARS_MIN}`,
+    found: prefix,
+    next: 'linnet key show',
   })
 }
 

@@ -97,7 +97,12 @@ function addSign(release: Command): void {
     .description('signs a created release with the publisher key; --renew only the expiry')
     .option('--renew', 'no new release: what is signed expires later')
     .option('--keys <folder>', 'where the keys are (default: keys under --home)')
-    .option('--min-counter <n>', 'supersede releases with a lower counter', whole, 0)
+    .option(
+      '--min-counter <n>',
+      'devices take no release of this model with a lower counter any more, not even back',
+      whole,
+      0,
+    )
     .option('--offline', 'do not ask the controller what it publishes')
     .option('--role <role>', 'sign as this role (default: the place of the key in targets)')
     .addOption(

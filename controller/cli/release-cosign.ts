@@ -8,13 +8,14 @@ import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.
 import { loadSigner } from '../../shared/node/key-files.ts'
 import type { KeySet } from '../../shared/signing/envelope.ts'
 import { defaultTufLimits } from '../../shared/signing/tuf/limits.ts'
-import type { Targets } from '../../shared/signing/tuf/metadata.ts'
+import type { Root, Targets } from '../../shared/signing/tuf/metadata.ts'
 import { addSignatures } from '../../shared/signing/tuf/publish.ts'
 import { confirm } from './confirm.ts'
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
 import { type PublisherFolder, parseTargets } from './publisher-folder.ts'
 import { TARGETS_LIFETIME_MS } from './release-sign.ts'
+import { rootChanges } from './root-changes.ts'
 import { changesOf, requireKnownForm } from './signed-changes.ts'
 import {
   holdsKeyOf,
@@ -25,6 +26,7 @@ import {
   signedByAnother,
   waitingAt,
 } from './signed-roles.ts'
+import { newestRoot } from './trusted-root.ts'
 
 interface CosignOptions {
   /** `targets`, or a role that they delegate to. */
@@ -68,6 +70,7 @@ export async function cosignTargets(
     `Version ${targets.version} of ${role}, until ${new Date(targets.expiresMs).toISOString()}:`,
   )
   for (const change of [...shown.changes, ...shown.difference]) context.terminal.say(`  ${change}`)
+  const root = role === 'targets' ? await tellRoot(context, folder, roles.waitingRoot) : undefined
   await confirm(context, 'Sign this?', options.yes)
   const bytes = await addSignature(folder, unsigned, keySet)
   await writeFileAtomic(file, bytes)
@@ -79,9 +82,23 @@ export async function cosignTargets(
     signatures >= threshold
       ? `linnet release publish${role === 'targets' ? how : ''}`
       : 'linnet release cosign, by somebody else'
-  context.show({ ...versions, signatures, threshold, ...shown }, () =>
+  context.show({ ...versions, signatures, threshold, ...shown, ...(root && { root }) }, () =>
     [`Signed by ${signatures} of ${threshold}.`, `next: ${command}`].join('\n'),
   )
+}
+
+/** Enough signatures on the targets bring a root into force that waits for them. */
+async function tellRoot(
+  { terminal }: Context,
+  folder: PublisherFolder,
+  waiting: Root | undefined,
+): Promise<{ readonly version: number; readonly changes: readonly string[] } | undefined> {
+  if (waiting === undefined) return undefined
+  const { version, expiresMs } = waiting
+  const changes = rootChanges((await newestRoot(folder)).root, waiting)
+  terminal.say(`With it version ${version} of root, until ${new Date(expiresMs).toISOString()}:`)
+  for (const change of changes) terminal.say(`  ${change}`)
+  return { version, changes }
 }
 
 /** The same metadata with the signature of this machine's key. Errors (thrown): `key.not_publisher`, `key_file.*`. */

@@ -154,6 +154,24 @@ test('a second publisher, as README has it: the root waits until both signed the
   expect(await deviceSees()).toEqual([3, 4])
 }, 120_000)
 
+test('who signs is told what root comes with it, and who replaces it what is lost', async () => {
+  const bobId = keyId(JSON.parse(await readFile(join(bob, 'bob.json'), 'utf8')))
+  for (const nobody of [bobId, '', 'zz']) {
+    const removing = ['key', 'rotate', '--add-publisher', join(bob, 'bob.json')]
+    const code = await refused(ada, ...removing, `--remove-publisher=${nobody}`)
+    expect(code, nobody).toBe('key.publisher_unknown')
+  }
+  expect(await twoMustSign()).not.toHaveProperty('lost')
+  const added = `+ key of targets ${bobId}`
+  const two = '~ signatures of targets 1 to 2'
+  expect(await twoMustSign()).toMatchObject({ waitingRootVersion: 2, lost: [] })
+  expect(await rotate('--director')).toMatchObject({ rootVersion: 2, lost: [added, two] })
+  expect(await twoMustSign()).toMatchObject({ waitingRootVersion: 3 })
+  expect(await bobSigns()).toMatchObject({ root: { version: 3, changes: [added, two] } })
+  const one = ['--remove-publisher', bobId.slice(0, 12), '--threshold', '1']
+  expect(await rotate(...one)).toMatchObject({ rootVersion: 4 })
+}, 120_000)
+
 test('a publisher who must sign goes only once the others have signed', async () => {
   await twoMustSign()
   await bobSigns()
