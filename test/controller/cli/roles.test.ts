@@ -13,12 +13,12 @@ import { operatorCommands } from '../../../controller/cli/operator-commands.ts'
 import { releaseCommands } from '../../../controller/cli/release-commands.ts'
 import { rolloutCommands } from '../../../controller/cli/rollout-commands.ts'
 import { type HttpServer, startHttpServer } from '../../../controller/http/server.ts'
-import { ENDPOINTS, type EndpointId, mayCall } from '../../../shared/api/endpoints.ts'
+import type { EndpointId } from '../../../shared/api/endpoints.ts'
 import { toProblem, unwrap } from '../../../shared/kernel/result.ts'
 import { ROLES, type Role } from '../../../shared/model/role.ts'
-import { COMMANDS } from '../../../shared/rollout/commands.ts'
 import type { RolloutCommand } from '../../../shared/rollout/state.ts'
 import { signRole, targetsMetadata } from '../../../shared/signing/tuf/publish.ts'
+import { MAY_CALL, MAY_COMMAND } from '../../fixtures/access-table.ts'
 import { buildHttp, type HttpFixture } from '../../fixtures/http-builder.ts'
 import { buildRoot, publisher } from '../../fixtures/release-builders.ts'
 import { rolloutResource } from '../../fixtures/resource-builders.ts'
@@ -63,7 +63,7 @@ const LOCAL = [
   'release revoke',
 ]
 
-const commandVerbs = (Object.keys(COMMANDS) as RolloutCommand[]).map((name) => `rollout ${name}`)
+const commandVerbs = (Object.keys(MAY_COMMAND) as RolloutCommand[]).map((name) => `rollout ${name}`)
 
 let fixture: HttpFixture
 let server: HttpServer
@@ -109,7 +109,7 @@ async function outcome(verb: string, role: Role): Promise<string> {
 
 describe.each(Object.entries(VERBS))('linnet %s', (verb, endpoints) => {
   test.each(ROLES)('as %s', async (role) => {
-    const may = endpoints.every((id) => mayCall(ENDPOINTS[id], role))
+    const may = endpoints.every((id) => MAY_CALL[id].includes(role))
     const found = await outcome(verb, role)
     if (may) expect(found).not.toMatch(/^(auth|cli)\./)
     else expect(found).toBe('auth.role')
@@ -120,7 +120,7 @@ describe.each(commandVerbs)('linnet %s', (verb) => {
   const command = verb.split(' ')[1] as RolloutCommand
   test.each(ROLES)('as %s', async (role) => {
     const found = await outcome(`${verb} r-0 --yes`, role)
-    expect(found).toBe(COMMANDS[command].roles.includes(role) ? 'done' : 'auth.role')
+    expect(found).toBe(MAY_COMMAND[command].includes(role) ? 'done' : 'auth.role')
   })
 })
 

@@ -10,8 +10,8 @@ import {
   endpointPath,
 } from '../../../shared/api/endpoints.ts'
 import { ROLES } from '../../../shared/model/role.ts'
-import { COMMANDS } from '../../../shared/rollout/commands.ts'
 import type { RolloutCommand } from '../../../shared/rollout/state.ts'
+import { MAY_CALL, MAY_COMMAND } from '../../fixtures/access-table.ts'
 import { buildHttp, type HttpFixture } from '../../fixtures/http-builder.ts'
 import { rolloutResource } from '../../fixtures/resource-builders.ts'
 
@@ -59,7 +59,7 @@ async function statusFor(role: (typeof ROLES)[number] | null, id: EndpointId): P
 }
 
 describe.each(ENDPOINT_IDS)('%s', (id) => {
-  const { access }: Endpoint = ENDPOINTS[id]
+  const access = MAY_CALL[id]
   test.each(ROLES)('as %s', async (role) => {
     const status = await statusFor(role, id)
     if (access === 'device') expect(status).toBe(403)
@@ -89,14 +89,14 @@ test("what is a device's alone is given to it, and to no other device", async ()
   expect([other.status, (await other.json()).error.code]).toEqual([401, 'token.signature'])
 })
 
-describe.each(Object.keys(COMMANDS) as RolloutCommand[])('rollout command %s', (command) => {
+describe.each(Object.keys(MAY_COMMAND) as RolloutCommand[])('rollout command %s', (command) => {
   test.each(ROLES)('as %s', async (role) => {
     fixture.application.rollouts.set('r-0', rolloutResource({ id: 'r-0' }))
     const response = await fixture.as(role, '/api/v1/rollouts/r-0/commands', {
       method: 'POST',
       json: { command },
     })
-    expect(response.status).toBe(COMMANDS[command].roles.includes(role) ? 200 : 403)
+    expect(response.status).toBe(MAY_COMMAND[command].includes(role) ? 200 : 403)
   })
 })
 
