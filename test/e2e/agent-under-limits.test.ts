@@ -3,10 +3,10 @@
  * goes on serving, and what happened is told.
  */
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildMotorFleet, MODEL, type MotorFleet } from './motor-fleet.ts'
+import { hostBelow } from './programs.ts'
 import { until } from './stage.ts'
 
 const LINNET = new URL('../../dist/controller/cli/main.js', import.meta.url).pathname
@@ -81,14 +81,3 @@ describe.runIf(isLinux)('an agent that the system holds up (Linux)', () => {
     }
   }, 300_000)
 })
-
-/** The model host: a grandchild of the command. */
-function hostBelow(pid: number): number {
-  const childrenOf = (parent: number): number[] =>
-    readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').match(/\d+/g)?.map(Number) ?? []
-  const isHost = (each: number): boolean =>
-    readFileSync(`/proc/${each}/cmdline`, 'utf8').includes('host-main')
-  const found = childrenOf(pid).flatMap(childrenOf).find(isHost)
-  if (found === undefined) throw new Error('the agent has no model host')
-  return found
-}

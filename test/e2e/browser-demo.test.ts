@@ -15,7 +15,7 @@ const POLICY = {
   ...{ errorRateMax: 0.2, latencyBadShareMax: null, qualityDropMax: null },
 }
 
-describe.skipIf(withoutChromium)(`The demo page in ${CHROMIUM}`, { timeout: 120_000 }, () => {
+describe.skipIf(withoutChromium)(`The demo page in ${CHROMIUM}`, { timeout: 180_000 }, () => {
   let stage: Stage
   let browser: Browser
   let page: Page
@@ -35,13 +35,14 @@ describe.skipIf(withoutChromium)(`The demo page in ${CHROMIUM}`, { timeout: 120_
     }
     browser = await launchChromium()
     page = await browser.newPage()
+    page.setDefaultTimeout(60_000)
     page.on('pageerror', ({ message }) => complaints.push(message))
     page.on('console', (message) => {
       // The client asks for the next root until there is none.
       const isExpected = message.location().url.endsWith('.root.json')
       if (message.type() === 'error' && !isExpected) complaints.push(message.text())
     })
-  }, 120_000)
+  }, 240_000)
   afterAll(async () => {
     await browser?.close()
     await stage?.remove()

@@ -68,7 +68,7 @@ const refused = (code: string, count = 1) =>
       const { broker, messages } = await fleet.health()
       return (broker.refused[code] ?? 0) + (messages.refused[code] ?? 0) >= count
     },
-    20_000,
+    45_000,
     () => fleet.health(),
   )
 
@@ -79,7 +79,7 @@ const noticed = (device: string, code: string) =>
       (await fleet.device(device)).notices.some(
         ({ kind, problem }) => kind === 'assignment_refused' && problem.code === code,
       ),
-    20_000,
+    45_000,
     async () => (await fleet.device(device)).notices,
   )
 

@@ -3,6 +3,7 @@
  * test run, however it ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 const DIST = new URL('../../dist/', import.meta.url).pathname
@@ -107,5 +108,25 @@ export function startProgram(
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX)
       return ended.finally(() => clearTimeout(timer))
     },
+  }
+}
+
+/** The model host of an agent below this process, its child or grandchild; throws where there is none. Linux. */
+export function hostBelow(pid: number): number {
+  const childrenOf = (parent: number): number[] =>
+    ofProcess(parent, `task/${parent}/children`).match(/\d+/g)?.map(Number) ?? []
+  const isHost = (each: number): boolean => ofProcess(each, 'cmdline').includes('host-main')
+  const all = childrenOf(pid).flatMap((each) => [each, ...childrenOf(each)])
+  const host = all.find(isHost)
+  if (host === undefined) throw new Error(`no model host below process ${pid}`)
+  return host
+}
+
+/** Empty where the process is gone: one that tries a model ends at any time. */
+function ofProcess(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+  } catch {
+    return ''
   }
 }

@@ -35,7 +35,7 @@ async function createBench(): Promise<RequestBench> {
     },
     async traffic() {
       // After a kill the next worker takes a moment.
-      await expect.poll(async () => (await infer(page)).ok, { timeout: 20_000 }).toBe(true)
+      await expect.poll(async () => (await infer(page)).ok).toBe(true)
       for (let i = 0; i < 20; i++) await infer(page, i - 10)
       await page.waitForTimeout(150)
       await runtime.pull()
@@ -135,7 +135,7 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
       await serve(planOf(1, slow))
       const hung = await infer(page, 1, 1_000_000)
       expect(hung).toMatchObject({ ok: false, error: { code: 'infer.not_ready' } })
-      await expect.poll(async () => (await infer(page)).ok, { timeout: 20_000 }).toBe(true)
+      await expect.poll(async () => (await infer(page)).ok).toBe(true)
       const events = await page.evaluate(() => globalThis.bench.takeEvents())
       expect(events.filter(({ kind }) => kind === 'hostRestarted')).toMatchObject([
         { problem: { code: 'host.hung' } },

@@ -7,7 +7,6 @@ import {
   inferBody,
   plan,
   type SharedHosts,
-  sleep,
   waitFor,
 } from './shared-hosts.ts'
 
@@ -82,10 +81,10 @@ describe('The front of several model hosts', { timeout: 120_000 }, () => {
     const asked = Array.from({ length: 4 }, () =>
       client.ask('POST', '/v2/models/tiny/infer', inferBody(1), leaving.signal).catch(() => 'left'),
     )
-    await sleep(200)
+    await waitFor('all four on their way', async () => (await outstanding()) === 4)
     leaving.abort()
     expect(await Promise.all(asked)).toEqual(['left', 'left', 'left', 'left'])
-    expect(await outstanding()).toBe(0)
+    await waitFor('none on its way', async () => (await outstanding()) === 0)
     process.kill(bench.pid(0)!, 'SIGCONT')
     process.kill(bench.pid(1)!, 'SIGCONT')
     const foreign = await fetch(`${bench.url}/v2`, { headers: { origin: 'https://evil.example' } })
