@@ -32,6 +32,13 @@ export function validateInputs(
         found: describeTensor(input),
       })
     }
+    const text = input.datatype === 'BYTES' ? firstChangedText(input) : -1
+    if (text >= 0) {
+      return invalid(`Input ${quote(input.name)} has a text that would reach the model changed.`, {
+        expected: 'texts of whole characters without NUL',
+        found: `another at element ${text}`,
+      })
+    }
   }
   for (const missing of specs) {
     if (named(inputs, missing.name) !== undefined) continue
@@ -50,6 +57,13 @@ function named<T extends { readonly name: string }>(
 ): T | undefined {
   for (const tensor of tensors) if (tensor.name === name) return tensor
   return undefined
+}
+
+/** ONNX Runtime's bindings cut a text at NUL, and put U+FFFD for one half of a surrogate pair. */
+const CHANGED = /[\0\p{Surrogate}]/u
+
+function firstChangedText({ data }: TensorValue): number {
+  return (data as readonly string[]).findIndex((text) => CHANGED.test(text))
 }
 
 function checkFinite(inputs: readonly TensorValue[], names: readonly string[]): Result<undefined> {

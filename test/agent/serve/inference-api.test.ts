@@ -327,6 +327,36 @@ describe('Integers over 2^53 in JSON', () => {
   })
 })
 
+describe('Texts that the binding of ONNX Runtime would change', () => {
+  beforeEach(() => {
+    const spec = (name: string): TensorSpec => ({ name, datatype: 'BYTES', shape: [2] })
+    plane.put(
+      buildLive((inputs) => inputs.map((input) => ({ ...input, name: 'y' })), {
+        ...{ inputs: [spec('x')], outputs: [spec('y')], manifest: { classes: null } },
+      }),
+    )
+  })
+  const text = { name: 'x', datatype: 'BYTES', shape: [2] }
+
+  it.each([['he\0llo'], ['\ud83d']])('are refused, not cut or replaced: %j', async (changed) => {
+    const { status, body } = await infer({ inputs: [{ ...text, data: ['\u{1f600}', changed] }] })
+    expect(status).toBe(400)
+    expect(body.error).toContain('whole characters without NUL; found another at element 1')
+  })
+
+  it('are refused in binary data too', async () => {
+    const bytes = Uint8Array.of(1, 0, 0, 0, 97, 2, 0, 0, 0, 98, 0)
+    const parameters = { binary_data_size: bytes.length }
+    const header = JSON.stringify({ inputs: [{ ...text, parameters }] })
+    const answer = await post(
+      '/v2/models/tiny/infer',
+      Buffer.concat([Buffer.from(header), bytes]),
+      { 'inference-header-content-length': String(header.length) },
+    )
+    expect([answer.status, answer.headers.get('linnet-code')]).toEqual([400, 'infer.invalid_input'])
+  })
+})
+
 describe('Binary data that does not fit', () => {
   beforeEach(() => plane.put(current()))
   const send = async (size: unknown, payload: number, headerLength?: number) => {
