@@ -12,6 +12,7 @@ import { describeProblem, ProblemError, unwrap } from '../shared/kernel/result.t
 import type { DeviceFacts } from '../shared/model/device.ts'
 import type { Identity } from '../shared/model/identity.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
+import { openMode } from '../shared/node/home-access.ts'
 import { lockHome } from '../shared/node/home-lock.ts'
 import { fetchBounded } from '../shared/node/http-download.ts'
 import { systemClock } from '../shared/node/system-clock.ts'
@@ -63,6 +64,7 @@ async function main(): Promise<void> {
   lockHome(resolve(options.home), 'agent')
   const paths = homePaths(resolve(options.home))
   const log = createLog(options.jsonLogs, { program: 'agent', home: options.home })
+  warnOfOpenHome(resolve(options.home), log)
   const signer = await deviceSigner(paths)
   const known = await loadIdentity(paths)
   const token = await enrolmentToken(options, process.env)
@@ -76,6 +78,13 @@ async function main(): Promise<void> {
   }
   const { fleet, device } = identity
   process.stdout.write(`linnet agent ready: device ${device} of fleet ${fleet}, ${url}\n`)
+}
+
+/** One that was there before is left as it is: it may be shared on purpose. */
+function warnOfOpenHome(home: string, log: Log): void {
+  const mode = openMode(home)
+  if (mode === undefined) return
+  log.warn('others may look into the home', { home, mode, next: `chmod 700 ${home}` })
 }
 
 /**

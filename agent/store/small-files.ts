@@ -1,8 +1,8 @@
 /** A folder of small text files, each replaced whole. */
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromUtf8 } from '../../shared/kernel/bytes.ts'
-import { readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
+import { makeFolder, readFileBounded, writeFileAtomic } from '../../shared/node/atomic-file.ts'
 import type { SmallFiles } from '../ports.ts'
 
 const FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -14,7 +14,7 @@ export function createSmallFiles(folder: string): SmallFiles {
       return bytes === undefined ? undefined : fromUtf8(bytes)
     },
     async write(name, text) {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await makeFolder(folder, { mode: 0o700 })
       await writeFileAtomic(join(folder, name), text, { mode: 0o600 })
     },
     names: () => readdir(folder).catch(() => []),

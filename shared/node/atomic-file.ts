@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { ProblemError } from '../kernel/result.ts'
 
 /**
@@ -16,7 +16,7 @@ export async function writeFileAtomic(
   options: { readonly mode?: number } = {},
 ): Promise<void> {
   const folder = dirname(path)
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
   try {
     const file = await open(temporary, 'wx', options.mode ?? 0o644)
@@ -32,6 +32,19 @@ export async function writeFileAtomic(
     throw cause
   }
   await syncFolder(folder)
+}
+
+/** With whatever lies above it, durably: a file in a folder whose name is lost is lost, too. */
+export async function makeFolder(
+  folder: string,
+  options: { readonly mode?: number } = {},
+): Promise<void> {
+  const first = await mkdir(folder, { ...options, recursive: true })
+  if (first === undefined) return
+  const top = dirname(resolve(first))
+  for (let made = resolve(folder); made !== top && made !== dirname(made); made = dirname(made)) {
+    await syncFolder(dirname(made))
+  }
 }
 
 /** Makes a rename or removal in `folder` durable. */

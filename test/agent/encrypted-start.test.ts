@@ -19,6 +19,9 @@ afterAll(() => rm(home, { recursive: true, force: true }))
 /** A device without a token: it opens its artifacts, and then has nothing to join with. */
 const MEMBERLESS = 'enrolment.needed'
 
+/** What the last start wrote to its standard error. */
+let said = ''
+
 /** @returns the code that the program ended with. */
 async function start(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
   const { file, execArgv } = programAt(import.meta.url, '../../agent/main')
@@ -34,7 +37,7 @@ async function start(args: readonly string[], env: Record<string, string> = {}):
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
-  let said = ''
+  said = ''
   agent.stderr.on('data', (chunk: Buffer) => {
     said += String(chunk)
   })
@@ -45,9 +48,13 @@ const stored = () => readFile(join(home, 'artifacts', sha256Hex(MODEL)))
 
 describe('linnet agent', { timeout: 60_000 }, () => {
   it('encrypts what lies there in plain before it does anything else', async () => {
+    await chmod(home, 0o750)
     expect(await start([])).toBe(`${MEMBERLESS} 2`)
+    expect(said).toMatch(`others may look into the home home=${home} mode=0750`)
     expect(await stored()).toEqual(MODEL)
+    await chmod(home, 0o700)
     expect(await start(['--encrypt-artifacts'])).toBe(`${MEMBERLESS} 2`)
+    expect(said).not.toMatch('look into the home')
     expect((await stored()).includes('a model')).toBe(false)
     expect((await stored()).toString('latin1', 0, 7)).toBe('LNSEAL1')
   })

@@ -1,9 +1,18 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openMode } from '../../../shared/node/home-access.ts'
 import { lockHome, requireUnlocked } from '../../../shared/node/home-lock.ts'
 
 let home: string
@@ -21,6 +30,18 @@ describe('the lock of a home', () => {
     lockHome(home, 'agent')
     expect(held()).toMatch(new RegExp(`^${process.pid} `))
     expect(readdirSync(home)).toEqual(['agent.lock'])
+  })
+
+  it('makes a home that only its user may look into, and leaves one that is there as it is', () => {
+    const made = join(home, 'new/home')
+    lockHome(made, 'agent')
+    expect(statSync(made).mode & 0o777).toBe(0o700)
+    expect(openMode(made)).toBeUndefined()
+    for (const mode of [0o750, 0o705, 0o710]) {
+      chmodSync(home, mode)
+      lockHome(home, 'agent')
+      expect(openMode(home)).toBe(`0${mode.toString(8)}`)
+    }
   })
 
   it('is refused while another process holds it, and given once that was killed', async () => {
