@@ -59,6 +59,7 @@ export class AttackedDevice {
   report: Report | undefined
   network: Network
   agent!: Agent
+  repository!: TufRepository
   #plan: ServePlan | undefined
   #boots = 0
   #onMessage: (topic: 'dn/desired' | 'dn/ack', payload: Uint8Array) => void = () => undefined
@@ -93,6 +94,7 @@ export class AttackedDevice {
       ...{ ...address, deviceKey: keyId(keys.device.key), clock: this.clock },
       time: this.#asksTime ? this.#time() : undefined,
     })
+    this.repository = repository
     this.agent = await startAgent(
       {
         ...{ clock: this.clock, random: () => 0.5, signer: keys.device },

@@ -142,6 +142,36 @@ describe('a device that was told the time, whose clock is set after that', () =>
   })
 })
 
+describe('a device that lay in a drawer for months, with a clock that stood still', () => {
+  it('finds to the present step by step, each no further than what publishers signed', async () => {
+    const publisher = new Publisher()
+    const device = await new AttackedDevice(publisher, { asksTime: true }).start()
+    await device.assign(publisher.assignment(1, [publisher.slot('motor@1.0.0')]))
+    await device.look()
+    const knownUntilMs = publisher.repository.model.expiresMs.targets
+    const again = await device.restart()
+    const presentMs = startMs + 150 * dayMs
+    publisher.repository.next((model) => {
+      const expiresMs = presentMs + 2 * dayMs
+      model.expiresMs = {
+        ...{ root: expiresMs, timestamp: expiresMs, snapshot: expiresMs, targets: expiresMs },
+      }
+    })
+    publisher.repository.nextRoot()
+    again.network = { ...honestNetwork(publisher), time: answering(presentMs) }
+    expect(await again.repository.askTime()).toBe(true)
+    expect(again.repository.claimedMs()).toBe(knownUntilMs)
+    // Not asked again within a minute, however often tokens are refused.
+    expect(await again.repository.askTime()).toBe(false)
+    await again.look()
+    expect(await again.repository.askTime()).toBe(true)
+    expect(again.repository.claimedMs()).toBe(presentMs)
+    const now = { issuedAt: presentMs, expiresAt: presentMs + dayMs }
+    await again.assign(publisher.assignment(2, [publisher.slot('motor@1.1.0')], now))
+    expect(again.running()).toEqual(NEW)
+  })
+})
+
 describe('a thief who tells a time far ahead', () => {
   it.each([60, 30_000])(
     'of %i days is shut out by the next root, without a restart',
