@@ -110,6 +110,25 @@ const expired = (
   ],
 })
 
+const ranOut = (role: 'timestamp' | 'snapshot' | 'targets'): Scenario => ({
+  name: `a ${role} file that ran out on the disk is not used, its next version is`,
+  steps: [
+    {
+      ...{ run, exit: 0, trusts: { root: 1, ...all(2) } },
+      first: publish((model) => {
+        model.expiresMs[role] = Date.now() + 7 * dayMs
+      }),
+    },
+    { run, days: 18, exit: 1, trusts: { root: 1, ...all(2) } },
+    {
+      ...{ run, days: 18, exit: 0, trusts: { root: 1, ...all(3) } },
+      first: publish((model) => {
+        model.expiresMs[role] = Date.now() + 21 * dayMs
+      }),
+    },
+  ],
+})
+
 const EXPIRY: readonly Scenario[] = [
   {
     name: 'an expired root is trusted, and nothing after it is asked for',
@@ -129,24 +148,9 @@ const EXPIRY: readonly Scenario[] = [
   expired('timestamp', 'timestamp.json', all(1)),
   expired('snapshot', '2.snapshot.json', { ...all(1), timestamp: 2 }),
   expired('targets', '2.targets.json', { ...all(2), targets: 1 }),
-  {
-    name: 'files that ran out on the disk still lead to new ones',
-    steps: [
-      {
-        ...{ run, exit: 0, trusts: { root: 1, ...all(1) } },
-        first: ({ repository }) => {
-          repository.model.expiresMs.timestamp = Date.now() + 7 * dayMs
-          repository.publishRest()
-        },
-      },
-      {
-        ...{ run, days: 18, exit: 0, trusts: { root: 1, ...all(2) } },
-        first: publish((model) => {
-          model.expiresMs.timestamp = Date.now() + 21 * dayMs
-        }),
-      },
-    ],
-  },
+  ranOut('timestamp'),
+  ranOut('snapshot'),
+  ranOut('targets'),
 ]
 
 const hashed = (algorithms: readonly string[], exit: 0 | 1): Scenario => {
@@ -195,6 +199,21 @@ const DOWNLOADS: readonly Scenario[] = [
         ...{ run: get('path/to/a/file.txt'), exit: 0, has: ['one'] },
         asks: ['2.root.json', 'timestamp.json'],
       },
+    ],
+  },
+  {
+    name: 'a target whose name needs quoting is asked for quoted, and kept in its folder',
+    steps: [
+      {
+        ...{ run: get('a b/ü ?#%41/../.txt'), exit: 1, has: [] },
+        first: offered('a b/ü ?#%41/../.txt', 'one'),
+      },
+      {
+        ...{ run: get('a b/ü ?#%41.txt'), exit: 0, has: ['one'] },
+        asksLast: `targets/a%20b/${sha256Hex('one')}.%C3%BC%20%3F%23%2541.txt`,
+        first: offered('a b/ü ?#%41.txt', 'one'),
+      },
+      { run: get('a b/ü ?#%41.txt'), exit: 0, has: ['one'], asksLast: 'timestamp.json' },
     ],
   },
   {
