@@ -16,16 +16,26 @@ export interface Arrivals {
   answers(count: number): Promise<void>
   /** The times since the last call, in ms from the scheduled arrival to the answer. */
   take(): number[]
-  end(): Promise<{ sent: number; answered: number; failed: number }>
+  end(): Promise<ArrivalCounts>
+}
+
+export interface ArrivalCounts {
+  readonly sent: number
+  /** Requests that got an answer. */
+  readonly answered: number
+  readonly failed: number
+  /** Answers beyond the first of a request. */
+  readonly again: number
 }
 
 const DRAIN_MS = 30_000
+const LATE_MS = 200
 
 export function arrivals({ port, request, everyMs }: ArrivalOptions): Arrivals {
   const free: Socket[] = []
   const pending = new Map<Socket, number>()
   let times: number[] = []
-  let [sent, answered, failed] = [0, 0, 0]
+  let [sent, answered, failed, again] = [0, 0, 0, 0]
   let waiting: { readonly at: number; readonly resolve: () => void }[] = []
 
   function open(): Socket {
@@ -33,11 +43,15 @@ export function arrivals({ port, request, everyMs }: ArrivalOptions): Arrivals {
     socket.setNoDelay(true)
     onAnswers(socket, (status) => {
       const startMs = pending.get(socket)
+      if (startMs === undefined) {
+        again += 1
+        return
+      }
       pending.delete(socket)
       free.push(socket)
       answered += 1
       if (status !== 200) failed += 1
-      if (startMs !== undefined) times.push(performance.now() - startMs)
+      times.push(performance.now() - startMs)
       for (const { at, resolve } of waiting) if (answered >= at) resolve()
       waiting = waiting.filter(({ at }) => answered < at)
     })
@@ -70,8 +84,10 @@ export function arrivals({ port, request, everyMs }: ArrivalOptions): Arrivals {
       while (answered < sent && performance.now() < endMs) {
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
+      // An answer too many may come after the last one that was due.
+      await new Promise((resolve) => setTimeout(resolve, LATE_MS))
       for (const socket of [...free, ...pending.keys()]) socket.destroy()
-      return { sent, answered, failed }
+      return { sent, answered, failed, again }
     },
   }
 }
