@@ -144,7 +144,7 @@ function messages<K extends MessageKind>(kind: K, leaf: string) {
     .map((bytes) => unwrap(checkSync(openMessage(kind, bytes, address, key), nodeVerifier)))
 }
 
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 10_000, interval: 20 })
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 30_000, interval: 20 })
 
 describe('enrolment', () => {
   it('makes a key that nobody else may read, and keeps no token', async () => {

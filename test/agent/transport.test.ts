@@ -91,7 +91,7 @@ describe('MQTT', () => {
   })
 
   const eventually = (check: () => void | Promise<void>) =>
-    vi.waitFor(check, { timeout: 10_000, interval: 10 })
+    vi.waitFor(check, { timeout: 30_000, interval: 10 })
   const connected = () => eventually(() => expect(connections).toContain(true))
 
   it('takes nothing while there is no connection', async () => {
