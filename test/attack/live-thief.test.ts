@@ -8,11 +8,13 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TRUST_FILE } from '../../agent/artifact/trust-memory.ts'
 import { utf8 } from '../../shared/kernel/bytes.ts'
 import { unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
 import type { Assignment } from '../../shared/model/assignment.ts'
 import type { AttackKind } from '../../shared/model/attack.ts'
+import { type TrustRecord, trustRecordSchema } from '../../shared/model/release-record.ts'
 import type { JsonObject } from '../../shared/signing/canonical-json.ts'
 import { envelopeBytes, signEnvelope } from '../../shared/signing/envelope.ts'
 import type { SyncSigner } from '../../shared/signing/keys.ts'
@@ -22,6 +24,7 @@ import { plunder, Thief } from './thief.ts'
 
 const DEVICE = 'press'
 const OTHER = 'spare'
+const DAY_MS = 86_400_000
 const DEMO = new URL(`../../controller/demo/models/${MODEL}/`, import.meta.url).pathname
 
 let fleet: MotorFleet
@@ -34,9 +37,10 @@ beforeAll(async () => {
     { [DEVICE]: 'raspberry-pi-5', [OTHER]: 'intel-n100' },
     { seed: 'thief', requestsPerSecond: 10 },
   )
-  // 1.1.0 supersedes 1.0.0; 1.2.0 is signed and runs nowhere; 1.3.0 is withdrawn; 1.4.0 is for others;
-  // 1.5.0 stands in staging.
-  await publish('1.1.0', '1.1.0', { minCounter: 2 })
+  // 1.0.0 has served and is withdrawn; 1.1.0 serves and supersedes 1.0.1; 1.2.0 is signed and runs
+  // nowhere; 1.4.0 is for others; 1.5.0 stands in staging.
+  await publish('1.0.1', '1.0.0')
+  await publish('1.1.0', '1.1.0', { minCounter: 3 })
   const id = await fleet.startRollout({
     ...{ model: MODEL, candidate: '1.1.0', baseline: '1.0.0', policy: POLICY },
     waves: [{ percent: 100, trafficPercent: 50 }],
@@ -44,11 +48,10 @@ beforeAll(async () => {
   await until('1.1.0 promoted', async () => (await fleet.rollout(id)).state === 'promoted', 120_000)
   await fleet.everywhere('1.1.0')
   await publish('1.2.0', '1.2.0')
-  await publish('1.3.0', '1.2.0')
   await publish('1.4.0', '1.2.0', { profiles: ['jetson-orin-nano'] })
   await splitStaging()
   await publish('1.5.0', '1.2.0')
-  await fleet.tell('release', 'revoke', `${MODEL}@1.3.0`, '--yes')
+  await fleet.tell('release', 'revoke', `${MODEL}@1.0.0`, '--yes')
   await fleet.program('controller').kill('SIGTERM')
   loot = await mkdtemp(join(tmpdir(), 'linnet-loot-'))
   await cp(fleet.home, loot, { recursive: true, filter: (path) => !path.includes('/devices') })
@@ -100,10 +103,17 @@ async function splitStaging(): Promise<void> {
   await asBob('release', 'publish')
 }
 
+const homeOf = (name: string) => fleet.devices.find(({ device }) => device === name)!.home
+
+/** What a device remembers of withdrawals and of the time. */
+async function trustOf(device: string): Promise<TrustRecord> {
+  const text = await readFile(join(homeOf(device), 'releases', TRUST_FILE), 'utf8')
+  return trustRecordSchema.parse(JSON.parse(text))
+}
+
 /** What the device has durably decided to serve, by digest. */
 async function servingDigest(): Promise<string> {
-  const home = fleet.devices.find(({ device }) => device === DEVICE)!.home
-  const durable = JSON.parse(await readFile(join(home, 'state.json'), 'utf8'))
+  const durable = JSON.parse(await readFile(join(homeOf(DEVICE), 'state.json'), 'utf8'))
   const slots = durable.models.find(({ model }: { model: string }) => model === MODEL)
   return [slots.current, slots.candidate].map((slot) => slot?.sha256 ?? '-').join(' ')
 }
@@ -138,24 +148,34 @@ const ATTEMPTS: readonly Attempt[] = [
     act: () => ({ slots: [{ ...motor('1.2.0'), sha256: sha256Hex(rogue), length: rogue.length }] }),
   },
   {
-    does: 'hides that a release was withdrawn',
-    ...{ kind: 'wrong_assignment', code: 'assignment.target_mismatch' },
-    act: () => ({ slots: [motor('1.3.0')] }),
+    does: 'hides that a release was withdrawn, and gives it back to who has it',
+    ...{ kind: 'rollback', code: 'release.revoked' },
+    async act() {
+      const { target } = motor('1.0.0')
+      // What it looked at last told of the withdrawal; from here on it is told nothing.
+      const minSnapshot = thief.sign({})
+      await thief.assign(DEVICE, thief.assignment(DEVICE, { minSnapshot }))
+      const known = async () => (await trustOf(DEVICE)).revoked.map((one) => one.target)
+      await until('it knows', async () => (await known()).includes(target), 60_000, known)
+      thief.isSilent = true
+      return { slots: [motor('1.0.0')] }
+    },
   },
   {
     does: 'serves the targets from before a withdrawal again',
     ...{ kind: 'rollback', code: 'tuf.rollback' },
     act: () => {
       const meta = { ...(thief.newest('snapshot').meta as Record<string, JsonObject>) }
-      const before = { ...meta['targets.json'], version: Number(meta['targets.json']!.version) - 3 }
+      const version = thief.lastListing('targets', motor('1.0.0').target)
+      const before = { ...meta['targets.json'], version }
       const minSnapshot = thief.sign({}, { meta: { ...meta, 'targets.json': before } })
-      return { slots: [motor('1.3.0')], minSnapshot }
+      return { slots: [motor('1.2.0')], minSnapshot }
     },
   },
   {
     does: 'goes back to a superseded release',
     ...{ kind: 'rollback', code: 'release.superseded' },
-    act: () => ({ slots: [motor('1.0.0')] }),
+    act: () => ({ slots: [motor('1.0.1')] }),
   },
   {
     does: 'gives it a release for another profile',
@@ -211,7 +231,7 @@ const ATTEMPTS: readonly Attempt[] = [
   {
     does: 'goes back in generations',
     ...{ kind: 'rollback', code: 'assignment.generation' },
-    act: () => ({ generation: 1, slots: [motor('1.0.0')] }),
+    act: () => ({ generation: 1, slots: [motor('1.2.0')] }),
   },
   {
     does: 'gives it what another device was assigned',
@@ -250,6 +270,16 @@ async function honestAgain(): Promise<void> {
 }
 
 describe('a thief with the home of the controller', () => {
+  // First: what he does after it he does in that time.
+  test('may tell a time to come, while what the publishers signed is valid', async () => {
+    const { answered } = fleet.traffic.counts.get(DEVICE)!
+    thief.timeMs = Date.now() + 10 * DAY_MS
+    await thief.assign(DEVICE, thief.assignment(DEVICE, { minSnapshot: thief.sign({}) }))
+    const floorMs = async () => (await trustOf(DEVICE).catch(() => undefined))?.floorMs
+    await until('it is believed', async () => (await floorMs()) === thief.timeMs, 60_000, floorMs)
+    await nothingChanged(answered)
+  })
+
   test.each(ATTEMPTS.map((row) => [row.does, row] as const))(
     '%s',
     { timeout: 120_000 },
@@ -279,7 +309,7 @@ describe('a thief with the home of the controller', () => {
     await nothingChanged(answered)
   })
 
-  test('may sign the largest numbers, which new keys forget', { timeout: 240_000 }, async () => {
+  test('may sign the largest numbers, which new keys forget', { timeout: 420_000 }, async () => {
     const { answered } = fleet.traffic.counts.get(DEVICE)!
     const generation = Number.MAX_SAFE_INTEGER
     const largest = { snapshot: 1_000_000, timestamp: 1_000_000 }
@@ -297,6 +327,10 @@ describe('a thief with the home of the controller', () => {
     })
     const promoted = async () => (await fleet.rollout(id)).state === 'promoted'
     await until('1.2.0 promoted', promoted, 200_000, () => fleet.rollout(id))
+    // It may ask for the time once a minute.
+    const floorMs = async () => (await trustOf(DEVICE)).floorMs
+    const isForgotten = async () => (await floorMs()) < thief.timeMs!
+    await until('his time is forgotten', isForgotten, 150_000, floorMs)
     await fleet.everywhere('1.2.0')
     const counts = fleet.traffic.counts.get(DEVICE)!
     expect(Object.fromEntries(counts.failures)).toEqual({})

@@ -24,7 +24,9 @@ import { signAssignment } from '../../shared/signing/assignment.ts'
 import type { Json, JsonObject } from '../../shared/signing/canonical-json.ts'
 import { envelopeBytes, signEnvelope } from '../../shared/signing/envelope.ts'
 import { checkSync, type PublicKey, type SyncSigner } from '../../shared/signing/keys.ts'
+import { signTime } from '../../shared/signing/signed-time.ts'
 import { signTimestamp } from '../../shared/signing/tuf/publish.ts'
+import { formatTime } from '../../shared/signing/tuf/timestamps.ts'
 
 export const FLEET = 'main'
 const DAY_MS = 86_400_000
@@ -79,6 +81,10 @@ export class Thief {
   readonly metadata: Map<string, Uint8Array>
   /** Bodies by digest in the place of the honest ones. */
   readonly swapped = new Map<string, Uint8Array>()
+  /** Gives out no metadata. */
+  isSilent = false
+  /** The time by which he signs, and which he tells who asks; undefined: as it is, and nothing. */
+  timeMs: number | undefined
   readonly notices: DeviceNotice[] = []
   readonly reports: Report[] = []
   /** Devices that sent anything. */
@@ -123,7 +129,7 @@ export class Thief {
   /** An assignment as the controller would sign it next, but for what is changed. */
   assignment(device: string, change: Partial<Assignment> = {}): Assignment {
     this.#generation += 1
-    const issuedAt = Date.now()
+    const issuedAt = this.#nowMs()
     const times = { issuedAt, expiresAt: issuedAt + DAY_MS }
     const generation = this.#generation
     return { ...this.loot.assignments.get(device)!, ...times, generation, ...change }
@@ -168,15 +174,12 @@ export class Thief {
       meta[`${role}.json`] = { version: signed.version as number, length: bytes.length, hashes }
     }
     const version = change.snapshot ?? Number(this.newest('snapshot').version) + 1
-    const signed = { ...this.newest('snapshot'), version, expires: later(), meta }
+    const expiresMs = this.#nowMs() + DAY_MS
+    const signed = { ...this.newest('snapshot'), version, expires: formatTime(expiresMs), meta }
     const snapshot = envelopeBytes(unwrap(signEnvelope(signed, [this.loot.snapshot])))
     this.metadata.set(`${version}.snapshot.json`, snapshot)
     const timestamp = change.timestamp ?? Number(this.newest('timestamp').version) + 1
-    const role = {
-      version: timestamp,
-      expiresMs: Date.now() + DAY_MS,
-      signers: [this.loot.timestamp],
-    }
+    const role = { version: timestamp, expiresMs, signers: [this.loot.timestamp] }
     this.metadata.set('timestamp.json', unwrap(signTimestamp(snapshot, role)).bytes)
     return version
   }
@@ -185,6 +188,7 @@ export class Thief {
   restore(): void {
     const above = { snapshot: Number(this.newest('snapshot').version) + 1 }
     const timestamp = Number(this.newest('timestamp').version) + 1
+    this.isSilent = false
     this.metadata.clear()
     for (const [name, bytes] of this.loot.metadata) this.metadata.set(name, bytes)
     this.swapped.clear()
@@ -204,6 +208,16 @@ export class Thief {
     throw new Error(`nobody signed ${path}`)
   }
 
+  /** The newest version of a role's stolen files that lists this path. */
+  lastListing(role: string, path: string): number {
+    const versions = [...this.loot.metadata].flatMap(([name, bytes]) => {
+      if (!name.endsWith(`.${role}.json`)) return []
+      const { signed } = JSON.parse(Buffer.from(bytes).toString())
+      return signed.targets[path] === undefined ? [] : [signed.version as number]
+    })
+    return Math.max(...versions)
+  }
+
   #newestFile(role: string): string {
     if (role === 'timestamp') return 'timestamp.json'
     const versions = [...this.metadata.keys()]
@@ -214,11 +228,25 @@ export class Thief {
 
   async #answer(url: string): Promise<Uint8Array | undefined> {
     const metadata = /^\/tuf\/metadata\/(.+)$/.exec(url)?.[1]
-    if (metadata !== undefined) return this.metadata.get(decodeURIComponent(metadata))
+    if (metadata !== undefined) {
+      return this.isSilent ? undefined : this.metadata.get(decodeURIComponent(metadata))
+    }
+    const asked = /^\/api\/v1\/devices\/(.+)\/time\?nonce=(.+)$/.exec(url)
+    if (asked !== null) return this.#time(asked[1]!, asked[2]!)
     const digest = /^\/tuf\/targets\/.*\/([0-9a-f]{64})\.[^/]+$/.exec(url)?.[1]
     if (digest === undefined) return undefined
     const swapped = this.swapped.get(digest)
     return swapped ?? readFile(join(this.loot.home, 'artifacts', digest.slice(0, 2), digest))
+  }
+
+  #nowMs(): number {
+    return this.timeMs ?? Date.now()
+  }
+
+  #time(device: string, nonce: string): Uint8Array | undefined {
+    if (this.timeMs === undefined) return undefined
+    const time = { fleet: FLEET, device, nonce, timeMs: this.timeMs }
+    return envelopeBytes(unwrap(signTime(time, [this.loot.director])))
   }
 
   #hear(topic: string, payload: Uint8Array): void {
@@ -235,8 +263,4 @@ export class Thief {
     if ('notice' in opened.value) this.notices.push(opened.value.notice)
     else this.reports.push(opened.value.report)
   }
-}
-
-function later(): string {
-  return new Date(Date.now() + DAY_MS).toISOString().replace(/\.\d+Z$/, 'Z')
 }
