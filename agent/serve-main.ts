@@ -27,6 +27,7 @@ async function main(): Promise<void> {
     ...{ device: 'local', boot: 'serve', profile, directory: folder, listen, grpc, socketPath },
     artifactPath: (sha256) => files.get(sha256),
     anyMayFollow: true,
+    serverName: options.serverName,
     ...{ batching, sharing, limits: { tuningMs: options.tuningMs } },
     ...(idleUnloadMs === null ? {} : { idleUnloadMs }),
     onResidence: ({ model, version, change, reason }) =>

@@ -35,6 +35,7 @@ DIR holds NAME/VERSION/model.onnx; versions are whole numbers.
   --balance POLICY             round-robin, weighted, least-connections or latency-aware
                                (least-connections)
   --host-weights LIST          2,1: host 0 gets twice as much, where the policy heeds weights
+  --server-name NAME           what the API calls itself, as Triton's --id (linnet)
   --input-spec JSON            how to make trial inputs: ${SPEC_EXAMPLE}
 Examples:
   linnet serve model.onnx
@@ -61,6 +62,7 @@ export interface ServeOptions {
   readonly versions: 'latest' | 'all'
   readonly idleUnloadMs: number | null
   readonly tuningMs: number
+  readonly serverName: string
 }
 
 /** Code `usage`, with what is wrong. */
@@ -91,6 +93,7 @@ function readFlags(args: readonly string[]) {
       threads: { type: 'string', default: '1' },
       'tuning-seconds': { type: 'string', default: '2' },
       batch: { type: 'string', default: 'auto' },
+      'server-name': { type: 'string', default: 'linnet' },
       'input-spec': { type: 'string', default: '{}' },
     },
   })
@@ -138,8 +141,11 @@ function optionsOf({ values, positionals }: ReturnType<typeof readFlags>): Resul
   }
   const tuningSeconds = values['tuning-seconds']
   if (!/^\d{1,4}$/.test(tuningSeconds)) return usage('--tuning-seconds must be a whole number')
+  const serverName = values['server-name']
+  if (!/^[\w.-]{1,64}$/.test(serverName)) return usage('--server-name takes [A-Za-z0-9_.-]')
   return ok({
     paths: positionals,
+    serverName,
     tuningMs: Number(tuningSeconds) * 1_000,
     idleUnloadMs: idleS === null ? null : idleS * 1000,
     sharing: sharing.value,

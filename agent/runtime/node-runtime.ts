@@ -61,6 +61,8 @@ export interface NodeRuntimeOptions {
   readonly onResidence?: (change: ResidenceChange) => void
   /** Answers the repository API; absent: it is closed. */
   readonly repository?: Repository
+  /** What the local API calls itself; absent: linnet. */
+  readonly serverName?: string
 }
 
 type Repository = Pick<ModelRepository, 'change'>
@@ -126,6 +128,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   })
   const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs, hangMs, loadMsMax } = limits
   const request = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
+  const { serverName } = options
   const markPath = join(directory, 'running')
   const memory = {
     sessionBytesMax: options.profile.limits.sessionMemoryMb * MIB,
@@ -140,7 +143,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
     hosts.send({ kind: 'changed', id, result })
   }
   const hosts = createModelHosts({
-    host: { device, boot, listen, socketPath, grpc, markPath, ...request, ...memory },
+    host: { device, boot, listen, socketPath, grpc, markPath, serverName, ...request, ...memory },
     ...{ hangMs, loadMsMax, sharing: options.sharing ?? null },
     sessionMemoryMb: options.profile.limits.sessionMemoryMb,
     onListening: (send) => {

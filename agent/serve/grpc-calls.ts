@@ -38,6 +38,7 @@ import { statusOf } from './refusal.ts'
 export interface GrpcTarget {
   readonly plane: DataPlane
   readonly repository: ModelRepository
+  readonly serverName?: string | undefined
 }
 
 export interface GrpcCall {
@@ -56,7 +57,8 @@ type Method = (target: GrpcTarget, call: GrpcCall) => Answer
 const INFERENCE: Readonly<Record<string, Method>> = {
   ServerLive: () => ok(answers.boolResponse(true)),
   ServerReady: ({ plane }) => ok(answers.boolResponse(plane.ready())),
-  ServerMetadata: () => ok(answers.serverMetadataResponse(serverMetadata())),
+  ServerMetadata: ({ serverName }) =>
+    ok(answers.serverMetadataResponse(serverMetadata(serverName))),
   ModelReady({ plane }, { message }) {
     const asked = decodeModelName(message)
     return asked.ok ? ok(answers.boolResponse(find(plane, asked.value).length > 0)) : asked

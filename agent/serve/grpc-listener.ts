@@ -14,7 +14,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { ok, type Problem, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
 import type { DataPlane } from '../data-plane.ts'
 import { type ByteLedger, createByteLedger, type Holder, LARGE_BYTES } from './byte-ledger.ts'
-import { callMethod, streamedMethod } from './grpc-calls.ts'
+import { callMethod, type GrpcTarget, streamedMethod } from './grpc-calls.ts'
 import { createFrameReader, type FrameReader, frame } from './grpc-frames.ts'
 import { answerStream, refusalTrailers } from './grpc-stream.ts'
 import { cannotListen } from './listen.ts'
@@ -25,7 +25,7 @@ export interface GrpcListening {
   close(): Promise<void>
 }
 
-export interface GrpcOptions {
+export interface GrpcOptions extends Pick<GrpcTarget, 'serverName'> {
   readonly host: string
   readonly port: number
   readonly requestBytesMax: number
@@ -80,7 +80,7 @@ function answer(
   plane: DataPlane,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { requestBytesMax, repository = CLOSED_REPOSITORY, ledger }: GrpcOptions & { ledger: ByteLedger },
+  options: GrpcOptions & { ledger: ByteLedger },
 ): void {
   const arrivedAtMs = plane.nowMs()
   // A client that resets its stream is gone; nothing is left to do.
@@ -89,10 +89,11 @@ function answer(
     stream.respond({ ':status': 415 }, { endStream: true })
     return
   }
+  const { requestBytesMax, repository = CLOSED_REPOSITORY, ledger, serverName } = options
   const holder = ledger.enter(() => stream.destroy())
   stream.once('close', holder.leave)
   const frames = createFrameReader(requestBytesMax, single(headers['grpc-encoding']))
-  const target = { plane, repository }
+  const target = { plane, repository, serverName }
   const common = {
     token: bearerToken(headers.authorization),
     isGone: (): boolean => stream.destroyed || stream.closed,

@@ -32,6 +32,8 @@ export interface InferenceApiOptions {
   readonly ledger?: ByteLedger
   /** Absent: nothing beside what the plane serves, and closed to commands. */
   readonly repository?: ModelRepository
+  /** In the metadata of the server; absent: linnet. */
+  readonly serverName?: string | undefined
   /** What the host tells of itself beside its requests, at each scrape. */
   readonly metrics?: () => readonly Metric[]
 }
@@ -71,7 +73,7 @@ export function createInferenceApi(plane: DataPlane, options: InferenceApiOption
 function createRoutes(plane: DataPlane, options: InferenceApiOptions): Hono<Env> {
   const { requestBytesMax, repository = CLOSED_REPOSITORY } = options
   const api = new Hono<Env>()
-  api.get('/v2', (context) => context.json(serverMetadata()))
+  api.get('/v2', (context) => context.json(serverMetadata(options.serverName)))
   api.get('/v2/health/live', (context) => context.json({ live: true }))
   api.get('/v2/health/ready', (context) => readiness(context, plane.ready()))
   addRepositoryRoutes(api, plane, repository)

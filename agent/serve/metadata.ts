@@ -11,9 +11,10 @@ const SERVER_VERSION = '0.1.0'
 /** Durations in Triton's statistics are in nanoseconds. */
 const NS_PER_MS = 1e6
 
-export function serverMetadata() {
+/** @param name as the operator calls this server. */
+export function serverMetadata(name = 'linnet') {
   return {
-    name: 'linnet',
+    name,
     version: SERVER_VERSION,
     extensions: [
       'binary_tensor_data',

@@ -8,6 +8,12 @@ describe('linnet serve', () => {
     expect(off).toMatchObject({ ok: true, value: { batching: 'off' } })
   })
 
+  it('calls itself linnet, or what its operator says', () => {
+    expect(readOptions(['m.onnx'])).toMatchObject({ value: { serverName: 'linnet' } })
+    const named = readOptions(['m.onnx', '--server-name', 'triton'])
+    expect(named).toMatchObject({ value: { serverName: 'triton' } })
+  })
+
   it('takes no other word for it', () => {
     expect(readOptions(['m.onnx', '--batch', '8'])).toMatchObject({
       error: { code: 'usage', message: '--batch must be auto or off' },
@@ -29,6 +35,8 @@ describe('Numbers without sense', () => {
     '--tuning-seconds=1e9',
     '--tuning-seconds=0.5',
     '--threads=99999',
+    '--server-name=',
+    '--server-name=a b',
     '--hosts=0',
     '--hosts=1e1',
     '--hosts=17',

@@ -103,17 +103,16 @@ async function openApi(
   plane: HostPlane,
   { repository, metrics }: Required<Pick<InferenceApiOptions, 'repository' | 'metrics'>>,
 ): Promise<Listening> {
-  const { listen: tcp, socketPath, requestBytesMax } = options
+  const { listen: tcp, socketPath, requestBytesMax, serverName } = options
   const ledger = createByteLedger()
-  const limits = { requestBytesMax, loopbackOnly: true, repository, metrics, ledger }
+  const limits = { requestBytesMax, loopbackOnly: true, repository, metrics, ledger, serverName }
   const lane = createInferLane(plane, limits)
   const direct = createInferListener(plane, limits)
   const listening = await listen(createInferenceApi(plane, limits), {
     ...{ tcp, socketPath, lane, direct, ledger },
   })
   const { grpc } = options
-  const second =
-    grpc === null ? null : await listenGrpc(plane, { ...grpc, requestBytesMax, repository, ledger })
+  const second = grpc === null ? null : await listenGrpc(plane, { ...grpc, ...limits })
   const port = listening.port ?? null
   send({ kind: 'listening', port, grpcPort: second?.port ?? null, socketPath })
   return {

@@ -29,6 +29,8 @@ export interface HostOptions {
   readonly queueLengthMax: number
   readonly deadlineMsMax: number
   readonly requestBytesMax: number
+  /** In the metadata of the server. */
+  readonly serverName?: string | undefined
 }
 
 /** A release with what the host needs to load it as it was qualified. */

@@ -96,7 +96,8 @@ describe('linnet serve', { timeout: 120_000 }, () => {
 
   it('proves a model, serves it, says that it is unsigned, and ends on SIGTERM', async () => {
     const paths = [write('tiny.onnx'), write('broken.onnx', '<html>')]
-    const { url, said, stop } = await start(...paths, '--grpc', '127.0.0.1:0')
+    const flags = ['--grpc', '127.0.0.1:0', '--server-name', 'triton']
+    const { url, said, stop } = await start(...paths, ...flags)
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/v2\/models\/tiny$/)
     await expect.poll(said).toContain('Unsigned models')
     await expect.poll(said).toContain('broken: This is not an ONNX file.')
@@ -105,6 +106,7 @@ describe('linnet serve', { timeout: 120_000 }, () => {
     expect((await ask(url)).high).toBeCloseTo(softmax(1)[1], 5)
     expect((await ask(`${url}/versions/2`)).status).toBe(404)
     const base = url.replace(/\/models.*/, '')
+    expect(await (await fetch(base)).json()).toMatchObject({ name: 'triton' })
     const index = await fetch(`${base}/repository/index`, { method: 'POST' })
     expect(await index.json()).toEqual([
       { name: 'tiny', version: '1.0.0', state: 'READY', reason: 'slot current' },

@@ -27,7 +27,7 @@ beforeAll(async () => {
     return command.model === 'tiny' ? ok() : noSuchModel(command)
   }
   const repository = { entries: () => [], change }
-  const limits = { requestBytesMax: 65_536, loopbackOnly: true, repository }
+  const limits = { requestBytesMax: 65_536, loopbackOnly: true, repository, serverName: 'triton' }
   api = createInferenceApi(plane, limits)
   server = await listenGrpc(plane, { host: '127.0.0.1', port: 0, ...limits })
   client = connect(`http://127.0.0.1:${server.port}`)
@@ -83,6 +83,18 @@ async function grpcError(method: string, message: Uint8Array): Promise<string> {
 
 const named = (name: string, version = '') => joined(delimited(1, name), delimited(2, version))
 const INPUTS = [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 0] }]
+
+describe('The name of the server (simple_*_health_metadata)', () => {
+  it('is what its operator calls it, over both', async () => {
+    const { name } = (await (await api(new Request('http://localhost:8000/v2'))).json()) as {
+      name: string
+    }
+    const { message } = await call('ServerMetadata', new Uint8Array())
+    expect([name, Buffer.from(valueAt(message, 1) as Uint8Array).toString()]).toEqual([
+      ...['triton', 'triton'],
+    ])
+  })
+})
 
 describe('A wrong name', () => {
   const wanted = /^(404|5) Request for unknown model: 'wrong_model_name' is not found/
