@@ -38,6 +38,10 @@ interface Options {
 
 /** @param argv the arguments after `tuf-client`. */
 export async function runTufClient(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`)
+    return 0
+  }
   const result = await runCommand(argv).catch((cause: unknown): Result<undefined> => {
     return { ok: false, error: toProblem(cause, 'tuf_client.failed') }
   })

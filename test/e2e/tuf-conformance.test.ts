@@ -67,6 +67,16 @@ describe('linnet tuf-client', () => {
   })
 })
 
+it('linnet tuf-client --help is the interface, and no command at all is refused with it', async () => {
+  const printed = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+  expect(await runTufClient(['--help'])).toBe(0)
+  const usage = String(printed.mock.calls[0]?.[0])
+  for (const word of ['--metadata-dir', '--target-base-url', 'init ROOT | refresh | download']) {
+    expect(usage).toContain(word)
+  }
+  expect(await runTufClient([])).toBe(1)
+})
+
 const everywhere = SCENARIOS.filter((row) => row.everywhere).map((row) => [row.name, row] as const)
 
 describe('the built linnet tuf-client', () => {
