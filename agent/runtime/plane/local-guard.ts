@@ -35,6 +35,8 @@ export const QUIET: LimitWatch = { n: 0, bad: 0, logEvidence: 0 }
 
 export function watchLimit(watch: LimitWatch, isBad: boolean, shareMax: number): LimitWatch {
   if (shareMax >= 1) return QUIET
+  // A good one is no evidence against a release: most requests end here, without a logarithm.
+  if (watch === QUIET && !isBad) return QUIET
   const limit = Math.min(0.99, Math.max(SHARE_LEAST, shareMax))
   // Never below the limit: being better than promised is no evidence against a release.
   const predicted = Math.max(limit, (watch.bad + (1 + limit) / 2) / (watch.n + 1))
