@@ -1,4 +1,6 @@
 /** What a benchmark finds: figures, each beside the limit that the product promises. */
+import { assert } from '../../shared/kernel/assert.ts'
+
 export interface Figure {
   readonly case: string
   readonly metric: string
@@ -17,11 +19,12 @@ export interface BenchReport {
   readonly results: readonly Figure[]
 }
 
-/** @param values one for each round. */
+/** @param values one for each round; at least one: nothing measured meets no limit. */
 export function figure(
   name: Pick<Figure, 'case' | 'metric' | 'limit' | 'atLeast'>,
   values: readonly number[],
 ): Figure {
+  assert(values.length > 0, `nothing was measured: ${name.case}, ${name.metric}`)
   const sorted = values.toSorted((a, b) => a - b)
   const rounded = (value: number | undefined): number => Number((value ?? 0).toPrecision(4))
   return {
