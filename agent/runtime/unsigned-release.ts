@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { describeProblem, ok, type Result, toProblem } from '../../shared/kernel/result.ts'
-import { encodeGolden, type GoldenVector } from '../../shared/model/golden.ts'
+import { describeProblem, ok, type Result, toProblem, unwrap } from '../../shared/kernel/result.ts'
+import { decodeGolden, encodeGolden, type GoldenVector } from '../../shared/model/golden.ts'
 import type { InputSpec } from '../../shared/model/input-spec.ts'
 import type { Artifact, Manifest, Variant } from '../../shared/model/manifest.ts'
 import type { ExecutionProvider, FirmwareProfile } from '../../shared/model/profile.ts'
@@ -17,6 +17,7 @@ import { type ModelSignature, readModelSignature } from '../../shared/onnx/model
 import type { ResolvedRelease } from '../ports.ts'
 import { classesFrom } from './class-labels.ts'
 import { type Derived, type DeriveTask, deriveInProcess } from './qualify/derive-in-process.ts'
+import { unsignedTolerance } from './unsigned-tolerance.ts'
 
 /** A file and the name it is asked by. */
 export interface UnsignedModel {
@@ -128,8 +129,7 @@ async function describeRelease(
 ): Promise<ResolvedRelease> {
   const artifact = await artifactAt(resolve(path), 'fp32.onnx', files)
   const golden = await artifactAt(goldenPath, 'golden.bin', files)
-  // Both sides run the same graph on the same inputs, so NaN is for both or for neither.
-  const tolerance = { absolute: 1e-4, relative: 1e-3, nan: 'equal' } as const
+  const tolerance = unsignedTolerance(unwrap(decodeGolden(await readFile(goldenPath), true)))
   const variant: Variant = {
     ...{ name: 'fp32', precision: 'fp32', profiles: [], artifact, golden, tolerance },
   }
