@@ -63,7 +63,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     expect: { poll: { timeout: 30_000 } },
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores of a small machine: most of the long files wait for processes.
+    maxWorkers: 3,
     projects: [
       {
         extends: true,
