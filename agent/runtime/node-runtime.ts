@@ -158,8 +158,9 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
       if (news.kind === 'counted') intervals.add(news.interval)
       else if (news.kind === 'change') void answerChange(news)
       else if (news.kind === 'residence') options.onResidence?.(news.change)
-      else if (news.kind === 'optimisedRefused') proofs.rebuild(news.sha256, news.problem)
-      else keeper.condemn(news.sha256, news.problem)
+      else if (news.kind === 'optimisedRefused') {
+        void proofs.rebuild(news.sha256, news.problem).then(() => keeper.renew(proofs.latest))
+      } else keeper.condemn(news.sha256, news.problem)
     },
   })
   const timer = setInterval(() => intervals.close(Date.now()), INTERVAL_CHECK_MS)

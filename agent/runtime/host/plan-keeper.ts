@@ -10,6 +10,7 @@ import type {
   ClosedInterval,
   ResolvedRelease,
   RuntimeEvent,
+  ServedRelease,
   ServeOutcome,
   ServePlan,
 } from '../../ports.ts'
@@ -33,6 +34,8 @@ export interface PlanKeeper {
   /** Tells the host that now listens the plan. */
   tell(send: (plan: HostPlan) => void): void
   onServed(planId: number, outcome: ServeOutcome): void
+  /** The plan in force once more, each release as it is proved now. */
+  renew(latest: (served: ServedRelease) => ServedRelease): void
   /** The host itself took this release out of service. */
   condemn(sha256: string, problem: Problem): void
   /** @param host which of several. @returns the time until its next life may start. */
@@ -86,6 +89,17 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
         waiting.push({ planId: id, resolve })
         tell(options.send)
       })
+    },
+    renew(latest) {
+      if (isClosed) return
+      const one = (served: ServedRelease | null) => served && latest(served)
+      const models = plan.models.map((model) => ({
+        ...model,
+        ...{ current: one(model.current), candidate: one(model.candidate) },
+        ...{ previous: one(model.previous), others: model.others?.map(latest) ?? [] },
+      }))
+      plan = { ...plan, models }
+      tell(options.send)
     },
     onServed(servedId, outcome) {
       const done = waiting.filter((waiter) => waiter.planId <= servedId)

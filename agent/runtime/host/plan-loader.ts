@@ -47,6 +47,7 @@ export function createPlanLoader(options: PlanLoaderOptions): PlanLoader {
   async function obtain(release: HostRelease, broken: Broken[]): Promise<LiveRelease | null> {
     const { sha256 } = release.resolved.release
     const found = loaded.get(keyOf(release))
+    found?.residence?.follow(release)
     if (found !== undefined && serves(found)) return found
     options.onLoading(sha256)
     try {

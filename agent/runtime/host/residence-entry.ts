@@ -11,7 +11,8 @@ export type SleepReason = 'room' | 'idle'
 
 export interface ResidenceEntry {
   readonly key: string
-  readonly release: HostRelease
+  /** The newest word on it; its next load goes by that. */
+  release: HostRelease
   session: ModelSession | null
   /** Under way for whoever waits. */
   waking: Promise<Result<undefined>> | null

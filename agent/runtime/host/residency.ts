@@ -123,6 +123,9 @@ export class Residency {
           entry.users -= 1
           entry.lastUsedMs = nowMs()
         },
+        follow: (newer) => {
+          entry.release = newer
+        },
         wake: (deadlineAtMs) => (entry.session ? undefined : this.#wake(entry, deadlineAtMs)),
       },
     }

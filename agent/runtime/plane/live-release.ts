@@ -40,6 +40,8 @@ export interface Residence {
   /** Between the two the session stays. */
   enter(): void
   leave(): void
+  /** The same release, whose optimised file may have been made again. */
+  follow(release: HostRelease): void
   /** Undefined when it is in memory. Errors: `infer.not_ready`. */
   wake(deadlineAtMs: number): Promise<Result<undefined>> | undefined
 }

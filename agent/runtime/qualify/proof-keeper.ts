@@ -9,6 +9,7 @@
 import { rm } from 'node:fs/promises'
 import { ok, type Problem, type Result } from '../../../shared/kernel/result.ts'
 import type { Qualification } from '../../../shared/model/device.ts'
+import { readArtifact } from '../../artifact/artifact-cipher.ts'
 import type { ResolvedRelease, ServedModel, ServedRelease, ServePlan } from '../../ports.ts'
 import { dropScratch, scratchPath, takeFile } from './optimised-file.ts'
 import type { QualificationRecord } from './qualification-record.ts'
@@ -27,8 +28,13 @@ export interface ProofKeeper {
   qualify(release: ResolvedRelease, signal: AbortSignal): Promise<Result<Qualification>>
   /** The plan with the providers that are proved now, less what could not be proved again. */
   assure(plan: ServePlan): Promise<AssuredPlan>
-  /** The host could not use the optimised file of this release: it is made again. */
-  rebuild(sha256: string, why: Problem): void
+  /**
+   * A host could not use the optimised file of this artifact: it is made again, and may have another
+   * digest then, for ONNX Runtime does not write the same bytes each time.
+   */
+  rebuild(sha256: string, why: Problem): Promise<void>
+  /** With the settings and the file of its newest proof; as it is where none is known. */
+  latest(served: ServedRelease): ServedRelease
   close(): void
 }
 
@@ -44,13 +50,8 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
   const { records, isStrict, onProvedAgain } = options
   const closing = new AbortController()
   /** Releases of the newest plan: those that a host can tell of. */
-  let assured = new Map<string, ResolvedRelease>()
-  let turn: Promise<unknown> = Promise.resolve()
-  const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
-    const done = turn.then(task)
-    turn = done.catch(() => undefined)
-    return done
-  }
+  let assured: readonly ResolvedRelease[] = []
+  const [inTurn, rebuildInTurn] = [createTurns(), createTurns()]
 
   const prove = (release: ResolvedRelease, signal = closing.signal, before?: Before) =>
     inTurn(() => proveAndKeep(options, release, AbortSignal.any([signal, closing.signal]), before))
@@ -79,7 +80,7 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
 
   async function assure(plan: ServePlan): Promise<AssuredPlan> {
     const broken: Broken[] = []
-    assured = new Map(releasesOf(plan).map((release) => [release.release.sha256, release]))
+    assured = releasesOf(plan)
     const models: ServedModel[] = []
     const one = async (served: ServedRelease | null) =>
       served === null ? null : assureOne(served, broken)
@@ -98,11 +99,13 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
   }
 
   async function rebuild(sha256: string, why: Problem): Promise<void> {
-    const release = assured.get(sha256)
-    const found = release && (await records.find(release))
-    if (release === undefined || found?.ok !== true) return
-    const proof = await prove(release, closing.signal, found.value)
-    if (proof.ok) onProvedAgain(proof.value.qualification, why)
+    for (const release of assured.filter(({ release }) => release.sha256 === sha256)) {
+      const found = await records.find(release)
+      // Of several hosts each tells; the first one's word was enough.
+      if (!found.ok || (await isGood(options, found.value, why))) continue
+      const proof = await prove(release, closing.signal, found.value)
+      if (proof.ok) onProvedAgain(proof.value.qualification, why)
+    }
   }
 
   return {
@@ -114,8 +117,36 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
     },
     assure,
     // What fails here leaves the artifact serving, and is tried again at the next load.
-    rebuild: (sha256, why) => void rebuild(sha256, why).catch(() => undefined),
+    rebuild: (sha256, why) => rebuildInTurn(() => rebuild(sha256, why)).catch(() => undefined),
+    latest(served) {
+      const record = records.known(served.resolved)
+      return record === undefined ? served : asProved(served, record)
+    },
     close: () => closing.abort(),
+  }
+}
+
+/** Whether the file that the record names is good, or there is none: `why` is of a former one. */
+async function isGood(
+  { records, artifactKey }: ProofKeeperOptions,
+  record: QualificationRecord,
+  { code }: Problem,
+): Promise<boolean> {
+  const { optimised } = records.settings(record)
+  if (!optimised) return true
+  // ONNX Runtime refused the very bytes.
+  if (code === 'runtime.load_failed') return false
+  const read = await readArtifact(optimised.path, optimised, artifactKey)
+  return read.ok || read.error.code === 'runtime.no_memory'
+}
+
+/** One task after the other. */
+function createTurns(): <T>(task: () => Promise<T>) => Promise<T> {
+  let turn: Promise<unknown> = Promise.resolve()
+  return (task) => {
+    const done = turn.then(task)
+    turn = done.catch(() => undefined)
+    return done
   }
 }
 

@@ -28,6 +28,8 @@ import {
 export interface RecordStore {
   /** Codes `record.missing`, `record.malformed`, `record.signature`, `record.outdated`. */
   find(release: ResolvedRelease): Promise<Result<QualificationRecord>>
+  /** What `find` gave or `keep` took in this process. */
+  known(release: ResolvedRelease): QualificationRecord | undefined
   keep(
     release: ResolvedRelease,
     record: Omit<QualificationRecord, 'binding'>,
@@ -76,6 +78,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
 
   return {
     optimisedPath: (release) => optimisedPathOf(bindingOf(release, surroundings)),
+    known: (release) => known.get(proofName(bindingOf(release, surroundings))),
     async find(release) {
       const binding = bindingOf(release, surroundings)
       const found = known.get(proofName(binding))

@@ -3,14 +3,27 @@
  * model folds a long chain of constants when it is loaded, so that an optimised file always pays.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { artifactCipher } from '../../../../agent/artifact/artifact-cipher.ts'
 import { artifactContext } from '../../../../agent/artifact/sealed-files.ts'
 import type { ResolvedRelease, RuntimeEvent } from '../../../../agent/ports.ts'
+import type { ResidenceChange } from '../../../../agent/runtime/host/residency.ts'
 import { createNodeRuntime, type NodeRuntime } from '../../../../agent/runtime/node-runtime.ts'
+import {
+  type QualificationRecord,
+  sealRecord,
+} from '../../../../agent/runtime/qualify/qualification-record.ts'
 import { unwrap } from '../../../../shared/kernel/result.ts'
 import type { Qualification } from '../../../../shared/model/device.ts'
 import { generatePrivateKey, nodeSigner } from '../../../../shared/node/signer-node.ts'
@@ -80,16 +93,16 @@ function start(home: string, more: object = {}): Life {
   return { runtime, events, provedAgain }
 }
 
-const serve = ({ runtime }: Life, current: ResolvedRelease = release) =>
-  runtime.serve({
-    ...{ generation: 1, windowMs: 1_000 },
-    models: [
-      {
-        ...{ model: 'tiny', current: served(folder, current), candidate: null, previous: null },
-        ...{ trafficShare: 0, shadow: 0, rollout: null },
-      },
-    ],
-  })
+const serve = (
+  { runtime }: Life,
+  resolved: ResolvedRelease = release,
+  modelPath = join(folder, resolved.release.sha256),
+) => {
+  const current = { ...served(folder, resolved), modelPath }
+  const model = { model: 'tiny', current, candidate: null, previous: null, rollout: null }
+  const models = [{ ...model, trafficShare: 0, shadow: 0 }]
+  return runtime.serve({ generation: 1, windowMs: 1_000, models })
+}
 
 async function ask({ runtime }: Life): Promise<number[]> {
   const { port } = unwrap(await runtime.address())
@@ -117,10 +130,14 @@ async function installed(home: string): Promise<Qualification> {
 }
 
 async function provedAgain(life: Life): Promise<ReturnType<Life['provedAgain']>> {
-  for (let i = 0; i < 600 && life.provedAgain().length === 0; i++) {
+  await waitFor(() => life.provedAgain().length > 0)
+  return life.provedAgain()
+}
+
+async function waitFor(isTrue: () => boolean): Promise<void> {
+  for (let i = 0; i < 600 && !isTrue(); i++) {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  return life.provedAgain()
 }
 
 describe('A proof over restarts of the agent', { timeout: 180_000 }, () => {
@@ -177,11 +194,7 @@ describe('The optimised model file', { timeout: 180_000 }, () => {
     const life = start('pays', {
       artifactPath: (digest: string) => join(folder, digest === sha256 ? 'gone' : digest),
     })
-    const plan = { ...served(folder, release), modelPath: join(folder, 'gone') }
-    const model = { model: 'tiny', current: plan, candidate: null, previous: null, rollout: null }
-    const models = [{ ...model, trafficShare: 0, shadow: 0 }]
-    const outcome = await life.runtime.serve({ generation: 1, windowMs: 1_000, models })
-    expect(outcome).toEqual({ served: true })
+    expect(await serve(life, release, join(folder, 'gone'))).toEqual({ served: true })
     expect((await ask(life))[1]).toBeCloseTo(softmax(1)[1], 5)
   })
 
@@ -206,6 +219,33 @@ describe('The optimised model file', { timeout: 180_000 }, () => {
     },
   )
 
+  it('is followed by the host when it is made again and has another digest', async () => {
+    // ONNX Runtime does not write the same bytes each time: this is the record of another time.
+    await installed('pays')
+    const path = recordPath('pays')
+    const signed = JSON.parse(readFileSync(path, 'utf8')).signed as { record: string }
+    const before = JSON.parse(signed.record) as QualificationRecord
+    const optimised = { ...before.optimised!, sha256: 'a'.repeat(64) }
+    writeFileSync(path, unwrap(sealRecord({ ...before, optimised }, device)))
+    const told: ResidenceChange[] = []
+    const life = start('pays', {
+      idleUnloadMs: 100,
+      onResidence: (change: ResidenceChange) => void told.push(change),
+    })
+    const modelPath = join(folder, 'copy')
+    copyFileSync(join(folder, sha256), modelPath)
+    expect(await serve(life, release, modelPath)).toEqual({ served: true })
+    expect(await provedAgain(life)).toMatchObject([{ problem: { code: 'artifact.digest' } }])
+    // What the host does not read cannot be missed.
+    rmSync(modelPath)
+    for (let round = 1; round <= 2; round++) {
+      await waitFor(() => told.filter(({ change }) => change === 'released').length >= round)
+      expect((await ask(life))[1]).toBeCloseTo(softmax(1)[1], 5)
+    }
+    expect(told.filter(({ change }) => change === 'not reloaded')).toEqual([])
+    expect(life.provedAgain()).toHaveLength(1)
+  })
+
   it.runIf(process.platform === 'linux')('lies there encrypted where artifacts do', async () => {
     const artifactKey = randomBytes(32)
     const sealed = join(folder, 'sealed')
@@ -221,11 +261,7 @@ describe('The optimised model file', { timeout: 180_000 }, () => {
     const stored = readFileSync(optimisedPath('sealed-home'))
     expect(stored.includes('MatMul')).toBe(false)
     expect(stored.length).toBeGreaterThan(optimised?.length ?? 0)
-    const current = { ...served(folder, release), modelPath: join(sealed, 'gone') }
-    const model = { model: 'tiny', current, candidate: null, previous: null, rollout: null }
-    const models = [{ ...model, trafficShare: 0, shadow: 0 }]
-    const outcome = await first.runtime.serve({ generation: 1, windowMs: 1_000, models })
-    expect(outcome).toEqual({ served: true })
+    expect(await serve(first, release, join(sealed, 'gone'))).toEqual({ served: true })
     expect((await ask(first))[1]).toBeCloseTo(softmax(1)[1], 5)
     expect(first.provedAgain()).toEqual([])
   })
