@@ -3,14 +3,14 @@
  * hosts, pass on the rest. Nothing of a tensor is read or changed here.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { gunzip, inflate } from 'node:zlib'
-import { refuse, toProblem } from '../../shared/kernel/result.ts'
+import { ok, type Result, refuse, toProblem } from '../../shared/kernel/result.ts'
 import { refuseForeign } from '../serve/foreign.ts'
 import type { DirectListener } from '../serve/infer-listener.ts'
 import { tooLarge } from '../serve/read-body.ts'
 import type { WireAnswer } from '../serve/refusal.ts'
 import type { Question } from './ask-host.ts'
 import type { Gather } from './gather.ts'
+import { type BodyInflater, createBodyInflater } from './inflate-body.ts'
 import { answerProblem, type PassOn } from './pass-on.ts'
 import { createBodyReader, type RequestBody } from './request-body.ts'
 import { parametersOf, timeoutMsOf } from './request-parameters.ts'
@@ -38,6 +38,7 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
   const { gather, passOn, isPinned, deadlineMsMax, answerMsMax } = options
   const bytesMax = options.requestBytesMax
   const bodies = createBodyReader(bytesMax)
+  const inflater = createBodyInflater(bytesMax)
   return (request, response) => {
     const { headers, method = 'GET', url = '/' } = request
     const declared = headers['content-length']
@@ -66,7 +67,12 @@ export function createFrontListener(options: FrontListenerOptions): DirectListen
       if (!read.ok) return answerProblem(request, response, read.error)
       const body = read.value
       if (isInfer) {
-        plainBytes(body, encoding, bytesMax, (plain) => {
+        plainBytes(body, encoding, inflater, (inflated) => {
+          if (!inflated.ok) {
+            body.release()
+            return answerProblem(request, response, inflated.error)
+          }
+          const plain = inflated.value
           const json = headBytes === undefined ? plain : plain.subarray(0, headBytes)
           const parameters = parametersOf(json)
           const session = isPinned(model) ? modelSession(model) : sessionOf(parameters)
@@ -103,17 +109,13 @@ function questionOf(request: IncomingMessage, path: string, { chunks }: RequestB
 function plainBytes(
   { chunks }: RequestBody,
   encoding: string | undefined,
-  maxOutputLength: number,
-  done: (plain: Buffer) => void,
+  inflater: BodyInflater,
+  done: (plain: Result<Buffer>) => void,
 ): void {
   const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-  const told = (cause: Error | null, plain: Buffer): void => done(cause === null ? plain : EMPTY)
-  if (encoding === 'gzip') gunzip(body, { maxOutputLength }, told)
-  else if (encoding === 'deflate') inflate(body, { maxOutputLength }, told)
-  else done(encoding === undefined ? body : EMPTY)
+  if (encoding === undefined) done(ok(body))
+  else inflater.inflate(body, encoding, done)
 }
-
-const EMPTY = Buffer.alloc(0)
 
 /** What is no length is the host's to refuse. */
 function headLength(header: string | string[] | undefined): number | undefined {
