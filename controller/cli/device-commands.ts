@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { DeviceResource, EnrolmentTokenResource } from '../../shared/api/resources.ts'
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
+import { sha256Schema } from '../../shared/model/names.ts'
 import { deviceDetail, deviceTable, slotTable } from '../../shared/view/device-view.ts'
 import { type Table, textFacts, textTable } from '../../shared/view/text-table.ts'
 import { ago } from '../../shared/view/words.ts'
@@ -53,6 +54,7 @@ Examples:
     .option('--expires-in <seconds>', 'until it admits nobody', whole, 3_600)
     .option('--label <name=value...>', 'labels of the devices that it admits', [])
     .option('--staging', 'the devices also take releases that are not proven yet')
+    .option('--root <sha256>', "the publishers' root, where it is not on this machine", rootDigest)
     .addHelpText(
       'after',
       `
@@ -60,6 +62,7 @@ Examples:
   linnet device token
   linnet device token --uses 50 --label site=hall-2
   linnet device token --staging
+  linnet device token --root 6fd5...          the fingerprint that linnet key show prints
 `,
     )
     .action(async (options: TokenOptions) => {
@@ -67,7 +70,7 @@ Examples:
       const labels = Object.fromEntries(options.label.map(labelOf))
       const { uses, expiresIn: expiresInSeconds, staging = false } = options
       const body = { uses, expiresInSeconds, labels, staging }
-      const made = await createEnrolmentToken(context, body)
+      const made = await createEnrolmentToken(context, body, options.root)
       context.show(made, () => made.token)
     })
   addMembership(device)
@@ -138,6 +141,7 @@ interface TokenOptions extends CommonOptions {
   readonly expiresIn: number
   readonly label: readonly string[]
   readonly staging?: boolean
+  readonly root?: string
 }
 
 function deviceText(context: Context, device: DeviceResource): string {
@@ -182,6 +186,17 @@ function labelOf(text: string): [string, string] {
 }
 
 /** A positive whole number from the command line. */
+function rootDigest(text: string): string {
+  const parsed = sha256Schema.safeParse(text)
+  if (parsed.success) return parsed.data
+  throw new ProblemError({
+    code: 'cli.usage',
+    message: 'This is no fingerprint of a root.',
+    expected: '64 hexadecimal digits, as linnet key show prints them',
+    found: text.slice(0, 80),
+  })
+}
+
 export function whole(text: string): number {
   const value = Number(text)
   if (Number.isSafeInteger(value) && value > 0) return value

@@ -1,6 +1,7 @@
 /**
  * The token that a device is given names the root it shall trust. The root is the publisher's own
- * copy where this machine has one; else the controller's, which is then trusted for it, and said.
+ * copy where this machine has one, else the one whose digest a publisher told. Invariant: it never comes
+ * from the controller, which a thief may hold.
  */
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
@@ -11,7 +12,10 @@ import { publisherFolder } from './publisher-folder.ts'
 
 const ROOT_BYTES_MAX = 1_048_576
 
-/** Errors (thrown): `trust.no_root`, and the controller's. */
+/**
+ * @param rootSha256Told by a publisher, for machines without their root
+ * Errors (thrown): `trust.no_root`, and the controller's.
+ */
 export async function createEnrolmentToken(
   context: Context,
   body: {
@@ -20,9 +24,10 @@ export async function createEnrolmentToken(
     labels: Record<string, string>
     staging?: boolean
   },
+  rootSha256Told: string | undefined,
 ): Promise<{ token: string; expiresAtMs: number; fleet: string; rootSha256: string }> {
   const { client } = context
-  const rootSha256 = sha256Hex(await trustedRoot(context))
+  const rootSha256 = rootSha256Told ?? (await ownRoot(context))
   const { fleet } = unwrap(await client.call('session', {}))
   const made = unwrap(await client.call('enrolmentTokenCreate', { body }))
   const id = sha256Hex(made.token).slice(0, 12)
@@ -31,18 +36,13 @@ export async function createEnrolmentToken(
   return { token, expiresAtMs: made.expiresAtMs, fleet, rootSha256 }
 }
 
-async function trustedRoot({ home, baseUrl, terminal }: Context): Promise<Uint8Array> {
+async function ownRoot({ home }: Context): Promise<string> {
   const own = await readFileBounded(publisherFolder(home).root, ROOT_BYTES_MAX)
-  if (own !== undefined) return own
-  const answer = await fetch(`${baseUrl}/tuf/metadata/1.root.json`).catch(() => undefined)
-  if (answer?.ok) {
-    const bytes = new Uint8Array(await answer.arrayBuffer())
-    terminal.say(`The root comes from the controller; compare it: ${sha256Hex(bytes)}`)
-    return bytes
-  }
+  if (own !== undefined) return sha256Hex(own)
   throw new ProblemError({
-    code: answer === undefined ? 'controller.unreachable' : 'trust.no_root',
-    message: 'There is no root of trust yet that a device could be told to trust.',
-    next: 'linnet key new',
+    code: 'trust.no_root',
+    message: 'This machine has no root of trust that a device could be told to trust.',
+    expected: "the publishers' root under LINNET_HOME, or its fingerprint as they tell it",
+    next: 'linnet key new; or, with what linnet key show prints there: linnet device token --root',
   })
 }

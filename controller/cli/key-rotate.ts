@@ -106,24 +106,28 @@ export async function rotateKeys(
   return { rootVersion: plan.version, directorEpoch, ...lost }
 }
 
-/** The next root as data: online keys as the controller has them, or will. */
+/** The next root as data. Online keys stay those of the root before, but for the roles that are asked for. */
 async function planFrom(
-  { client }: Context,
+  { client, terminal }: Context,
   root: Root,
   options: RotateOptions,
   offline: { readonly root: RolePlan; readonly targets: RolePlan },
 ): Promise<RootPlan> {
-  const wanted = ONLINE.filter((role) => options[role] === true)
-  const online =
-    wanted.length === 0
-      ? unwrap(await client.call('onlineKeys', {}))
-      : unwrap(await client.call('onlineKeysPrepare', { body: { roles: wanted } }))
-  const alone = (name: string): RolePlan => ({
-    keys: online.keys.filter(({ role }) => role === name).map(({ key }) => key),
-    threshold: 1,
-  })
+  const roles = ONLINE.filter((role) => options[role] === true)
+  const prepared =
+    roles.length === 0
+      ? []
+      : unwrap(await client.call('onlineKeysPrepare', { body: { roles } })).keys
   const before = unwrap(directorOf(root))
-  const director = alone('director')
+  const present = { ...root.roles, director: before }
+  const planOf = (role: (typeof ONLINE)[number]): RolePlan => {
+    const { keys, threshold } = present[role]
+    if (!roles.includes(role)) return { keys: [...keys.values()], threshold }
+    const fresh = prepared.filter((entry) => entry.role === role)
+    for (const { keyId: id } of fresh) terminal.say(`The new ${role} key of the controller: ${id}`)
+    return { keys: fresh.map(({ key }) => key), threshold: 1 }
+  }
+  const director = planOf('director')
   const known = [...before.keys.values()].map(keyIdentity)
   const isSame = director.keys.every((key) => known.includes(keyIdentity(key)))
   // A thief may have signed the largest generation: a new key starts a new epoch.
@@ -131,7 +135,7 @@ async function planFrom(
   return {
     version: root.version + 1,
     expiresMs: Date.now() + ROOT_LIFETIME_MS,
-    roles: { ...offline, snapshot: alone('snapshot'), timestamp: alone('timestamp') },
+    roles: { ...offline, snapshot: planOf('snapshot'), timestamp: planOf('timestamp') },
     director: { ...director, directorEpoch },
   }
 }

@@ -152,7 +152,16 @@ Examples:
     .option('--keys <folder>', 'where the keys are (default: keys under --home)')
     .option('--offline', 'only sign; publish later')
     .option('--yes', 'ask nothing')
-    .addHelpText('after', '\nExamples:\n  linnet release revoke motor-vibration@1.1.0 --yes\n')
+    .addHelpText(
+      'after',
+      `
+Devices hear of it within the minute. Who holds the controller can hide it from them until the
+targets that they know expire: 14 days at most after they were signed.
+
+Examples:
+  linnet release revoke motor-vibration@1.1.0 --yes
+`,
+    )
     .action((name: string, options: KeysOption & { offline?: boolean; yes?: boolean }) => {
       const context = openContext(options)
       const { offline = false, yes = false } = options

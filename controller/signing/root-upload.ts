@@ -100,7 +100,7 @@ function checkOnlineKeys(root: Root, keys: Checks['keys']): Result<OnlineSigners
   }
   return refuse('root.online_keys', 'The root does not name the keys of this controller.', {
     expected: `its ${ONLINE_ROLES.join(', ')} keys, each with threshold 1`,
-    next: 'make a root with the keys that the controller shows: linnet key rotate',
+    next: 'linnet key rotate --director --snapshot --timestamp, after comparing its keys',
   })
 }
 

@@ -61,11 +61,16 @@ describe('exit codes', () => {
     },
   )
   test('2: a token below the role that is needed', async () => {
-    const args = ['device', 'token', '--token', cli.tokens.viewer]
+    const args = ['device', 'token', '--root', 'ab'.repeat(32), '--token', cli.tokens.viewer]
     const { code, stderr } = await cli.linnet(args)
     expect(code).toBe(2)
-    // Nobody published a root here, so that comes first; a viewer may not ask for tokens either.
-    expect(stderr).toMatch(/\[(auth\.role|trust\.no_root)\]/)
+    expect(stderr).toContain('[auth.role]')
+  })
+  test("2: a device's root of trust, where only the controller could tell it", async () => {
+    const { code, stderr } = await cli.linnet(['device', 'token'])
+    expect(code).toBe(2)
+    expect(stderr).toContain('[trust.no_root]')
+    expect(stderr).toContain('linnet device token --root')
   })
   test('4: not over within the time given', async () => {
     cli.application.rollouts.set('r-4', rolloutResource({ id: 'r-4', state: 'paused' }))
