@@ -104,8 +104,9 @@ describe('Several model hosts', { timeout: 120_000 }, () => {
       }
       const answered = tookMs.length
       await arrive(20)
-      expect((await hostShares())[0]).toBe(before)
-      await waitFor('answers of the other', () => tookMs.length >= answered + 20)
+      // Where it was hardly asked before, it may be found out only by these.
+      expect((await hostShares())[0]).toBeLessThanOrEqual(before + 2)
+      await waitFor('answers of the other', () => tookMs.length >= answered + 18)
     } finally {
       process.kill(slow, 'SIGCONT')
     }
