@@ -144,7 +144,7 @@ async function writeRelease(
   for (const variant of variants) {
     const isFirst = variant === first
     const vectors = await goldenOf(variant, golden, { isFirst, inputSpec: spec.inputSpec })
-    const { precision, profiles, tolerance } = variant.spec
+    const { precision, profiles, tolerance, memoryMb, executionProviders } = variant.spec
     described.push({
       name: variant.name,
       precision,
@@ -152,6 +152,8 @@ async function writeRelease(
       artifact: await writeArtifact(draft, `${variant.name}.onnx`, variant.bytes),
       golden: await writeArtifact(draft, `${variant.name}.golden.bin`, encodeGolden(vectors)),
       tolerance: tolerance ?? toleranceOf(golden, variant.name, isFirst) ?? TOLERANCES[precision],
+      ...(memoryMb !== undefined && { memoryMb }),
+      ...(executionProviders && { executionProviders }),
     })
   }
   const floats = inputs.filter(({ datatype }) => datatype.startsWith('FP'))

@@ -12,6 +12,7 @@ import {
   manifestSchema,
   serviceLevelsSchema,
   toleranceSchema,
+  variantSchema,
 } from '../../shared/model/manifest.ts'
 import { nameSchema, versionSchema } from '../../shared/model/names.ts'
 
@@ -34,6 +35,10 @@ const releaseSpecSchema = z.strictObject({
         profiles: z.array(nameSchema).max(64).default([]),
         file: fileSchema,
         tolerance: toleranceSchema.optional(),
+        /** What its session was measured to take; absent: estimated from the file. */
+        memoryMb: variantSchema.shape.memoryMb,
+        /** Only for devices whose profile has one of these. */
+        executionProviders: variantSchema.shape.executionProviders,
       }),
     )
     .min(1)

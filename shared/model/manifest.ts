@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { countSchema, nameSchema, sha256Schema, timeMsSchema, versionSchema } from './names.ts'
+import { executionProviderSchema } from './profile.ts'
 import { tensorSpecSchema } from './tensor.ts'
 
 /** One file of a release, named by content. */
@@ -33,6 +34,10 @@ export const variantSchema = z.strictObject({
   /** The golden vectors of this variant (see golden.ts). */
   golden: artifactSchema,
   tolerance: toleranceSchema,
+  /** Most memory that it takes in MiB, load included; absent: estimated from the file's length. */
+  memoryMb: z.int().min(1).max(16_777_216).exactOptional(),
+  /** Meant for profiles with one of these; absent: any. Which one serves is proved on the device. */
+  executionProviders: z.array(executionProviderSchema).min(1).max(8).exactOptional(),
 })
 export type Variant = z.infer<typeof variantSchema>
 
