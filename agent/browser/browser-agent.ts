@@ -95,7 +95,7 @@ export async function startBrowserAgent(
   identity: Identity,
 ): Promise<BrowserAgent> {
   const { device, controller, log, watch } = options
-  const { records, files, profile, engine, gpuMissing } = device
+  const { records, files, profile, engine, gpuMissing, surroundings } = device
   const { signer } = device.key
   const { fleet } = identity
   const boot = randomId()
@@ -103,10 +103,10 @@ export async function startBrowserAgent(
     ...{ files, bytesMax: profile.limits.diskMb * MIB, retrieval: RETRIEVAL },
     onProgress: watch.onProgress,
   })
-  const runtime = await createWebRuntime({
+  const runtime = createWebRuntime({
     ...{ device: identity.device, boot, profile, engine, gpuMissing, script: options.script },
     readArtifact: artifacts.read,
-    settings: createWebSmallFiles(records, 'settings'),
+    ...{ proofs: createWebSmallFiles(records, 'settings'), signer, surroundings },
     onAttempt: watch.onAttempt,
   })
   const repository = createRepository(options, identity)

@@ -5,6 +5,7 @@
 import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { DeviceFacts } from '../../shared/model/device.ts'
 import { type FirmwareProfile, profileSchema } from '../../shared/model/profile.ts'
+import type { Surroundings } from '../runtime/qualify/qualification-record.ts'
 import { AGENT_VERSION } from '../version.ts'
 import { openRecords, type Records } from './records.ts'
 import { openWebFiles, type WebFiles } from './web-files.ts'
@@ -24,6 +25,8 @@ export interface WebDevice {
   readonly engine: EngineChoice
   /** Empty where webgpu can be tried. */
   readonly gpuMissing: string
+  /** A proof holds for this browser on this machine. */
+  readonly surroundings: Omit<Surroundings, 'profile'>
   readonly facts: DeviceFacts
   /** Sentences on what this browser or page lacks, for people. */
   readonly lacks: readonly string[]
@@ -37,7 +40,7 @@ export async function openWebDevice(profiles: URL): Promise<Result<WebDevice>> {
   const records = await openRecords('linnet')
   const files = await openWebFiles(records, 'linnet-artifacts')
   const key = await openDeviceKey(records)
-  const gpuMissing = await whyNoGpu()
+  const { missing: gpuMissing, name } = await findGpu()
   const profile = await openProfile(records, profiles, gpuMissing === '')
   if (!profile.ok) return profile
   const cores = Math.max(1, navigator.hardwareConcurrency)
@@ -47,6 +50,11 @@ export async function openWebDevice(profiles: URL): Promise<Result<WebDevice>> {
   return ok({
     ...device,
     engine: { gpu: gpuMissing === '', threads },
+    surroundings: {
+      runtimeVersion: RUNTIME_VERSION,
+      machine: `${navigator.userAgent} cores=${cores}`,
+      drivers: gpuMissing === '' ? name : gpuMissing,
+    },
     facts: factsOf(profile.value, cores),
     lacks: lacksOf(device),
   })
@@ -71,13 +79,29 @@ function browserName(): string {
   return known === null ? 'unknown' : `${known[1]}-${known[2]}`.toLowerCase()
 }
 
-/** @returns the reason, or an empty text. */
-async function whyNoGpu(): Promise<string> {
-  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } }
-  if (gpu === undefined) return 'this browser or page has no WebGPU'
-  if (!('Suspending' in WebAssembly)) return 'this browser cannot suspend WebAssembly (JSPI)'
+interface GpuAdapter {
+  readonly info?: Partial<Record<(typeof ADAPTER_FIELDS)[number], unknown>>
+  readonly features?: Iterable<string>
+}
+/** GPUAdapterInfo of WebGPU; a browser may leave some empty. */
+const ADAPTER_FIELDS = [
+  ...(['vendor', 'architecture', 'device', 'description', 'isFallbackAdapter'] as const),
+  ...(['subgroupMinSize', 'subgroupMaxSize'] as const),
+]
+
+/** `missing`: the reason, or an empty text; `name` changes when what is told of the adapter does. */
+async function findGpu(): Promise<{ readonly missing: string; readonly name: string }> {
+  const lacking = (missing: string) => ({ missing, name: '' })
+  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<GpuAdapter | null> } }
+  if (gpu === undefined) return lacking('this browser or page has no WebGPU')
+  if (!('Suspending' in WebAssembly)) {
+    return lacking('this browser cannot suspend WebAssembly (JSPI)')
+  }
   const adapter = await gpu.requestAdapter().catch(() => null)
-  return adapter === null ? 'WebGPU offers no adapter on this machine' : ''
+  if (adapter === null) return lacking('WebGPU offers no adapter on this machine')
+  const { info = {}, features = [] } = adapter
+  const told = ADAPTER_FIELDS.map((field) => `${field}=${String(info[field] ?? '')}`)
+  return { missing: '', name: [...told, ...[...features].toSorted()].join(' ').slice(0, 2_000) }
 }
 
 /** A device keeps the profile that it enrolled with. */

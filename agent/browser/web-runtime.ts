@@ -5,23 +5,19 @@
  * Invariants: no model code runs on the page's thread; the plan survives the worker, so one that dies
  * is replaced and told again; every `serve` resolves; requests under way at a death are refused at once.
  */
-import { ok, type Problem } from '../../shared/kernel/result.ts'
+import type { Problem } from '../../shared/kernel/result.ts'
 import type { FirmwareProfile } from '../../shared/model/profile.ts'
-import type {
-  ResolvedRelease,
-  Runtime,
-  RuntimeEvent,
-  ServedRelease,
-  ServePlan,
-  SmallFiles,
-} from '../ports.ts'
+import type { Signer } from '../../shared/signing/keys.ts'
+import type { ResolvedRelease, Runtime, RuntimeEvent, SmallFiles } from '../ports.ts'
 import { createPlanKeeper } from '../runtime/host/plan-keeper.ts'
 import { disguiseInterval, secureUint32 } from '../runtime/plane/disguise-interval.ts'
 import { createIntervalMerge } from '../runtime/plane/interval-merge.ts'
+import { createAssuredServe } from '../runtime/qualify/assured-serve.ts'
+import type { Surroundings } from '../runtime/qualify/qualification-record.ts'
 import { type QualifyOptions, qualifyRelease } from '../runtime/qualify/qualify-release.ts'
 import { createLocalRequests, type LocalFetch } from './local-requests.ts'
+import { createWebProofs } from './web-proofs.ts'
 import { proveInWorker, type ReadArtifact } from './web-qualifier.ts'
-import { openWebSettings, type WebSettings } from './web-settings.ts'
 import { WorkerHosts } from './worker-hosts.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 
@@ -36,7 +32,12 @@ export interface WebRuntimeOptions {
   /** runtime-worker-main.js, with the files of ONNX Runtime Web beside it. */
   readonly script: URL
   readonly readArtifact: ReadArtifact
-  readonly settings: SmallFiles
+  /** Where records of proofs are kept. */
+  readonly proofs: SmallFiles
+  /** The device's: these records are kept over visits, and every release must have one. */
+  readonly signer?: Signer | undefined
+  /** What a proof holds for, beside the release, the profile and the threads. */
+  readonly surroundings: Omit<Surroundings, 'profile'>
   /** Told after each attempt of a qualification. */
   readonly onAttempt?: QualifyOptions['onAttempt']
   readonly limits?: Partial<WebRuntimeLimits>
@@ -78,14 +79,27 @@ export interface WebRuntime extends Runtime {
   restartHost(): void
 }
 
-export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebRuntime> {
+export function createWebRuntime(options: WebRuntimeOptions): WebRuntime {
   const limits = { ...LIMITS, ...options.limits }
-  const settings = await openWebSettings(options.settings)
   const artifactPath = (sha256: string): string => sha256
   const handlers: ((event: RuntimeEvent) => void)[] = []
   const emit = (event: RuntimeEvent): void => {
     for (const handler of handlers) handler(event)
   }
+  const { profile, onAttempt } = options
+  const proofs = createWebProofs({
+    ...{ files: options.proofs, signer: options.signer },
+    surroundings: { ...options.surroundings, profile: withThreads(profile, options.engine) },
+    prove: (release, signal) =>
+      qualifyRelease(release, {
+        ...{ profile, artifactPath, choose: 'fastest', batching: 'auto' },
+        prove: (task) =>
+          proveInWorker(task, { ...options, timeMsMax: limits.qualifyMsMax, signal }),
+        ...(onAttempt && { onAttempt }),
+      }),
+    onProvedAgain: (qualification, problem) =>
+      emit({ kind: 'provedAgain', qualification, problem }),
+  })
   const uint32 = secureUint32()
   const intervals = createIntervalMerge(
     () => keeper.plan().windowMs,
@@ -116,31 +130,18 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
   })
   const timer = setInterval(() => intervals.close(Date.now()), INTERVAL_CHECK_MS)
 
-  async function qualify(release: ResolvedRelease, signal: AbortSignal) {
-    const admitted = keeper.admit(release)
-    if (!admitted.ok) return admitted
-    const { profile, onAttempt } = options
-    const proof = await qualifyRelease(release, {
-      profile,
-      artifactPath,
-      prove: (task) => proveInWorker(task, { ...options, timeMsMax: limits.qualifyMsMax, signal }),
-      choose: 'fastest',
-      batching: 'auto',
-      ...(onAttempt && { onAttempt }),
-    })
-    if (!proof.ok) return proof
-    await settings.put(release, proof.value.settings)
-    return ok(proof.value.qualification)
-  }
-
   return {
-    qualify,
-    serve: (plan) => keeper.serve(withSettings(plan, settings.get)),
+    async qualify(release: ResolvedRelease, signal: AbortSignal) {
+      const admitted = keeper.admit(release)
+      return admitted.ok ? proofs.qualify(release, signal) : admitted
+    },
+    serve: createAssuredServe(proofs.assure, keeper.serve),
     fetch: requests.fetch,
     restartHost: () => host.restart(),
     onEvent: (handler) => void handlers.push(handler),
     async close() {
       clearInterval(timer)
+      proofs.close()
       await host.close()
       intervals.close(Date.now(), true)
       keeper.close()
@@ -148,14 +149,7 @@ export async function createWebRuntime(options: WebRuntimeOptions): Promise<WebR
   }
 }
 
-function withSettings(plan: ServePlan, of: WebSettings['get']): ServePlan {
-  const one = (served: ServedRelease | null): ServedRelease | null =>
-    served && { ...served, settings: of(served.resolved) }
-  const models = plan.models.map((model) => ({
-    ...model,
-    current: one(model.current),
-    candidate: one(model.candidate),
-    previous: one(model.previous),
-  }))
-  return { ...plan, models }
+/** What was found for other threads, as in a page that is isolated now and was not, does not hold. */
+function withThreads(profile: FirmwareProfile, { threads }: EngineChoice): FirmwareProfile {
+  return { ...profile, limits: { ...profile.limits, threadsMax: threads } }
 }

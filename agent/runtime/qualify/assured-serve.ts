@@ -1,9 +1,9 @@
 /**
- * Plans on their way to the host, each made sure of first (proof-keeper.ts), which may take long.
+ * Plans on their way to the host, each made sure of first (assured-plan.ts), which may take long.
  * Invariant: a plan that became ready late never replaces a newer one; it has the newer one's outcome.
  */
 import type { ServeOutcome, ServePlan } from '../../ports.ts'
-import type { AssuredPlan } from './proof-keeper.ts'
+import type { AssuredPlan } from './assured-plan.ts'
 
 export function createAssuredServe(
   assure: (plan: ServePlan) => Promise<AssuredPlan>,

@@ -10,7 +10,9 @@ import { rm } from 'node:fs/promises'
 import { ok, type Problem, type Result } from '../../../shared/kernel/result.ts'
 import type { Qualification } from '../../../shared/model/device.ts'
 import { readArtifact } from '../../artifact/artifact-cipher.ts'
-import type { ResolvedRelease, ServedModel, ServedRelease, ServePlan } from '../../ports.ts'
+import type { ResolvedRelease, ServedRelease, ServePlan } from '../../ports.ts'
+import { type AssuredPlan, asProved, assurePlan, type ProofSource } from './assured-plan.ts'
+import { createTurns } from './in-turn.ts'
 import { dropScratch, scratchPath, takeFile } from './optimised-file.ts'
 import type { QualificationRecord } from './qualification-record.ts'
 import { type QualifyInProcessOptions, qualifyInProcess } from './qualify-in-process.ts'
@@ -38,11 +40,6 @@ export interface ProofKeeper {
   close(): void
 }
 
-export interface AssuredPlan {
-  readonly plan: ServePlan
-  readonly broken: readonly { readonly sha256: string; readonly problem: Problem }[]
-}
-
 /** An optimised file may be so much larger than its source. */
 const OPTIMISED_EXTRA_BYTES = 32 * 2 ** 20
 
@@ -56,46 +53,14 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
   const prove = (release: ResolvedRelease, signal = closing.signal, before?: Before) =>
     inTurn(() => proveAndKeep(options, release, AbortSignal.any([signal, closing.signal]), before))
 
-  async function assureOne(served: ServedRelease, broken: Broken[]): Promise<ServedRelease | null> {
-    const { resolved } = served
-    const found = await records.find(resolved)
-    if (found.ok) return asProved(served, found.value)
-    if (!isStrict) return served
-    const proof = await prove(resolved)
-    if (proof.ok) {
-      onProvedAgain(proof.value.qualification, found.error)
-      return asProved(served, proof.value)
-    }
-    if (proof.error.code !== 'qualify.cancelled') {
-      broken.push({ sha256: resolved.release.sha256, problem: proof.error })
-    }
-    return null
+  const source: ProofSource = {
+    ...{ isStrict, onProvedAgain, find: records.find, settings: records.settings },
+    prove: (release) => prove(release),
   }
 
-  function asProved(served: ServedRelease, record: QualificationRecord): ServedRelease {
-    const { chosen, sessionMb } = record.qualification
-    const known = sessionMb === undefined ? {} : { sessionMb }
-    return { ...served, ...known, provider: chosen, settings: records.settings(record) }
-  }
-
-  async function assure(plan: ServePlan): Promise<AssuredPlan> {
-    const broken: Broken[] = []
+  function assure(plan: ServePlan): Promise<AssuredPlan> {
     assured = releasesOf(plan)
-    const models: ServedModel[] = []
-    const one = async (served: ServedRelease | null) =>
-      served === null ? null : assureOne(served, broken)
-    for (const model of plan.models) {
-      const current = await one(model.current)
-      const candidate = await one(model.candidate)
-      const previous = await one(model.previous)
-      const others: ServedRelease[] = []
-      for (const other of model.others ?? []) {
-        const assuredOther = await one(other)
-        if (assuredOther !== null) others.push(assuredOther)
-      }
-      models.push({ ...model, current, candidate, previous, others })
-    }
-    return { plan: { ...plan, models }, broken }
+    return assurePlan(plan, source)
   }
 
   async function rebuild(sha256: string, why: Problem): Promise<void> {
@@ -120,7 +85,7 @@ export function createProofKeeper(options: ProofKeeperOptions): ProofKeeper {
     rebuild: (sha256, why) => rebuildInTurn(() => rebuild(sha256, why)).catch(() => undefined),
     latest(served) {
       const record = records.known(served.resolved)
-      return record === undefined ? served : asProved(served, record)
+      return record === undefined ? served : asProved(served, record, records.settings(record))
     },
     close: () => closing.abort(),
   }
@@ -140,16 +105,6 @@ async function isGood(
   return read.ok || read.error.code === 'runtime.no_memory'
 }
 
-/** One task after the other. */
-function createTurns(): <T>(task: () => Promise<T>) => Promise<T> {
-  let turn: Promise<unknown> = Promise.resolve()
-  return (task) => {
-    const done = turn.then(task)
-    turn = done.catch(() => undefined)
-    return done
-  }
-}
-
 function releasesOf({ models }: ServePlan): ResolvedRelease[] {
   const slots = models.flatMap(({ current, candidate, previous, others = [] }) => [
     ...[current, candidate, previous],
@@ -160,7 +115,6 @@ function releasesOf({ models }: ServePlan): ResolvedRelease[] {
 
 /** What is proved once more in the settings that it has. */
 type Before = Pick<QualificationRecord, 'settings' | 'qualification'>
-type Broken = AssuredPlan['broken'][number]
 
 async function proveAndKeep(
   options: ProofKeeperOptions,

@@ -8,21 +8,19 @@
  * the disk. Where records are kept is left to record-store.ts.
  */
 import { z } from 'zod'
+import { toHex } from '../../../shared/kernel/bytes.ts'
 import { ok, type Result, refuse } from '../../../shared/kernel/result.ts'
 import { qualificationSchema } from '../../../shared/model/device.ts'
 import { sha256Schema } from '../../../shared/model/names.ts'
 import type { FirmwareProfile } from '../../../shared/model/profile.ts'
+import { canonicalBytes } from '../../../shared/signing/canonical-json.ts'
+import { envelopeBytes, isSignedBy, openEnvelope } from '../../../shared/signing/envelope.ts'
 import {
-  envelopeBytes,
-  isSignedBy,
-  openEnvelope,
-  signEnvelope,
-} from '../../../shared/signing/envelope.ts'
-import {
+  type Checking,
   checkSync,
   keyId,
   type PublicKey,
-  type SyncSigner,
+  type Signer,
   type SyncVerifier,
 } from '../../../shared/signing/keys.ts'
 import type { ResolvedRelease } from '../../ports.ts'
@@ -86,25 +84,39 @@ export function bindingOf(
 }
 
 /** Errors: `record.malformed`. The figures are fractions, which canonical JSON does not know: what is signed holds them as text. */
-export function sealRecord(record: QualificationRecord, signer: SyncSigner): Result<Uint8Array> {
+export async function sealRecord(
+  record: QualificationRecord,
+  signer: Signer,
+): Promise<Result<Uint8Array>> {
   // What this device could not read again would be made again at every start.
   const checked = recordSchema.safeParse(record)
   if (!checked.success) return malformed(checked.error.issues[0]?.message ?? '')
   const signed = { _type: TYPE, record: JSON.stringify(record) }
-  const envelope = signEnvelope(signed, [signer])
-  return envelope.ok ? ok(envelopeBytes(envelope.value)) : envelope
+  const message = canonicalBytes(signed)
+  if (!message.ok) return message
+  const sig = toHex(await signer.sign(message.value))
+  return ok(envelopeBytes({ signed, signatures: [{ keyid: keyId(signer.key), sig }] }))
 }
 
-/** Codes `record.malformed`, `record.signature`, `record.outdated` with the field that differs. */
+/** `checkRecord` at once. */
 export function openRecord(
   bytes: Uint8Array,
   binding: RecordBinding,
   { key, verifier }: { readonly key: PublicKey; readonly verifier: SyncVerifier },
 ): Result<QualificationRecord> {
+  return checkSync(checkRecord(bytes, binding, key), verifier)
+}
+
+/** Codes `record.malformed`, `record.signature`, `record.outdated` with the field that differs. */
+export function* checkRecord(
+  bytes: Uint8Array,
+  binding: RecordBinding,
+  key: PublicKey,
+): Checking<Result<QualificationRecord>> {
   const opened = openEnvelope(bytes, JSON_LIMITS)
   if (!opened.ok) return malformed(opened.error.message)
   const keys = new Map([[keyId(key), key]])
-  if (!checkSync(isSignedBy(opened.value, { keys, threshold: 1 }), verifier)) {
+  if (!(yield* isSignedBy(opened.value, { keys, threshold: 1 }))) {
     return refuse('record.signature', 'A qualification record was not signed by this device.', {
       expected: `a signature of ${keyId(key).slice(0, 12)}`,
       next: 'the release is qualified again',
@@ -118,6 +130,11 @@ export function openRecord(
     if (found !== binding[field]) return outdated(field, binding[field], found)
   }
   return ok(parsed.data)
+}
+
+/** Code `record.missing`. */
+export function noRecord(): Result<never> {
+  return refuse('record.missing', 'There is no qualification record of this release here.')
 }
 
 function parse(text: unknown): unknown {

@@ -9,7 +9,7 @@
 import { mkdirSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ok, type Result, refuse } from '../../../shared/kernel/result.ts'
+import { ok, type Result } from '../../../shared/kernel/result.ts'
 import { readFileBounded, writeFileAtomic } from '../../../shared/node/atomic-file.ts'
 import { nodeVerifier } from '../../../shared/node/verifier-node.ts'
 import type { SyncSigner } from '../../../shared/signing/keys.ts'
@@ -18,6 +18,7 @@ import { proofName } from '../proof-subject.ts'
 import type { RunSettings } from '../run-settings.ts'
 import {
   bindingOf,
+  noRecord,
   openRecord,
   type QualificationRecord,
   RECORD_BYTES_MAX,
@@ -67,7 +68,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   }
 
   async function store(record: QualificationRecord, by: SyncSigner): Promise<void> {
-    const sealed = sealRecord(record, by)
+    const sealed = await sealRecord(record, by)
     if (!sealed.ok) return
     await writeFileAtomic(pathOf(proofName(record.binding)), sealed.value, { mode: 0o600 })
     const diskBytes = surroundings.profile.limits.diskMb * 2 ** 20
@@ -83,10 +84,10 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
       const binding = bindingOf(release, surroundings)
       const found = known.get(proofName(binding))
       if (found !== undefined) return ok(found)
-      if (signer === undefined) return missing()
+      if (signer === undefined) return noRecord()
       const path = pathOf(proofName(binding))
       const bytes = await readFileBounded(path, RECORD_BYTES_MAX).catch(() => undefined)
-      if (bytes === undefined) return missing()
+      if (bytes === undefined) return noRecord()
       const record = openRecord(bytes, binding, { key: signer.key, verifier: nodeVerifier })
       if (record.ok) remember(record.value)
       return record
@@ -112,10 +113,6 @@ function putBounded<T>(map: Map<string, T>, key: string, value: T): void {
   map.set(key, value)
   const [oldest] = map.keys()
   if (map.size > RECORDS_MAX && oldest !== undefined) map.delete(oldest)
-}
-
-function missing(): Result<never> {
-  return refuse('record.missing', 'There is no qualification record of this release here.')
 }
 
 /** The newest stay, up to so many files and so many bytes. */

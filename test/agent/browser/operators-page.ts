@@ -125,13 +125,14 @@ export const push = {
     return short(outcome)
   },
   async open(profile: FirmwareProfile): Promise<void> {
-    runtime = await createWebRuntime({
+    runtime = createWebRuntime({
       ...{ device: 'd1', boot: 'b1', profile },
       engine: { gpu: profile.executionProviders.includes('webgpu'), threads: 1 },
       gpuMissing: '',
       script: new URL('./runtime-worker-main.js', import.meta.url),
       readArtifact,
-      settings: {
+      surroundings: { runtimeVersion: '', machine: '', drivers: '' },
+      proofs: {
         ...{ read: async () => undefined, write: async () => undefined },
         ...{ names: async () => [], remove: async () => undefined },
       },

@@ -5,6 +5,8 @@ import {
   type InferenceClient,
   type InferOptions,
 } from '../../../agent/browser/inference-client.ts'
+import { memoryRecords } from '../../../agent/browser/records.ts'
+import { openDeviceKey } from '../../../agent/browser/web-identity.ts'
 import type { ReadArtifact } from '../../../agent/browser/web-qualifier.ts'
 import { createWebRuntime, type WebRuntime } from '../../../agent/browser/web-runtime.ts'
 import type { ResolvedRelease, RuntimeEvent, ServePlan, SmallFiles } from '../../../agent/ports.ts'
@@ -15,12 +17,14 @@ export interface BenchSettings {
   readonly gpu: boolean
   readonly threads: number
   readonly hangMs?: number
-  /** Releases that were qualified with so many threads, by digest. */
-  readonly qualified?: Readonly<Record<string, number>>
+  /** Of a fleet: with a key, which signs its proofs; they stay in the page for its next runtime. */
+  readonly isMember?: boolean
+  /** What the page says of the GPU. */
+  readonly drivers?: string
 }
 
-function mapFiles(entries: readonly (readonly [string, string])[]): SmallFiles {
-  const files = new Map(entries)
+function mapFiles(): SmallFiles {
+  const files = new Map<string, string>()
   return {
     read: async (name) => files.get(name),
     write: async (name, text) => void files.set(name, text),
@@ -36,6 +40,8 @@ const readArtifact: ReadArtifact = async (sha256) => {
   return { ok: false, error: problem }
 }
 
+const proofs = mapFiles()
+const key = openDeviceKey(memoryRecords())
 let runtime: WebRuntime
 let client: InferenceClient
 let asking = false
@@ -45,9 +51,10 @@ const attempts: unknown[] = []
 
 export const bench = {
   isolated: () => globalThis.crossOriginIsolated,
-  async create({ profile, gpu, threads, hangMs, qualified = {} }: BenchSettings): Promise<void> {
-    const known = Object.entries(qualified).map(([sha, n]) => [sha, `${n} default`] as const)
-    runtime = await createWebRuntime({
+  async create(settings: BenchSettings): Promise<void> {
+    const { profile, gpu, threads, hangMs, isMember = false, drivers = '' } = settings
+    const { signer } = await key
+    runtime = createWebRuntime({
       device: 'd1',
       boot: 'b1',
       profile,
@@ -55,7 +62,9 @@ export const bench = {
       gpuMissing: 'switched off for this test',
       script: new URL('./runtime-worker-main.js', import.meta.url),
       readArtifact,
-      settings: mapFiles(known),
+      proofs,
+      ...(isMember && { signer }),
+      surroundings: { runtimeVersion: 'bench', machine: navigator.userAgent, drivers },
       onAttempt: (attempt, measured) => attempts.push({ attempt, measured }),
       limits: { flushMs: 50, ...(hangMs === undefined ? {} : { hangMs }) },
     })

@@ -143,12 +143,16 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
     })
 
     it('moves to a worker with more threads without losing a request', async () => {
-      await open({ threads: 2, qualified: { [releases.better.release.sha256]: 2 } })
+      await open({ threads: 2 })
       expect(await page.evaluate(() => globalThis.bench.isolated())).toBe(true)
       await serve(planOf(1, releases.good))
       const asking = page.evaluate(() => globalThis.bench.askOn())
       await page.waitForTimeout(100)
-      expect(await serve(planOf(2, releases.better))).toEqual({ served: true })
+      const plan = planOf(2, releases.better)
+      const settings = { threads: 2, layout: null }
+      const current = { ...served(releases.better), settings }
+      const models = plan.models.map((model) => ({ ...model, current }))
+      expect(await serve({ ...plan, models })).toEqual({ served: true })
       await page.waitForTimeout(200)
       const answered = await page.evaluate(() => globalThis.bench.stopAsking())
       await asking
@@ -168,6 +172,22 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
         { provider: 'wasm', outcome: 'chosen', goldenDifferenceMax: expect.closeTo(0, 5) },
       ])
       expect(qualified.ok && qualified.value.residentMb).toBeGreaterThan(10)
+    })
+
+    it('proves again what was proved on another adapter, and tells why, before it serves', async () => {
+      await open({ isMember: true, drivers: 'vendor=one' })
+      await page.evaluate((release) => globalThis.bench.qualify(release, false), releases.good)
+      await page.evaluate(() => globalThis.bench.close())
+      const after = { ...SETTINGS, isMember: true, drivers: 'vendor=two' }
+      await page.evaluate((given) => globalThis.bench.create(given), after)
+      expect(await serve(planOf(1, releases.good))).toEqual({ served: true })
+      const events = await page.evaluate(() => globalThis.bench.takeEvents())
+      expect(events.filter(({ kind }) => kind !== 'interval')).toMatchObject([
+        {
+          ...{ kind: 'provedAgain', qualification: { chosen: 'wasm' } },
+          problem: { code: 'record.outdated', expected: 'vendor=two', found: 'vendor=one' },
+        },
+      ])
     })
   })
 })

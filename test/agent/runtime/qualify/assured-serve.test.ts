@@ -1,8 +1,8 @@
 /** Plans that take different times to be made sure of: the newest wins, in whatever order they are ready. */
 import { describe, expect, it } from 'vitest'
 import type { ServeOutcome, ServePlan } from '../../../../agent/ports.ts'
+import type { AssuredPlan } from '../../../../agent/runtime/qualify/assured-plan.ts'
 import { createAssuredServe } from '../../../../agent/runtime/qualify/assured-serve.ts'
-import type { AssuredPlan } from '../../../../agent/runtime/qualify/proof-keeper.ts'
 
 const planOf = (generation: number): ServePlan => ({ generation, windowMs: 1_000, models: [] })
 const problem = { code: 'qualify.golden_mismatch', message: 'Wrong results.' }

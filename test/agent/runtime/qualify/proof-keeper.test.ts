@@ -226,7 +226,7 @@ describe('The optimised model file', { timeout: 180_000 }, () => {
     const signed = JSON.parse(readFileSync(path, 'utf8')).signed as { record: string }
     const before = JSON.parse(signed.record) as QualificationRecord
     const optimised = { ...before.optimised!, sha256: 'a'.repeat(64) }
-    writeFileSync(path, unwrap(sealRecord({ ...before, optimised }, device)))
+    writeFileSync(path, unwrap(await sealRecord({ ...before, optimised }, device)))
     const told: ResidenceChange[] = []
     const life = start('pays', {
       idleUnloadMs: 100,

@@ -48,7 +48,7 @@ const record: QualificationRecord = {
   settings: { threads: 2, layout: null, spinning: true, batching: null },
   optimised: { sha256: 'a'.repeat(64), length: 512 },
 }
-const sealed = unwrap(sealRecord(record, signer))
+const sealed = unwrap(await sealRecord(record, signer))
 
 /** Everything that a proof holds for, and what it may have become. */
 const CHANGED: RecordBinding = {
@@ -95,8 +95,8 @@ describe('A qualification record', () => {
     })
   })
 
-  it('of another device is refused', () => {
-    const other = unwrap(sealRecord(record, nodeSigner(generatePrivateKey('ed25519'))))
+  it('of another device is refused', async () => {
+    const other = unwrap(await sealRecord(record, nodeSigner(generatePrivateKey('ed25519'))))
     expect(openRecord(other, binding, trust)).toMatchObject({
       ok: false,
       error: { code: 'record.signature' },
