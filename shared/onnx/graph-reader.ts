@@ -4,7 +4,7 @@
  * Invariant: all lists are bounded by LIMITS; a file that goes past them is refused, not cut.
  */
 import { type ElementType, elementTypeOf } from './data-type.ts'
-import { malformed, onBytes, onInteger, onString, readFields } from './wire-fields.ts'
+import { type MessageReader, malformed, onBytes, onInteger, onString } from './wire-fields.ts'
 
 /**
  * What a value is: a tensor's element type, or a kind that no tensor protocol can carry. An optional
@@ -41,6 +41,8 @@ export interface Gathered {
   initializerCount: number
   readonly operators: Map<string, UsedOperator>
   readonly externalLocations: Set<string>
+  /** Counts the fields of the whole file. */
+  readonly read: MessageReader
 }
 
 export interface GraphOutline {
@@ -60,12 +62,13 @@ const LIMITS = {
   externalLocations: 4_096,
 } as const
 
-export function createGathered(): Gathered {
+export function createGathered(read: MessageReader): Gathered {
   return {
     nodeCount: 0,
     initializerCount: 0,
     operators: new Map(),
     externalLocations: new Set(),
+    read,
   }
 }
 
@@ -73,14 +76,18 @@ export function createGathered(): Gathered {
 export function readGraph(bytes: Uint8Array, gathered: Gathered, depth = 0): GraphOutline {
   if (depth > LIMITS.depth) past('nested graphs', LIMITS.depth)
   const outline: GraphOutline = { name: '', inputs: [], outputs: [], initializers: new Set() }
-  readFields(bytes, {
+  gathered.read(bytes, {
     1: onBytes((node) => readNode(node, gathered, depth)),
     2: onString((name) => {
       outline.name = name
     }),
     5: onBytes((tensor) => addInitializer(readInitializer(tensor, gathered), outline, gathered)),
-    11: onBytes((value) => void outline.inputs.push(readValue(value, outline.inputs.length))),
-    12: onBytes((value) => void outline.outputs.push(readValue(value, outline.outputs.length))),
+    11: onBytes(
+      (value) => void outline.inputs.push(readValue(value, gathered.read, outline.inputs.length)),
+    ),
+    12: onBytes(
+      (value) => void outline.outputs.push(readValue(value, gathered.read, outline.outputs.length)),
+    ),
     15: onBytes((sparse) => readSparse(sparse, outline, gathered)),
   })
   return outline
@@ -90,7 +97,7 @@ export function readGraph(bytes: Uint8Array, gathered: Gathered, depth = 0): Gra
 export function readNode(bytes: Uint8Array, gathered: Gathered, depth: number): void {
   let type = ''
   let domain = ''
-  readFields(bytes, {
+  gathered.read(bytes, {
     4: onString((text) => {
       type = text
     }),
@@ -110,7 +117,7 @@ export function readNode(bytes: Uint8Array, gathered: Gathered, depth: number): 
 function readAttribute(bytes: Uint8Array, gathered: Gathered, depth: number): void {
   const tensor = onBytes((value) => void readInitializer(value, gathered))
   const graph = onBytes((value) => void readGraph(value, gathered, depth + 1))
-  readFields(bytes, { 5: tensor, 6: graph, 10: tensor, 11: graph })
+  gathered.read(bytes, { 5: tensor, 6: graph, 10: tensor, 11: graph })
 }
 
 /** TensorProto without its elements; returns its name. */
@@ -118,12 +125,12 @@ function readInitializer(bytes: Uint8Array, gathered: Gathered): string {
   let name = ''
   let location = ''
   let external = false
-  readFields(bytes, {
+  gathered.read(bytes, {
     8: onString((text) => {
       name = text
     }),
     13: onBytes((entry) => {
-      const [key, value] = readEntry(entry)
+      const [key, value] = readEntry(entry, gathered.read)
       if (key === 'location') location = value
     }),
     14: onInteger((where) => {
@@ -145,16 +152,16 @@ function addInitializer(name: string, outline: GraphOutline, gathered: Gathered)
 
 /** SparseTensorProto: its values (1) carry the name, its indices (2) may be external too. */
 function readSparse(bytes: Uint8Array, outline: GraphOutline, gathered: Gathered): void {
-  readFields(bytes, {
+  gathered.read(bytes, {
     1: onBytes((values) => addInitializer(readInitializer(values, gathered), outline, gathered)),
     2: onBytes((indices) => void readInitializer(indices, gathered)),
   })
 }
 
 /** StringStringEntryProto. */
-function readEntry(bytes: Uint8Array): [key: string, value: string] {
+function readEntry(bytes: Uint8Array, read: MessageReader): [key: string, value: string] {
   const entry: [string, string] = ['', '']
-  readFields(bytes, {
+  read(bytes, {
     1: onString((text) => {
       entry[0] = text
     }),
@@ -166,16 +173,16 @@ function readEntry(bytes: Uint8Array): [key: string, value: string] {
 }
 
 /** ValueInfoProto. */
-function readValue(bytes: Uint8Array, before: number): SignatureTensor {
+function readValue(bytes: Uint8Array, read: MessageReader, before: number): SignatureTensor {
   if (before >= LIMITS.values) past('inputs or outputs', LIMITS.values)
   let name = ''
   let type: DeclaredType = { datatype: 'UNDEFINED' }
-  readFields(bytes, {
+  read(bytes, {
     1: onString((text) => {
       name = text
     }),
     2: onBytes((message) => {
-      type = readType(message)
+      type = readType(message, read)
     }),
   })
   const { datatype, shape } = type
@@ -188,15 +195,15 @@ interface DeclaredType {
 }
 
 /** TypeProto. */
-function readType(bytes: Uint8Array, isOptional = false): DeclaredType {
+function readType(bytes: Uint8Array, read: MessageReader, isOptional = false): DeclaredType {
   let type: DeclaredType = { datatype: isOptional ? 'OPTIONAL' : 'UNDEFINED' }
   const kind = (datatype: ValueType) =>
     onBytes(() => {
       type = { datatype: isOptional ? 'OPTIONAL' : datatype }
     })
-  readFields(bytes, {
+  read(bytes, {
     1: onBytes((tensor) => {
-      type = readTensorType(tensor)
+      type = readTensorType(tensor, read)
     }),
     4: kind('SEQUENCE'),
     5: kind('MAP'),
@@ -206,9 +213,9 @@ function readType(bytes: Uint8Array, isOptional = false): DeclaredType {
     9: isOptional
       ? kind('OPTIONAL')
       : onBytes((optional) => {
-          readFields(optional, {
+          read(optional, {
             1: onBytes((element) => {
-              type = readType(element, true)
+              type = readType(element, read, true)
             }),
           })
         }),
@@ -217,28 +224,28 @@ function readType(bytes: Uint8Array, isOptional = false): DeclaredType {
 }
 
 /** TypeProto.Tensor. */
-function readTensorType(bytes: Uint8Array): DeclaredType {
+function readTensorType(bytes: Uint8Array, read: MessageReader): DeclaredType {
   let datatype: ValueType = 'UNDEFINED'
   let shape: (number | string)[] | undefined
-  readFields(bytes, {
+  read(bytes, {
     1: onInteger((code) => {
       datatype = elementTypeOf(code) ?? 'UNDEFINED'
     }),
     2: onBytes((dims) => {
-      shape = readShape(dims)
+      shape = readShape(dims, read)
     }),
   })
   return shape === undefined ? { datatype } : { datatype, shape }
 }
 
 /** TensorShapeProto; a dimension with neither value nor name is free, so ''. */
-function readShape(bytes: Uint8Array): (number | string)[] {
+function readShape(bytes: Uint8Array, read: MessageReader): (number | string)[] {
   const shape: (number | string)[] = []
-  readFields(bytes, {
+  read(bytes, {
     1: onBytes((dimension) => {
       if (shape.length >= 64) past('dimensions', 64)
       let size: number | string = ''
-      readFields(dimension, {
+      read(dimension, {
         1: onInteger((value) => {
           size = value
         }),

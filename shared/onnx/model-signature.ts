@@ -14,7 +14,15 @@ import {
   type SignatureTensor,
   type UsedOperator,
 } from './graph-reader.ts'
-import { decoding, malformed, onBytes, onInteger, onString, readFields } from './wire-fields.ts'
+import {
+  decoding,
+  type MessageReader,
+  malformed,
+  onBytes,
+  onInteger,
+  onString,
+  readAtMost,
+} from './wire-fields.ts'
 
 export interface ModelSignature {
   readonly irVersion: number
@@ -34,6 +42,12 @@ export interface ModelSignature {
 
 /** Protobuf's own limit on a message. */
 const MODEL_BYTES_MAX = 2 ** 31 - 1
+/**
+ * Fields of the file, known or not; a message that is looked into counts as 16 (wire-fields.ts). A node
+ * of a network comes to about a hundred, so 160,000 nodes fit, several times what the largest language
+ * models have; a forest takes nine fields for each node of its trees, so 1.8 million of those fit.
+ */
+const FIELDS_MAX = 2 ** 24
 const OPSETS_MAX = 256
 const NEXT = 'export the model to ONNX (for example torch.onnx.export) and give that .onnx file'
 
@@ -41,14 +55,19 @@ const NEXT = 'export the model to ONNX (for example torch.onnx.export) and give 
  * Reads the signature of a ModelProto.
  * Errors: `onnx.not_a_model` (with what the file looks like), `onnx.limit_exceeded`.
  */
-export function readModelSignature(bytes: Uint8Array): Result<ModelSignature> {
+export function readModelSignature(
+  bytes: Uint8Array,
+  fieldsMax = FIELDS_MAX,
+): Result<ModelSignature> {
   if (bytes.length > MODEL_BYTES_MAX) {
     return refuse('onnx.limit_exceeded', 'This ONNX file is too large.', {
       expected: `at most ${MODEL_BYTES_MAX} B`,
       found: `${bytes.length} B`,
     })
   }
-  const read = decoding('onnx.not_a_model', NEXT, () => readModel(bytes))
+  const read = decoding('onnx.not_a_model', NEXT, () =>
+    readModel(bytes, readAtMost(fieldsMax, 'onnx.limit_exceeded')),
+  )
   if (read.ok || read.error.code !== 'onnx.not_a_model') return read
   const found = otherFormat(bytes) ?? read.error.found
   return err({
@@ -59,13 +78,13 @@ export function readModelSignature(bytes: Uint8Array): Result<ModelSignature> {
 }
 
 /** Field numbers: onnx.proto, message ModelProto. */
-function readModel(bytes: Uint8Array): ModelSignature {
-  const gathered = createGathered()
+function readModel(bytes: Uint8Array, read: MessageReader): ModelSignature {
+  const gathered = createGathered(read)
   const opsets: { domain: string; version: number }[] = []
   let irVersion = 0
   let producer = ''
   let graph: GraphOutline | undefined
-  readFields(bytes, {
+  read(bytes, {
     1: onInteger((version) => {
       irVersion = version
     }),
@@ -78,11 +97,9 @@ function readModel(bytes: Uint8Array): ModelSignature {
     }),
     8: onBytes((message) => {
       if (opsets.length >= OPSETS_MAX) malformed('too many operator sets', `at most ${OPSETS_MAX}`)
-      opsets.push(readOpset(message))
+      opsets.push(readOpset(message, read))
     }),
-    25: onBytes((message) =>
-      readFields(message, { 7: onBytes((node) => readNode(node, gathered, 1)) }),
-    ),
+    25: onBytes((message) => read(message, { 7: onBytes((node) => readNode(node, gathered, 1)) })),
   })
   return assemble({ irVersion, producer, opsets }, graph, gathered)
 }
@@ -113,9 +130,9 @@ function assemble(
 }
 
 /** OperatorSetIdProto. */
-function readOpset(bytes: Uint8Array): { domain: string; version: number } {
+function readOpset(bytes: Uint8Array, read: MessageReader): { domain: string; version: number } {
   const opset = { domain: '', version: 0 }
-  readFields(bytes, {
+  read(bytes, {
     1: onString((domain) => {
       opset.domain = domain === 'ai.onnx' ? '' : domain
     }),

@@ -121,6 +121,46 @@ describe('the signature of a model', () => {
   })
 })
 
+describe('how much of a file is read', () => {
+  const graph = (parts: Uint8Array) => concatBytes(varint(1, 2), field(7, parts))
+  const output = field(12, field(1, utf8('y')))
+  const many = (part: Uint8Array) => concatBytes(...Array.from({ length: 500 }, () => part))
+
+  it.each([
+    ['unknown fields', concatBytes(model(), many(varint(15, 0)))],
+    ['unknown fields of a graph', graph(concatBytes(output, many(varint(3, 0))))],
+    [
+      'values of attributes',
+      graph(field(1, concatBytes(field(4, utf8('A')), field(5, many(varint(8, 1)))))),
+    ],
+    ['dimensions', graph(field(12, field(2, field(1, field(2, many(varint(3, 0)))))))],
+    ['small messages', graph(many(field(12, field(1, utf8('y')))))],
+  ])('ends at a number of fields over all messages: %s', (_, bytes) => {
+    expect(readModelSignature(bytes, 400)).toMatchObject({
+      error: { code: 'onnx.limit_exceeded', expected: 'at most 400 fields' },
+    })
+  })
+
+  it('counts a message that it looks into as 16 fields, and nothing twice', () => {
+    // The file, its graph, the output: 48; the version, the graph, the output, its name: 4.
+    const bytes = graph(output)
+    expect(codeOf(readModelSignature(bytes, 51))).toBe('onnx.limit_exceeded')
+    expect(codeOf(readModelSignature(bytes, 52))).toBe('ok')
+  })
+
+  it('skips fields of every wire type and refuses a group, which could hide any number', () => {
+    const skipped = concatBytes(
+      ...[Uint8Array.of(15 << 3, 255, 127), Uint8Array.of((15 << 3) | 1, ...new Array(8).fill(9))],
+      ...[field(15, utf8('text')), Uint8Array.of((15 << 3) | 5, 9, 9, 9, 9)],
+    )
+    expect(codeOf(readModelSignature(concatBytes(model(), skipped)))).toBe('ok')
+    const group = Uint8Array.of((15 << 3) | 3, (15 << 3) | 4)
+    expect(readModelSignature(concatBytes(model(), group))).toMatchObject({
+      error: { code: 'onnx.not_a_model', found: expect.stringContaining('wire type 3') },
+    })
+  })
+})
+
 describe('what is not an ONNX model', () => {
   it.each([
     ['an empty file', new Uint8Array(0), 'an empty file'],
