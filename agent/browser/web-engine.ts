@@ -1,8 +1,8 @@
 /**
  * ONNX Runtime Web inside a worker. Two builds, each with its own WebAssembly file beside this script:
- * the plain one, and one that also has the WebGPU provider and suspends WebAssembly stacks (JSPI) while
- * the GPU works; measured, it is smaller than the older way (17 against 27 MB) and its wasm provider
- * runs as fast as the plain build's, where the older one takes almost twice as long.
+ * the plain one, and one that also has the WebGPU and WebNN providers and suspends WebAssembly stacks
+ * (JSPI) while they work; measured, it is smaller than the older way (17 against 27 MB) and its wasm
+ * provider runs as fast as the plain build's, where the older one takes almost twice as long.
  *
  * Invariants: the engine does one thing at a time (create, run, release), because the module is not
  * re-entrant while a stack is suspended; when the module aborts, whoever started the worker is told,
@@ -109,6 +109,8 @@ function providerOptions({
   provider,
   layout,
 }: SessionOptions): InferenceSession.ExecutionProviderConfig {
+  // Left to itself it takes the processor, which wasm is there for.
+  if (provider === 'webnn') return { name: 'webnn', deviceType: 'gpu' }
   if (provider !== 'webgpu') return provider satisfies ExecutionProvider
   return layout === undefined ? 'webgpu' : { name: 'webgpu', preferredLayout: layout }
 }

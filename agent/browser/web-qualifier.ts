@@ -11,6 +11,7 @@ import type {
   QualifierAnswer,
   QualifierTask,
 } from '../runtime/qualify/qualifier-protocol.ts'
+import { webnnMissing } from './webnn.ts'
 import { startWorkerLife } from './worker-life.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 
@@ -48,7 +49,7 @@ export async function proveInWorker(
   const prove = (threads: number) =>
     runProof(task, model.value.slice(), golden.value.slice(), {
       ...options,
-      engine: { gpu: options.engine.gpu, threads },
+      engine: { gpu: options.engine.gpu || task.provider === 'webnn', threads },
     })
   const single = await prove(1)
   // Threads serve what runs on the processor.
@@ -66,7 +67,9 @@ function missingProvider(
 ): string | undefined {
   if (provider === 'wasm' || (provider === 'webgpu' && engine.gpu)) return undefined
   if (provider === 'webgpu') return `not available: ${gpuMissing}`
-  return 'not available: Linnet runs wasm and webgpu in browsers'
+  if (provider !== 'webnn') return 'not available: browsers have wasm, webgpu and webnn'
+  const missing = webnnMissing()
+  return missing === '' ? undefined : `not available: ${missing}`
 }
 
 function runProof(

@@ -10,6 +10,7 @@ import type { QualifierNews, QualifierTask } from '../runtime/qualify/qualifier-
 
 /** Which build of ONNX Runtime Web a worker loads, and the threads of its only pool. */
 export interface EngineChoice {
+  /** The build that also has webgpu and webnn. */
   readonly gpu: boolean
   /** All sessions of a worker share one pool, so the count is the device's, not a release's. */
   readonly threads: number
@@ -59,6 +60,8 @@ export type ToWorker =
       readonly bytes: Result<Uint8Array<ArrayBuffer>>
     }
   | { readonly kind: 'request'; readonly id: number; readonly request: WireRequest }
+  /** Nobody waits for this request any more; it is answered all the same. */
+  | { readonly kind: 'cancel'; readonly id: number }
   | { readonly kind: 'close' }
 
 export type FromWorker =

@@ -159,8 +159,8 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
       expect(Object.keys(answered).toSorted()).toEqual(['1.0.0', '1.1.0'])
     })
 
-    it('tells why webgpu is not there, and takes wasm', async () => {
-      const executionProviders = ['webgpu' as const, 'wasm' as const]
+    it('tells why webgpu and webnn are not there, and takes wasm', async () => {
+      const executionProviders = ['webgpu' as const, 'webnn' as const, 'wasm' as const]
       await open({ profile: { ...PROFILE, executionProviders } })
       const qualified = await page.evaluate(
         (release) => globalThis.bench.qualify(release, false),
@@ -169,6 +169,10 @@ describe.skipIf(withoutChromium)(`In ${CHROMIUM}`, () => {
       expect(qualified).toMatchObject({ ok: true, value: { chosen: 'wasm' } })
       expect(qualified.ok && qualified.value.attempts).toMatchObject([
         { provider: 'webgpu', outcome: 'unavailable' },
+        {
+          ...{ provider: 'webnn', outcome: 'unavailable' },
+          reason: 'not available: this browser or page has no WebNN',
+        },
         { provider: 'wasm', outcome: 'chosen', goldenDifferenceMax: expect.closeTo(0, 5) },
       ])
       expect(qualified.ok && qualified.value.residentMb).toBeGreaterThan(10)
