@@ -4,22 +4,21 @@
  * model host's worker in the browser, or a server.
  */
 import { concatBytes, toHex, utf8 } from '../../shared/kernel/bytes.ts'
-import { ok, type Result, refuse } from '../../shared/kernel/result.ts'
+import { err, ok, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { TensorValue } from '../../shared/model/tensor-value.ts'
 import type { Arm } from '../../shared/protocol/messages.ts'
-import type { Priority, StreamPart } from '../data-plane.ts'
+import type { StreamPart } from '../data-plane.ts'
+import { refuseCancelled } from '../runtime/connection-line.ts'
+import type { InferOptions as CommonOptions } from '../runtime/in-process.ts'
+import { inferOptionProblem } from '../runtime/in-process-options.ts'
 import { bytesFromElements, elementsFromBytes } from '../serve/binary-tensor.ts'
 import type { LocalFetch } from './local-requests.ts'
 
-export interface InferOptions {
+/** Those of an application in Node, and what it may ask of a device. */
+export interface InferOptions extends CommonOptions {
   readonly version?: string
   /** Names the request for feedback. */
   readonly id?: string
-  /** Forces an arm; such a request stays out of the statistics. */
-  readonly arm?: Arm
-  /** `high` waits less long. */
-  readonly priority?: Priority
-  readonly timeoutMs?: number
 }
 
 export interface Inference {
@@ -35,13 +34,16 @@ export interface InferenceStream {
   /** @param options.isLast ends the stream; otherwise it ends after a minute of silence. */
   infer(
     inputs: readonly TensorValue[],
-    options?: Omit<InferOptions, 'arm' | 'version'> & { readonly isLast?: boolean },
+    options?: Omit<InferOptions, 'arm' | 'key' | 'version'> & { readonly isLast?: boolean },
   ): Promise<Result<Inference>>
 }
 
 export interface InferenceClient {
   ready(model: string): Promise<boolean>
-  /** Errors: the protocol's refusals by their code; `client.malformed`. */
+  /**
+   * Errors: the protocol's refusals by their code; `runtime.invalid_option`, `infer.cancelled`,
+   * `client.malformed`.
+   */
   infer(
     model: string,
     inputs: readonly TensorValue[],
@@ -52,7 +54,7 @@ export interface InferenceClient {
    * nothing happens before the first. Further errors: `stream.unknown`, `stream.version_gone`,
    * `stream.too_many`.
    */
-  stream(model: string, options?: Pick<InferOptions, 'arm'>): InferenceStream
+  stream(model: string, options?: Pick<InferOptions, 'arm' | 'key'>): InferenceStream
   /** The truth about an earlier request; a class name or index. */
   feedback(model: string, id: string, label: string | number): Promise<boolean>
 }
@@ -64,10 +66,12 @@ export function createInferenceClient(fetchLocal: LocalFetch): InferenceClient {
     options: InferOptions,
     stream?: StreamPart,
   ): Promise<Result<Inference>> {
+    const invalid = inferOptionProblem(options)
+    if (invalid !== undefined) return err(invalid)
     const { header, body } = encodeRequest(inputs, options, stream)
-    const { version, arm, priority } = options
+    const { version, arm, priority, signal } = options
     const path = version === undefined ? `models/${model}` : `models/${model}/versions/${version}`
-    const response = await fetchLocal(`/v2/${path}/infer`, {
+    const init = {
       method: 'POST',
       headers: {
         'content-type': 'application/octet-stream',
@@ -76,8 +80,15 @@ export function createInferenceClient(fetchLocal: LocalFetch): InferenceClient {
         ...(priority === undefined ? {} : { 'linnet-priority': priority }),
       },
       body,
-    })
-    return response.ok ? decodeAnswer(response) : refusalOf(response)
+      ...(signal && { signal }),
+    }
+    try {
+      const response = await fetchLocal(`/v2/${path}/infer`, init)
+      return response.ok ? await decodeAnswer(response) : await refusalOf(response)
+    } catch (cause) {
+      if (signal?.aborted) return refuseCancelled()
+      throw cause
+    }
   }
 
   return {
@@ -109,7 +120,7 @@ function randomName(): string {
 
 function encodeRequest(
   inputs: readonly TensorValue[],
-  { id, timeoutMs }: InferOptions,
+  { id, deadlineMs, key, outputs }: InferOptions,
   stream: StreamPart | undefined,
 ) {
   const bytes = inputs.map(bytesFromElements)
@@ -120,15 +131,21 @@ function encodeRequest(
         ...{ name, datatype, shape },
         parameters: { binary_data_size: bytes[i]!.length },
       })),
+      ...(outputs === undefined ? {} : { outputs: outputs.map((name) => ({ name })) }),
       parameters: {
         binary_data_output: true,
         ...(stream === undefined ? {} : sequence(stream)),
-        ...(timeoutMs === undefined ? {} : { timeout: Math.round(timeoutMs * 1000) }),
+        ...(key === undefined ? {} : { key }),
+        ...(deadlineMs === undefined ? {} : { timeout: microseconds(deadlineMs) }),
       },
     }),
   )
   return { header, body: concatBytes(header, ...bytes) as Uint8Array<ArrayBuffer> }
 }
+
+/** Zero would mean none in the protocol; 2^53 microseconds are 285 years. */
+const microseconds = (ms: number): number =>
+  Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.round(ms * 1000)))
 
 const sequence = ({ id, start, end }: StreamPart) => ({
   sequence_id: id,

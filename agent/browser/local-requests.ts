@@ -1,7 +1,7 @@
 /**
  * Requests from the page to the model host's worker, in the shapes of `fetch`. Invariants: each is
- * answered exactly once; when the host dies, those under way are refused at once; at most
- * `PENDING_MAX` wait, more are refused.
+ * answered exactly once, or rejected as soon as its signal is aborted; when the host dies, those
+ * under way are refused at once; at most `PENDING_MAX` wait, more are refused.
  */
 import type { Problem } from '../../shared/kernel/result.ts'
 import { refusalResponse } from '../serve/refusal.ts'
@@ -15,6 +15,8 @@ export interface LocalFetchInit {
   readonly headers?: Readonly<Record<string, string>>
   /** Bytes are copied: the caller keeps its buffer. */
   readonly body?: string | Uint8Array<ArrayBuffer>
+  /** Aborted while the request waits, it is not run; a run that has begun cannot be stopped. */
+  readonly signal?: AbortSignal
 }
 
 export interface LocalRequests {
@@ -41,33 +43,40 @@ const TOO_MANY: Problem = {
 export function createLocalRequests(
   send: (message: ToWorker, moved: Transferable[]) => boolean,
 ): LocalRequests {
+  /** Until the host answered, also what nobody waits for: it takes a place there. */
   const pending = new Map<number, (response: Response) => void>()
   let lastId = 0
   return {
     fetch(path, init = {}) {
+      const { signal } = init
+      if (signal?.aborted) return Promise.reject(signal.reason)
       if (pending.size >= PENDING_MAX) return Promise.resolve(refusalResponse(TOO_MANY))
       const request = wireRequest(path, init)
       lastId += 1
       const id = lastId
-      return new Promise((resolve) => {
-        pending.set(id, resolve)
+      return new Promise((resolve, reject) => {
+        const leave = (): void => {
+          send({ kind: 'cancel', id }, [])
+          reject(signal?.reason)
+        }
+        const settle = (response: Response): void => {
+          pending.delete(id)
+          signal?.removeEventListener('abort', leave)
+          resolve(response)
+        }
+        pending.set(id, settle)
+        signal?.addEventListener('abort', leave, { once: true })
         const moved = request.body === null ? [] : [request.body.buffer]
         if (send({ kind: 'request', id, request }, moved)) return
-        pending.delete(id)
-        resolve(refusalResponse(NOT_READY))
+        settle(refusalResponse(NOT_READY))
       })
     },
     answered(id, { status, headers, body }) {
-      const resolve = pending.get(id)
-      pending.delete(id)
       const list = headers.map(([name, value]): [string, string] => [name, value])
-      resolve?.(new Response(body, { status, headers: list }))
+      pending.get(id)?.(new Response(body, { status, headers: list }))
     },
     fail(ids, problem) {
-      for (const id of ids) {
-        pending.get(id)?.(refusalResponse(problem))
-        pending.delete(id)
-      }
+      for (const id of ids) pending.get(id)?.(refusalResponse(problem))
     },
   }
 }

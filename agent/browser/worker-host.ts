@@ -3,22 +3,19 @@
  * place of the agent's process. It answers the local API over messages instead of sockets, and asks
  * the page for the files that it loads. Keeps nothing that the page cannot give it again.
  */
-import { ProblemError, type Result, toProblem } from '../../shared/kernel/result.ts'
+import { ProblemError, type Result } from '../../shared/kernel/result.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
 import type { HostRelease } from '../runtime/host/host-protocol.ts'
 import { createPlanLoader } from '../runtime/host/plan-loader.ts'
 import { createHostPlane } from '../runtime/plane/host-plane.ts'
 import { type LiveRelease, liveRelease, loadFailed, warmUp } from '../runtime/plane/live-release.ts'
-import { createInferenceApi, type InferenceApi } from '../serve/inference-api.ts'
-import { refusalResponse } from '../serve/refusal.ts'
+import { createInferenceApi } from '../serve/inference-api.ts'
 import { loadEngine, type WebEngine } from './web-engine.ts'
 import { checkArtifact } from './worker-proof.ts'
-import type { FromWorker, ToWorker, WireRequest, WorkerHostOptions } from './worker-protocol.ts'
+import type { ToWorker, WorkerHostOptions } from './worker-protocol.ts'
+import { createWorkerRequests, type Post } from './worker-requests.ts'
 
 const BEAT_MS = 250
-
-/** Sends with the buffers moved, not copied. */
-export type Post = (message: FromWorker, moved?: readonly Transferable[]) => void
 
 type Bytes = Uint8Array<ArrayBuffer>
 
@@ -56,13 +53,14 @@ export async function startWorkerHost(
   })
   const { requestBytesMax } = options
   const api = createInferenceApi(plane, { requestBytesMax, loopbackOnly: false })
+  const requests = createWorkerRequests(api, post)
   setInterval(() => post({ kind: 'beat' }), BEAT_MS)
   setInterval(sendCounts, options.flushMs)
   return (message) => {
     if (message.kind === 'artifact') files.arrived(message.sha256, message.bytes)
-    else if (message.kind === 'request') {
-      void answer(message.id, message.request, api, post)
-    } else if (message.kind === 'plan') {
+    else if (message.kind === 'request') requests.take(message.id, message.request)
+    else if (message.kind === 'cancel') requests.cancel(message.id)
+    else if (message.kind === 'plan') {
       const { planId } = message.plan
       void loader.apply(message.plan).then((outcome) => {
         if (outcome !== undefined) post({ kind: 'served', planId, outcome })
@@ -118,27 +116,4 @@ function createFileRequests(post: Post) {
       first?.(bytes)
     },
   }
-}
-
-async function answer(
-  id: number,
-  { method, path, headers, body }: WireRequest,
-  fetchApi: InferenceApi,
-  post: Post,
-): Promise<void> {
-  const init = { method, headers: headers.map(([name, value]): [string, string] => [name, value]) }
-  const request = new Request(
-    new URL(path, 'http://localhost'),
-    body === null ? init : { ...init, body },
-  )
-  // Whatever happens, the page gets an answer.
-  const response = await Promise.resolve(fetchApi(request)).catch((cause: unknown) =>
-    refusalResponse(toProblem(cause, 'infer.failed')),
-  )
-  const bytes = new Uint8Array(await response.arrayBuffer())
-  const { status } = response
-  post(
-    { kind: 'response', id, response: { status, headers: [...response.headers], body: bytes } },
-    [bytes.buffer],
-  )
 }

@@ -44,7 +44,7 @@ export async function startServe(options: {
   }
 
   async function ask(model: string, inputs: readonly TensorValue[]) {
-    const answer = await client.infer(model, inputs, { timeoutMs: 10_000 })
+    const answer = await client.infer(model, inputs, { deadlineMs: 10_000 })
     const { outputs } = answered('binary', answer)
     const asText = await askJson(new URL(`/v2/models/${model}/infer`, url), inputs)
     const same = JSON.stringify(asText.map(jsonFromElements))

@@ -93,7 +93,7 @@ async function onLinnet(i: number, release: ResolvedRelease): Promise<readonly T
   })
   if (!served.served) throw new Error(`not served: ${JSON.stringify(served.broken)}`)
   const client = createInferenceClient(runtime.fetch)
-  const answer = await client.infer(model, feeds, { timeoutMs: ASK_MS_MAX })
+  const answer = await client.infer(model, feeds, { deadlineMs: ASK_MS_MAX })
   if (!answer.ok) throw new Error(told(answer.error))
   const inputs = feeds.map((feed) => {
     const { name, datatype, shape } = feed
