@@ -82,6 +82,12 @@ export interface ReleaseStatistics {
   readonly batches: readonly BatchStatistics[]
   /** Refused, because the release's policy allows so many a minute; no errors, of no arm. */
   readonly rateLimited: number
+  /** Requests that were refused for their inputs, of no arm and no errors. */
+  readonly refused: readonly RefusedCount[]
+  /** Requests that were taken with values outside a range of the manifest, by input or feature. */
+  readonly outsideRange: readonly { readonly name: string; readonly count: number }[]
+  /** Shadow runs of this release that gave way to served ones. */
+  readonly shadowDropped: number
   /** Since 1970; 0: never asked. */
   readonly lastAtMs: number
   readonly errors: Readonly<Record<ErrorKind, number>>
@@ -91,6 +97,25 @@ export interface ReleaseStatistics {
   readonly latencySumMs: Readonly<Record<LatencyPart, number>>
   /** Of requests by their outcome: how long they took, a failed one as far as it came. */
   readonly outcomeSumMs: Readonly<Record<'answered' | 'failed', number>>
+}
+
+/** What can be wrong with the inputs of a request. */
+export type FlawReason =
+  | 'unknown_input'
+  | 'given_twice'
+  | 'datatype'
+  | 'shape'
+  | 'text'
+  | 'missing'
+  | 'not_finite'
+  | 'range'
+  | 'unknown_output'
+
+export interface RefusedCount {
+  readonly reason: FlawReason
+  /** Of the input, or of the feature that has the range; empty where the release has no such name. */
+  readonly name: string
+  readonly count: number
 }
 
 /** Runs of one size. */

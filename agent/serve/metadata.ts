@@ -4,7 +4,13 @@
  */
 import { latencyTotal } from '../../shared/sketch/latency-histogram.ts'
 import type { LatencyPart } from '../../shared/sketch/window.ts'
-import type { BatchStatistics, DataPlane, ReleaseStatistics, ReleaseStatus } from '../data-plane.ts'
+import type {
+  BatchStatistics,
+  DataPlane,
+  RefusedCount,
+  ReleaseStatistics,
+  ReleaseStatus,
+} from '../data-plane.ts'
 import { emptyStatistics } from '../runtime/plane/release-statistics.ts'
 
 const SERVER_VERSION = '0.1.0'
@@ -78,6 +84,11 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
         inference_count: row.inferences,
         execution_count: row.executions,
         linnet_rate_limited: row.rateLimited,
+        linnet_refused: refusedByReason(row.refused),
+        linnet_outside_range: Object.fromEntries(
+          row.outsideRange.map(({ name, count }) => [name, count]),
+        ),
+        linnet_shadow_dropped: row.shadowDropped,
         inference_stats: {
           success: { count: row.answered, ns: outcomeNs('answered') },
           fail: { count: failed, ns: outcomeNs('failed') },
@@ -92,6 +103,17 @@ export function modelStatistics(statistics: readonly ReleaseStatistics[]) {
       }
     }),
   }
+}
+
+/** Requests by what was wrong with them, then by the input; an empty name: the model has no such one. */
+function refusedByReason(rows: readonly RefusedCount[]) {
+  const byReason = new Map<string, [string, number][]>()
+  for (const { reason, name, count } of rows) {
+    byReason.set(reason, [...(byReason.get(reason) ?? []), [name, count]])
+  }
+  return Object.fromEntries(
+    [...byReason].map(([reason, counts]) => [reason, Object.fromEntries(counts)]),
+  )
 }
 
 /** A run is counted once in each of its parts. */

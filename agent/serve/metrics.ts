@@ -23,6 +23,11 @@ const COUNTERS: readonly (readonly [name: string, help: string, value: (row: Row
     'Requests over the rate that the policy of the release allows',
     (row) => row.rateLimited,
   ],
+  [
+    'linnet_shadow_dropped',
+    'Shadow runs of a candidate that gave way to served ones',
+    (row) => row.shadowDropped,
+  ],
   ['nv_inference_request_duration_us', 'Sum of total latency of answered requests', sumUs('total')],
   ['nv_inference_queue_duration_us', 'Sum of time in line', sumUs('queue')],
   ['nv_inference_compute_input_duration_us', 'Sum of decoding time', sumUs('input')],
@@ -77,6 +82,7 @@ export function metricsText(
       lines.push(`linnet_inference_errors{${labels(row)},kind="${kind}"} ${row.errors[kind]}`)
     }
   }
+  lines.push(...inputCounts(rows))
   lines.push(
     '# HELP nv_inference_pending_request_count Requests in line',
     '# TYPE nv_inference_pending_request_count gauge',
@@ -98,6 +104,32 @@ function failures(row: Row): string[] {
     return `nv_inference_request_failure{${labels(row)},reason="${reason}"} ${count}`
   })
 }
+
+/** A series for each reason and input that was ever refused, and for each range that was left. */
+function inputCounts(rows: readonly Row[]): string[] {
+  return [
+    '# HELP linnet_inference_refused Requests refused for their inputs, by reason and input',
+    '# TYPE linnet_inference_refused counter',
+    ...rows.flatMap((row) =>
+      row.refused.map(({ reason, name, count }) => {
+        const labelled = `${labels(row)},reason="${reason}",name="${escaped(name)}"`
+        return `linnet_inference_refused{${labelled}} ${count}`
+      }),
+    ),
+    '# HELP linnet_input_outside_range Requests taken with values outside a range of the manifest',
+    '# TYPE linnet_input_outside_range counter',
+    ...rows.flatMap((row) =>
+      row.outsideRange.map(
+        ({ name, count }) =>
+          `linnet_input_outside_range{${labels(row)},name="${escaped(name)}"} ${count}`,
+      ),
+    ),
+  ]
+}
+
+/** Tensors may be called anything. Source: Prometheus, "Exposition formats", label values. */
+const escaped = (name: string): string =>
+  name.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 
 /** Names and versions are checked by their schemas and need no escaping. */
 const labels = ({ model, version }: Row): string => `model="${model}",version="${version}"`

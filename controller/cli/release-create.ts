@@ -164,6 +164,7 @@ async function writeRelease(
     createdAtMs: Date.now(),
     ...withBatchAxes({ inputs, outputs }, spec.batchAxis),
     finiteInputs: spec.finiteInputs ?? floats.map(({ name }) => name),
+    ...(spec.ranges && { ranges: spec.ranges }),
     variants: described,
     features,
     reference,
@@ -202,14 +203,24 @@ function toleranceOf(golden: GivenGolden | undefined, name: string, isFirst: boo
 }
 
 /** Features and classes must name tensors of the model. */
-function checkNames({ inputs, outputs, features, classes, finiteInputs }: Manifest): void {
+function checkNames(manifest: Manifest): void {
+  const { inputs, outputs, features, classes, finiteInputs, ranges = [] } = manifest
   const names = (tensors: readonly TensorSpec[]) => tensors.map(({ name }) => name)
   const all = [...names(inputs), ...names(outputs)]
   const unknown = [...features.map(({ tensor }) => tensor), ...finiteInputs].find(
     (name) => !all.includes(name),
   )
   const noClasses = classes !== null && !names(outputs).includes(classes.tensor)
-  const found = unknown ?? (noClasses ? classes.tensor : undefined)
+  const ofInputs = features.filter(({ tensor }) => names(inputs).includes(tensor))
+  const unranged = ranges.find(({ input, feature }) =>
+    input === undefined
+      ? !ofInputs.some(({ name }) => name === feature)
+      : !names(inputs).includes(input),
+  )
+  const found =
+    unknown ??
+    (noClasses ? classes.tensor : undefined) ??
+    (unranged && (unranged.input ?? unranged.feature))
   if (found === undefined) return
   throw refused(
     'unknown_tensor',

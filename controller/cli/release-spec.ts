@@ -50,6 +50,8 @@ const releaseSpecSchema = z.strictObject({
   /** CSV with one column for each feature. */
   reference: fileSchema.optional(),
   finiteInputs: z.array(z.string()).optional(),
+  /** What inputs and features lie in: `{ "input": "x", "min": 0, "max": 1, "outside": "refuse" }`. */
+  ranges: manifestSchema.shape.ranges,
   /** Along which dimension requests are put together, by tensor; `equal`: all of a run share it. */
   batchAxis: batchAxesSchema.optional(),
   features: z.array(featureSchema).max(64).default([]),

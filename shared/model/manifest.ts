@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { countSchema, nameSchema, sha256Schema, timeMsSchema, versionSchema } from './names.ts'
 import { executionProviderSchema } from './profile.ts'
-import { tensorSpecSchema } from './tensor.ts'
+import { tensorNameSchema, tensorSpecSchema } from './tensor.ts'
 
 /** One file of a release, named by content. */
 export const artifactSchema = z.strictObject({
@@ -60,6 +60,23 @@ export const featureSchema = z.strictObject({
   count: countSchema.default(0),
 })
 export type Feature = z.infer<typeof featureSchema>
+
+/** What an input, each of its elements, or a feature of the inputs is promised to lie in. */
+export const rangeSchema = z
+  .strictObject({
+    input: tensorNameSchema.exactOptional(),
+    feature: nameSchema.exactOptional(),
+    min: z.number().exactOptional(),
+    max: z.number().exactOptional(),
+    /** `count`: such a request is answered, and counted; `refuse`: it is neither run nor answered. */
+    outside: z.enum(['count', 'refuse']),
+  })
+  .refine(
+    ({ input, feature }) => (input === undefined) !== (feature === undefined),
+    'expected either an input or a feature',
+  )
+  .refine(({ min = -Infinity, max = Infinity }) => min <= max, 'expected min up to max')
+export type InputRange = z.infer<typeof rangeSchema>
 
 /** The distribution of one feature that the release was validated on. */
 export const featureReferenceSchema = z.strictObject({
@@ -116,6 +133,8 @@ export const manifestSchema = z.strictObject({
   outputs: z.array(batchableTensorSchema).min(1).max(256),
   /** Inputs in which NaN and infinity are refused. */
   finiteInputs: z.array(z.string().max(256)).max(256),
+  /** Absent: no value is looked at for its size. */
+  ranges: z.array(rangeSchema).max(128).exactOptional(),
   variants: z.array(variantSchema).min(1).max(32),
   features: z.array(featureSchema).max(64),
   reference: z.array(featureReferenceSchema).max(64),

@@ -2,17 +2,21 @@
  * Which release answers a request, or why none does. Everything that can refuse the sender stands
  * here, before the draw: a request that is refused belongs to no arm.
  */
-import { ok, type Result, refuse } from '../../../shared/kernel/result.ts'
+import { err, ok, type Problem, type Result } from '../../../shared/kernel/result.ts'
 import type { InferRequest, StreamPart } from '../../data-plane.ts'
+import { outsideRanges } from './check-ranges.ts'
+import type { LiveRelease } from './live-release.ts'
 import type { Draw, ModelRoute, Wish } from './model-route.ts'
 import { type RateLimits, rowsIn } from './rate-limit.ts'
+import type { StatisticsTable } from './release-statistics.ts'
 import type { StreamTable } from './stream-table.ts'
 import { refuseModel, refuseVersion } from './unknown-model.ts'
-import { validateInputs } from './validate-inputs.ts'
+import { flawOf, type InputFlaw, rangeFlaw } from './validate-inputs.ts'
 
 export interface AdmitOptions {
   readonly limits: RateLimits
   readonly streams: Pick<StreamTable, 'pinned'>
+  readonly statistics: Pick<StatisticsTable, 'refusedInput' | 'outsideRange'>
 }
 
 /**
@@ -23,23 +27,15 @@ export function admitRequest(
   route: ModelRoute | undefined,
   request: InferRequest,
   isLoading: boolean,
-  { limits, streams }: AdmitOptions,
+  { limits, streams, statistics }: AdmitOptions,
 ): Result<{ route: ModelRoute; draw: Draw }> {
   if (route === undefined) return refuseModel(request.model, isLoading)
   const pinned = goesOn(request) ? streams.pinned(request, request.stream) : undefined
   if (pinned?.ok === false) return pinned
-  const { manifest } = pinned?.value.live ?? route.named(request.version) ?? route.slots.current
-  const valid = validateInputs(request.inputs, manifest.inputs, manifest.finiteInputs)
+  const live = pinned?.value.live ?? route.named(request.version) ?? route.slots.current
+  const valid = checkRequest(live, request, statistics)
   if (!valid.ok) return valid
-  const unknown = request.outputs?.find(
-    (name) => !manifest.outputs.some((output) => output.name === name),
-  )
-  if (unknown !== undefined) {
-    return refuse('infer.unknown_output', 'The model has no such output.', {
-      expected: manifest.outputs.map(({ name }) => name).join(', '),
-      found: unknown.slice(0, 256),
-    })
-  }
+  const { manifest } = live
   // Before the draw, and only for what would be answered: no arm, and nothing taken in vain.
   const isServed = pinned !== undefined || route.named(request.version) !== undefined
   const { rate } = route.slots
@@ -51,6 +47,38 @@ export function admitRequest(
   if (draw !== undefined) return ok({ route, draw })
   const served = route.slots.answering().map(({ version }) => version)
   return refuseVersion(request.model, request.version ?? '', served)
+}
+
+/** What is refused is counted for the release that would have answered. */
+function checkRequest(
+  { model, version, manifest }: LiveRelease,
+  { inputs, outputs }: InferRequest,
+  statistics: AdmitOptions['statistics'],
+): Result<undefined> {
+  const refused = ({ reason, name, problem }: InputFlaw): Result<never> => {
+    statistics.refusedInput(model, version, reason, name)
+    return err(problem)
+  }
+  const flaw = flawOf(inputs, manifest.inputs, manifest.finiteInputs)
+  if (flaw !== undefined) return refused(flaw)
+  const unknown = outputs?.find((name) => !manifest.outputs.some((output) => output.name === name))
+  if (unknown !== undefined) {
+    return refused({ reason: 'unknown_output', name: '', problem: noOutput(manifest, unknown) })
+  }
+  const outside = outsideRanges(inputs, manifest)
+  const first = outside.find(({ range }) => range.outside === 'refuse')
+  if (first !== undefined) return refused(rangeFlaw(first))
+  for (const { name } of outside) statistics.outsideRange(model, version, name)
+  return ok()
+}
+
+function noOutput({ outputs }: LiveRelease['manifest'], found: string): Problem {
+  return {
+    code: 'infer.unknown_output',
+    message: 'The model has no such output.',
+    expected: outputs.map(({ name }) => name).join(', '),
+    found: found.slice(0, 256),
+  }
 }
 
 type Streamed = InferRequest & { readonly stream: StreamPart }

@@ -60,6 +60,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
   const statistics = createStatisticsTable()
   const limits = createRateLimits(nowMs)
   const streams = createStreamTable(nowMs)
+  const admission = { limits, streams, statistics }
   const routes = createRouteTable(options.isComing)
   const mark = markOfTurn(options.mark)
   const queue = createRunQueue(options.queueLengthMax, nowMs, createJobWork(mark))
@@ -75,7 +76,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
       options.onBroke(live, problem)
     },
     shadow: (route: ModelRoute, { inputs }: InferRequest, servedClass: number) =>
-      options.defer(() => runShadow({ queue, mark }, route, inputs, servedClass)),
+      options.defer(() => runShadow({ queue, mark, statistics }, route, inputs, servedClass)),
   }
 
   return {
@@ -83,7 +84,7 @@ export function createHostPlane(options: PlaneOptions): HostPlane {
     async infer(request, encode) {
       const { model } = request
       const asked = routes.of(model)
-      const admitted = admitRequest(asked, request, routes.loading(model), { limits, streams })
+      const admitted = admitRequest(asked, request, routes.loading(model), admission)
       if (!admitted.ok) {
         if (asked !== undefined && admitted.error.code === 'infer.rate_limited') {
           statistics.refused(model, asked.slots.current.version)

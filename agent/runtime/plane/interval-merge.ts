@@ -9,50 +9,65 @@ import type { ArmWindow, ClosedInterval } from '../../ports.ts'
 export interface IntervalMerge {
   add(part: ClosedInterval): void
   /** Ends the intervals that are at least `windowMs` old, or all of them. */
-  close(nowMs: number, all?: boolean): void
+  close(all?: boolean): void
+}
+
+/** By a clock that nobody sets. */
+interface Open {
+  readonly interval: ClosedInterval
+  readonly beganMs: number
+  readonly lastMs: number
 }
 
 /** Models on one device; beyond it the oldest interval ends early. */
 const OPEN_MAX = 64
 
+/** @param nowMs only ever grows: a device whose clock is set counts on as before. */
 export function createIntervalMerge(
   windowMs: () => number,
   emit: (interval: ClosedInterval) => void,
+  nowMs: () => number = () => performance.now(),
 ): IntervalMerge {
-  const open = new Map<string, ClosedInterval>()
+  const open = new Map<string, Open>()
 
-  function end(key: string, atMs?: number): void {
-    const interval = open.get(key)
+  function end(key: string, untilMs?: number): void {
+    const found = open.get(key)
     open.delete(key)
-    if (interval === undefined) return
+    if (found === undefined) return
     // Time without requests belongs to the interval too, or rates come out too high.
-    const durationMs = Math.max(interval.durationMs, (atMs ?? 0) - interval.startedAtMs)
-    emit({ ...interval, durationMs })
+    const durationMs = Math.round((untilMs ?? found.lastMs) - found.beganMs)
+    emit({ ...found.interval, durationMs })
   }
 
   return {
     add(part) {
       const key = part.model
       const before = open.get(key)
-      const merged = before === undefined ? undefined : mergeIntervals(before, part)
+      const merged = before === undefined ? undefined : mergeIntervals(before.interval, part)
       if (merged === undefined) {
         end(key)
         const oldest = open.keys().next()
         if (open.size >= OPEN_MAX && !oldest.done) end(oldest.value)
       }
-      open.set(key, merged ?? part)
+      const lastMs = nowMs()
+      const beganMs = lastMs - part.durationMs
+      const isFirst = before === undefined || merged === undefined
+      open.set(key, {
+        interval: merged ?? part,
+        beganMs: isFirst ? beganMs : Math.min(before.beganMs, beganMs),
+        lastMs,
+      })
     },
-    close(nowMs, all = false) {
-      for (const [key, { startedAtMs }] of [...open]) {
-        // A clock that was set back must not keep an interval open for ever.
-        const ageMs = nowMs - startedAtMs
-        if (all || ageMs >= windowMs() || ageMs < 0) end(key, nowMs)
+    close(all = false) {
+      const atMs = nowMs()
+      for (const [key, { beganMs }] of [...open]) {
+        if (all || atMs - beganMs >= windowMs()) end(key, atMs)
       }
     },
   }
 }
 
-/** @returns undefined where the two may not be added. */
+/** @returns what both counted, from the beginning of the first; undefined where they may not be added. */
 function mergeIntervals(a: ClosedInterval, b: ClosedInterval): ClosedInterval | undefined {
   const same =
     a.generation === b.generation &&
@@ -70,7 +85,5 @@ function mergeIntervals(a: ClosedInterval, b: ClosedInterval): ClosedInterval | 
     if (window === undefined || !window.ok) return undefined
     arms.push({ ...arm, window: window.value })
   }
-  const endMs = Math.max(a.startedAtMs + a.durationMs, b.startedAtMs + b.durationMs)
-  const startedAtMs = Math.min(a.startedAtMs, b.startedAtMs)
-  return { ...a, arms, startedAtMs, durationMs: endMs - startedAtMs }
+  return { ...a, arms }
 }

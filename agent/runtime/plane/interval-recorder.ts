@@ -1,7 +1,8 @@
 /**
  * Counts what the arms of one model do under one plan. A request keeps the recorder it was drawn
  * under, so an interval never spans a change of share, even when the answer comes after the change.
- * Invariant: what was flushed is not flushed again.
+ * Invariants: what was flushed is not flushed again; how long an interval took is told by a clock that
+ * nobody sets, and when it began by the other one as it stands at its end.
  */
 import type { RolloutRef } from '../../../shared/model/assignment.ts'
 import type { Arm } from '../../../shared/protocol/messages.ts'
@@ -43,12 +44,14 @@ export interface IntervalRecorder {
   flush(): ClosedInterval | undefined
 }
 
+/** @param nowMs only ever grows. */
 export function createIntervalRecorder(
   plan: RecorderPlan,
   wallClockMs: () => number,
+  nowMs: () => number = () => performance.now(),
 ): IntervalRecorder {
   const { arms, ...identity } = plan
-  let startedAtMs = wallClockMs()
+  let beganMs = nowMs()
   let dirty = false
   const windows = new Map<Arm, Window>(arms.map(({ arm, shape }) => [arm, emptyWindow(shape)]))
   const shapes = new Map<Arm, WindowShape>(arms.map(({ arm, shape }) => [arm, shape]))
@@ -78,18 +81,16 @@ export function createIntervalRecorder(
     },
     flush() {
       seen.settle()
-      const nowMs = wallClockMs()
-      if (!dirty) {
-        startedAtMs = nowMs
-        return undefined
-      }
+      const endMs = nowMs()
+      const durationMs = Math.round(endMs - beganMs)
+      beganMs = endMs
+      if (!dirty) return undefined
       const interval: ClosedInterval = {
         ...identity,
-        startedAtMs,
-        durationMs: Math.max(0, nowMs - startedAtMs),
+        startedAtMs: Math.max(0, wallClockMs() - durationMs),
+        durationMs,
         arms: arms.map((recorded) => closedArm(recorded, windows.get(recorded.arm)!)),
       }
-      startedAtMs = nowMs
       dirty = false
       for (const { arm, shape } of arms) windows.set(arm, emptyWindow(shape))
       return interval

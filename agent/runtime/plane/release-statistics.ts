@@ -5,7 +5,12 @@
 import { createLatencyHistogram, recordLatency } from '../../../shared/sketch/latency-histogram.ts'
 import { byKey, ERROR_KINDS, LATENCY_PARTS } from '../../../shared/sketch/window.ts'
 import type { RequestSample } from '../../../shared/sketch/window-record.ts'
-import type { BatchStatistics, ReleaseStatistics } from '../../data-plane.ts'
+import type {
+  BatchStatistics,
+  FlawReason,
+  RefusedCount,
+  ReleaseStatistics,
+} from '../../data-plane.ts'
 import { countTogether } from './count-together.ts'
 import type { RunPart } from './request-runner.ts'
 
@@ -17,11 +22,19 @@ export interface StatisticsTable {
   record(model: string, version: string, sample: RequestSample, run: RunPart | undefined): void
   /** A request over the rate that the policy allows: no arm's, so told with `current`. */
   refused(model: string, version: string): void
+  /** A request that is wrong in itself: no arm's, so told with the release that would answer it. */
+  refusedInput(model: string, version: string, reason: FlawReason, name: string): void
+  /** A request that is taken with such a value; by input or feature. */
+  outsideRange(model: string, version: string, name: string): void
+  /** A shadow run of this candidate that gave way. */
+  shadowDropped(model: string, version: string): void
   all(): readonly ReleaseStatistics[]
 }
 
 /** Sizes of runs that are told apart; runs of further sizes are in the totals only. */
 const BATCH_SIZES_MAX = 64
+/** Reasons and names that are told apart; further ones are counted without their name. */
+const NAMES_MAX = 256
 
 interface Batch {
   readonly rows: number
@@ -29,8 +42,12 @@ interface Batch {
   readonly latencySumMs: Record<keyof BatchStatistics['latencySumMs'], number>
 }
 
+type Counted<T> = Omit<T, 'count'> & { count: number }
+
 type Totals = { -readonly [K in keyof ReleaseStatistics]: ReleaseStatistics[K] } & {
   batches: Batch[]
+  refused: Counted<RefusedCount>[]
+  outsideRange: Counted<ReleaseStatistics['outsideRange'][number]>[]
   errors: Record<keyof ReleaseStatistics['errors'], number>
   latencySumMs: Record<keyof ReleaseStatistics['latencySumMs'], number>
   outcomeSumMs: Record<keyof ReleaseStatistics['outcomeSumMs'], number>
@@ -48,7 +65,7 @@ interface Told {
 export function emptyStatistics(model: string, version: string): Totals {
   return {
     ...{ model, version, answered: 0, inferences: 0, executions: 0, rateLimited: 0, lastAtMs: 0 },
-    batches: [],
+    ...{ batches: [], refused: [], outsideRange: [], shadowDropped: 0 },
     errors: byKey(ERROR_KINDS, () => 0),
     latency: byKey(LATENCY_PARTS, createLatencyHistogram),
     latencySumMs: byKey(LATENCY_PARTS, () => 0),
@@ -84,11 +101,43 @@ export function createStatisticsTable(): StatisticsTable {
       told.settle()
       totalsOf(model, version).rateLimited += 1
     },
+    refusedInput(model, version, reason, name) {
+      told.settle()
+      const rows = totalsOf(model, version).refused
+      const isOf = (of: string) => (row: RefusedCount) => row.reason === reason && row.name === of
+      countNamed(rows, name, isOf, (of) => ({ reason, name: of, count: 0 }))
+    },
+    outsideRange(model, version, name) {
+      told.settle()
+      const rows = totalsOf(model, version).outsideRange
+      const isOf = (of: string) => (row: { readonly name: string }) => row.name === of
+      countNamed(rows, name, isOf, (of) => ({ name: of, count: 0 }))
+    },
+    shadowDropped(model, version) {
+      told.settle()
+      totalsOf(model, version).shadowDropped += 1
+    },
     all() {
       told.settle()
       return [...table.values()]
     },
   }
+}
+
+/** Names are those of a manifest, which may have more than are worth a row. */
+function countNamed<T extends { count: number }>(
+  rows: T[],
+  name: string,
+  isOf: (name: string) => (row: T) => boolean,
+  fresh: (name: string) => T,
+): void {
+  const named = rows.length < NAMES_MAX || rows.some(isOf(name)) ? name : ''
+  let row = rows.find(isOf(named))
+  if (row === undefined) {
+    row = fresh(named)
+    rows.push(row)
+  }
+  row.count += 1
 }
 
 function recordRequest(

@@ -50,8 +50,11 @@ export interface RunQueue<J, R> {
    * `infer.cancelled` when nobody waits for it any more.
    */
   run(job: J, patience: Patience): Promise<Result<Ran<R>>>
-  /** Runs `task` only when nobody waits or runs; otherwise it is dropped. Must not reject. */
-  runIdle(task: () => Promise<void>): void
+  /**
+   * Runs `task`, which must not reject, only when nobody waits or runs.
+   * @returns false where it was dropped.
+   */
+  runIdle(task: () => Promise<void>): boolean
   /** Of the jobs that wait, these. */
   count(which: (job: J) => boolean): number
   /** One run per turn from now on, or as many as fit: whoever notes what runs needs one. */
@@ -102,16 +105,14 @@ export function createRunQueue<J, R>(
   async function startTogether(entries: readonly Entry<J, R>[], begunMs: number): Promise<void> {
     const values = await work.runTogether(entries.map(({ job }) => job))
     running -= 1
-    const { startMs, endMs } = pace.ended(begunMs)
+    const ended = pace.ended(begunMs)
     if (values === undefined) return runEachAlone(lines, entries)
-    const runRows = entries.reduce((sum, { job }) => sum + work.rows(job), 0)
-    settleEach(entries, (i) => ({ value: values[i]!, startMs, endMs, leads: i === 0, runRows }))
+    settleEach(entries, values, { ...ended, runRows: rowsTogether(entries, work.rows) })
   }
 
   /** Undefined when it runs by itself. */
   function matesOf(head: Entry<J, R>): Entry<J, R>[] | undefined {
-    if (head.isAlone || lines.length() === 0) return undefined
-    const joins = work.company(head.job)
+    const joins = head.isAlone || lines.length() === 0 ? undefined : work.company(head.job)
     if (joins === undefined) return undefined
     const atMs = nowMs()
     const mates = lines.takeMates(
@@ -156,15 +157,27 @@ export function createRunQueue<J, R>(
       })
     },
     runIdle(task) {
-      if (!isBusy && lines.length() === 0) void drain(task)
+      const isIdle = !isBusy && lines.length() === 0
+      if (isIdle) void drain(task)
+      return isIdle
     },
     count: (which) => lines.all().filter(({ job }) => which(job)).length,
     oneAtATime: pace.oneAtATime,
   }
 }
 
-function settleEach<J, R>(entries: readonly Entry<J, R>[], ran: (i: number) => Ran<R>): void {
-  for (let i = 0; i < entries.length; i++) entries[i]!.settle(ok(ran(i)))
+function rowsTogether<J, R>(entries: readonly Entry<J, R>[], rows: (job: J) => number): number {
+  return entries.reduce((sum, { job }) => sum + rows(job), 0)
+}
+
+function settleEach<J, R>(
+  entries: readonly Entry<J, R>[],
+  values: readonly R[],
+  { startMs, endMs, runRows }: Pick<Ran<R>, 'startMs' | 'endMs' | 'runRows'>,
+): void {
+  for (let i = 0; i < entries.length; i++) {
+    entries[i]!.settle(ok({ value: values[i]!, startMs, endMs, leads: i === 0, runRows }))
+  }
 }
 
 /** In their order, before those that wait. */

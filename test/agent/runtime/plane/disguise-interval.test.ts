@@ -92,7 +92,7 @@ describe('An interval', () => {
       (interval) => emitted.push(interval),
     )
     for (let i = 0; i < 2; i++) merge.add(await countedBy(10, {}, [0.25]))
-    merge.close(Date.now(), true)
+    merge.close(true)
     const { window } = disguiseInterval(emitted[0]!, uint32()).arms[0]!
     expect(window.features[0]).toMatchObject({ bins: [0, 0, 20, 0], deviation: 20 * 64 })
     expect(message(disguiseInterval(emitted[0]!, uint32())).success).toBe(true)
@@ -116,7 +116,7 @@ describe('An interval', () => {
       (interval) => emitted.push(interval),
     )
     for (let i = 0; i < 3; i++) merge.add(await countedBy(10, NOISY))
-    merge.close(Date.now(), true)
+    merge.close(true)
     expect(emitted.map(({ arms }) => [arms[0]?.window.n, arms[0]?.noise?.epsilon])).toEqual([
       [30, 0.001],
     ])

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { InferRequest } from '../../../../agent/data-plane.ts'
+import { metricsText } from '../../../../agent/serve/metrics.ts'
 import { ok } from '../../../../shared/kernel/result.ts'
 import type { Window } from '../../../../shared/sketch/window.ts'
 import { type BuiltPlane, buildLive, buildPlane, SCORES } from '../plane-builder.ts'
@@ -221,7 +222,12 @@ describe('A shadow run', () => {
     plane.put(slow(2), { candidate: high(), shadow: 1_000_000 })
     await Promise.all(Array.from({ length: 10 }, () => ask(plane)))
     await turns()
-    expect(windowOf(plane, 'canary')?.outputs.shadowCompared).toBeLessThan(10)
+    const compared = windowOf(plane, 'canary')?.outputs.shadowCompared ?? 0
+    expect(compared).toBeLessThan(10)
+    const dropped = plane.statistics().map(({ version, shadowDropped }) => [version, shadowDropped])
+    expect(dropped).toContainEqual(['1.1.0', 10 - compared])
+    const series = 'linnet_shadow_dropped{model="tiny",version="1.1.0"}'
+    expect(metricsText(plane)).toContain(`${series} ${10 - compared}\n`)
   })
 })
 
