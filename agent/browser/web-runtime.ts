@@ -128,7 +128,7 @@ export function createWebRuntime(options: WebRuntimeOptions): WebRuntime {
       else if (message.kind === 'response') requests.answered(message.id, message.response)
     },
   })
-  const timer = setInterval(() => intervals.close(Date.now()), INTERVAL_CHECK_MS)
+  const timer = setInterval(() => intervals.close(), INTERVAL_CHECK_MS)
 
   return {
     async qualify(release: ResolvedRelease, signal: AbortSignal) {
@@ -143,7 +143,7 @@ export function createWebRuntime(options: WebRuntimeOptions): WebRuntime {
       clearInterval(timer)
       proofs.close()
       await host.close()
-      intervals.close(Date.now(), true)
+      intervals.close(true)
       keeper.close()
     },
   }

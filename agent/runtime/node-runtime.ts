@@ -163,7 +163,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
       } else keeper.condemn(news.sha256, news.problem)
     },
   })
-  const timer = setInterval(() => intervals.close(Date.now()), INTERVAL_CHECK_MS)
+  const timer = setInterval(() => intervals.close(), INTERVAL_CHECK_MS)
   timer.unref()
 
   return {
@@ -183,7 +183,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
       clearInterval(timer)
       proofs.close()
       await hosts.close()
-      intervals.close(Date.now(), true)
+      intervals.close(true)
       keeper.close()
     },
   }

@@ -112,7 +112,7 @@ export function createPlanKeeper(options: PlanKeeperOptions): PlanKeeper {
       for (const lost of outcome.broken) options.emit({ kind: 'releaseBroke', ...lost })
     },
     onExit(exit, host = 0) {
-      const atMs = Date.now()
+      const atMs = performance.now()
       const candidates = plan.models.flatMap((model) => model.candidate ?? []).map(shaOf)
       const verdict = judgeExit(deaths, exit, candidates, atMs, host)
       deaths = verdict.deaths
