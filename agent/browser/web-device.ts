@@ -10,6 +10,7 @@ import { AGENT_VERSION } from '../version.ts'
 import { openRecords, type Records } from './records.ts'
 import { openWebFiles, type WebFiles } from './web-files.ts'
 import { type DeviceKey, openDeviceKey } from './web-identity.ts'
+import { webnnMissing } from './webnn.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 
 /** Of the npm package that the page was built with. */
@@ -53,7 +54,7 @@ export async function openWebDevice(profiles: URL): Promise<Result<WebDevice>> {
     surroundings: {
       runtimeVersion: RUNTIME_VERSION,
       machine: `${navigator.userAgent} cores=${cores}`,
-      drivers: gpuMissing === '' ? name : gpuMissing,
+      drivers: `${gpuMissing === '' ? name : gpuMissing}; ${webnnMissing() || 'WebNN'}`,
     },
     facts: factsOf(profile.value, cores),
     lacks: lacksOf(device),

@@ -49,7 +49,8 @@ export async function proveInWorker(
   const prove = (threads: number) =>
     runProof(task, model.value.slice(), golden.value.slice(), {
       ...options,
-      engine: { gpu: options.engine.gpu || task.provider === 'webnn', threads },
+      // Whatever the provider, the build that the host has (worker-hosts.ts).
+      engine: { gpu: options.engine.gpu || webnnMissing() === '', threads },
     })
   const single = await prove(1)
   // Threads serve what runs on the processor.
