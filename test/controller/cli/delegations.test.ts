@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { Updater } from 'tuf-js'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { keyCommands } from '../../../controller/cli/key-commands.ts'
 import { releaseCommands } from '../../../controller/cli/release-commands.ts'
@@ -191,6 +192,27 @@ describe('a model whose owner has a key of his own', () => {
     expect((await as(ada, 'release', 'sign', 'motor@1.0.0')).data.role).toBe('targets')
     expect((await as(ada, 'release', 'publish')).data.releases).toEqual(['motor@1.0.0'])
     expect((await as(bob.folder, 'release', 'publish')).data.releases).toEqual(['camera@1.1.0'])
+  }, 90_000)
+
+  test('is fetched by tuf-js from the controller, beside the others, also past a rotation', async () => {
+    const model = await readFile(ONNX)
+    const folder = await home('tuf-js')
+    await cp(join(ada, 'publisher/root.json'), join(folder, 'root.json'))
+    const fetched = async (path: string): Promise<Buffer> => {
+      const updater = new Updater({
+        ...{ metadataDir: folder, metadataBaseUrl: `${controller.url}/tuf/metadata` },
+        ...{ targetDir: folder, targetBaseUrl: `${controller.url}/tuf/targets` },
+      })
+      await updater.refresh()
+      const target = await updater.getTargetInfo(path)
+      return readFile(await updater.downloadTarget(target!, join(folder, 'model.onnx')))
+    }
+    expect(model.equals(await fetched('camera/1.1.0/fp32.onnx'))).toBe(true)
+    const rotated = await as(ada, 'key', 'rotate', '--director', '--snapshot', '--timestamp')
+    expect(rotated.problem).toBeUndefined()
+    expect(model.equals(await fetched('motor/1.0.0/fp32.onnx'))).toBe(true)
+    const newest = JSON.parse(await readFile(join(folder, 'root.json'), 'utf8'))
+    expect(newest.signed.version).toBe(2)
   }, 90_000)
 
   test('adds his signature to nothing that would never expire', async () => {

@@ -18,7 +18,7 @@ import {
   serveRepository,
 } from './model-repository.ts'
 
-/** More in `npm run bench -- fuzz`. */
+/** Each costs both clients a whole update. */
 const MUTATIONS = 60
 
 let repository: TestRepository
