@@ -192,6 +192,7 @@ async function compose(parts: Parts): Promise<{ agent: Agent; url: string }> {
     ...{ device, boot, profile, listen: options.listen, socketPath: options.socket },
     ...{ grpc: options.grpc, repository: control },
     ...(options.idleUnloadMs === null ? {} : { idleUnloadMs: options.idleUnloadMs }),
+    onDrawing: (drawing) => log.info('requests are drawn', { ...drawing }),
     onResidence: ({ change, ...facts }) => log.info(`a model was ${change}`, facts),
     directory: resolve(home, 'runtime'),
     artifactPath: artifacts.path,

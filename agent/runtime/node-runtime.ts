@@ -19,7 +19,7 @@ import {
   type RepositoryEntry,
 } from '../serve/model-repository.ts'
 import type { BatchChoice } from './batch-settings.ts'
-import type { HostPlan, ToHost } from './host/host-protocol.ts'
+import type { Drawing, HostPlan, ToHost } from './host/host-protocol.ts'
 import type { HostAddress, HostNews } from './host/host-supervisor.ts'
 import { createModelHosts, type HostSharing } from './host/model-hosts.ts'
 import { createPlanKeeper } from './host/plan-keeper.ts'
@@ -59,6 +59,8 @@ export interface NodeRuntimeOptions {
   readonly idleUnloadMs?: number
   /** Told what left the memory and came back, and why. */
   readonly onResidence?: (change: ResidenceChange) => void
+  /** Told how requests are drawn, whenever a plan with a candidate comes into force in a host. */
+  readonly onDrawing?: (drawing: Drawing) => void
   /** Answers the repository API; absent: it is closed. */
   readonly repository?: Repository
   /** What the local API calls itself; absent: linnet. */
@@ -104,7 +106,7 @@ export interface NodeRuntime extends Runtime {
 
 export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   const { device, boot, listen, socketPath, grpc = null, directory, artifactPath } = options
-  const { artifactKey } = options
+  const { artifactKey, serverName } = options
   const limits = { ...LIMITS, ...options.limits }
   mkdirSync(directory, { recursive: true })
   const handlers: ((event: RuntimeEvent) => void)[] = []
@@ -128,7 +130,6 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
   })
   const { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs, hangMs, loadMsMax } = limits
   const request = { deadlineMsMax, queueLengthMax, requestBytesMax, flushMs }
-  const { serverName } = options
   const markPath = join(directory, 'running')
   const memory = {
     sessionBytesMax: options.profile.limits.sessionMemoryMb * MIB,
@@ -158,6 +159,7 @@ export function createNodeRuntime(options: NodeRuntimeOptions): NodeRuntime {
       if (news.kind === 'counted') intervals.add(news.interval)
       else if (news.kind === 'change') void answerChange(news)
       else if (news.kind === 'residence') options.onResidence?.(news.change)
+      else if (news.kind === 'drawing') options.onDrawing?.(news.drawing)
       else if (news.kind === 'optimisedRefused') {
         void proofs.rebuild(news.sha256, news.problem).then(() => keeper.renew(proofs.latest))
       } else keeper.condemn(news.sha256, news.problem)

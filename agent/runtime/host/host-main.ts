@@ -14,7 +14,7 @@ import { loadWarmSession } from '../load-release.ts'
 import { createHostPlane, type HostPlane } from '../plane/host-plane.ts'
 import { endInOrder, endWithAgent } from './end-with-agent.ts'
 import { createHostMetrics } from './host-metrics.ts'
-import type { FromHost, HostOptions, ToHost } from './host-protocol.ts'
+import type { Drawing, FromHost, HostOptions, ToHost } from './host-protocol.ts'
 import { createPlanLoader } from './plan-loader.ts'
 import { createRepositoryRelay } from './repository-relay.ts'
 import { Residency } from './residency.ts'
@@ -73,6 +73,7 @@ async function main(): Promise<void> {
     onLoading: (sha256) => send({ kind: 'loading', sha256 }),
     swap: (routes) => {
       plane.swap(routes)
+      for (const route of routes.values()) tellDrawing(route.drawing())
       sendCounts()
     },
     wallClockMs: Date.now,
@@ -97,6 +98,11 @@ async function main(): Promise<void> {
       if (outcome !== undefined) send({ kind: 'served', planId, outcome })
     })
   })
+}
+
+/** Before any request is drawn so: the swap and this are one turn of the loop. */
+function tellDrawing(drawing: Drawing | undefined): void {
+  if (drawing !== undefined) send({ kind: 'drawing', drawing })
 }
 
 async function openApi(

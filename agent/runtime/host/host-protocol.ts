@@ -52,6 +52,18 @@ export interface HostPlan {
   readonly models: readonly HostModel[]
 }
 
+/** How the requests of a model are drawn from now on: who has the seed can draw them again. */
+export interface Drawing {
+  readonly model: string
+  readonly generation: number
+  /** Of `createPrng`. */
+  readonly seed: string
+  readonly candidate: string
+  /** Parts per million. */
+  readonly trafficShare: number
+  readonly shadow: number
+}
+
 export type ToHost =
   /** With the key that its artifacts are encrypted with, where they are. */
   | { readonly kind: 'plan'; readonly plan: HostPlan; readonly artifactKey?: Uint8Array }
@@ -80,6 +92,8 @@ export type FromHost =
   | { readonly kind: 'counted'; readonly interval: ClosedInterval }
   /** A session left the memory, or came back. */
   | { readonly kind: 'residence'; readonly change: ResidenceChange }
+  /** A plan with a candidate is in force. */
+  | { readonly kind: 'drawing'; readonly drawing: Drawing }
   /** Somebody asked the repository API to load or to unload a model. */
   | { readonly kind: 'change'; readonly id: string; readonly command: RepositoryCommand }
   /** The release serves, but not from its optimised file, which is not what the record says. */

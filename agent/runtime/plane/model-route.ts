@@ -14,7 +14,7 @@ import { unitHash } from '../../../shared/kernel/stable-hash.ts'
 import { isSameVersion } from '../../../shared/model/names.ts'
 import type { Arm } from '../../../shared/protocol/messages.ts'
 import type { ClosedInterval } from '../../ports.ts'
-import type { HostModel } from '../host/host-protocol.ts'
+import type { Drawing, HostModel } from '../host/host-protocol.ts'
 import { createIntervalRecorder, type IntervalRecorder } from './interval-recorder.ts'
 import type { LiveRelease } from './live-release.ts'
 import { GUARD_START, type GuardedRequest, guardProblem, watchRequest } from './local-guard.ts'
@@ -42,6 +42,8 @@ export interface ModelRoute {
   draw(wish: Wish): Draw | undefined
   /** Whether a request that `current` answered is computed by the candidate as well. */
   drawShadow(): boolean
+  /** How these are drawn; undefined where nothing is, for want of a candidate. */
+  drawing(): Drawing | undefined
   /** Feeds the local guard; @returns why this release must leave, at most once for each. */
   watch(live: LiveRelease, request: GuardedRequest): Problem | undefined
   /** Labels and shadow runs count here. */
@@ -127,6 +129,13 @@ export function createModelRoute(parts: RouteParts): ModelRoute {
     drawShadow() {
       if (slots.candidate === null || model.shadow === 0) return false
       return prng.below(MILLION) < model.shadow
+    },
+    drawing() {
+      if (slots.candidate === null) return undefined
+      const { version: candidate } = slots.candidate
+      const { shadow } = model
+      const asked = { candidate, trafficShare: share, shadow }
+      return { model: model.model, generation: parts.generation, seed, ...asked }
     },
     watch(live, request) {
       // What was on its way when its release was stopped says nothing of what stands there now.

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ResolvedRelease, RuntimeEvent, ServedModel } from '../../../agent/ports.ts'
+import type { Drawing } from '../../../agent/runtime/host/host-protocol.ts'
 import {
   createNodeRuntime,
   type NodeRuntime,
@@ -19,6 +20,7 @@ type Releases = ReturnType<typeof createBenchReleases>
 async function createBench(limits: Partial<RuntimeLimits> = {}) {
   const releases = createBenchReleases()
   const { folder, dispose } = releases
+  const drawings: Drawing[] = []
   const runtime = createNodeRuntime({
     device: 'device-1',
     boot: 'boot-1',
@@ -27,6 +29,7 @@ async function createBench(limits: Partial<RuntimeLimits> = {}) {
     artifactPath: (sha256) => join(folder, sha256),
     listen: { host: '127.0.0.1', port: 0 },
     socketPath: null,
+    onDrawing: (drawing) => void drawings.push(drawing),
     limits: { flushMs: 50, ...limits },
   })
   const address = await runtime.address()
@@ -34,6 +37,7 @@ async function createBench(limits: Partial<RuntimeLimits> = {}) {
   const url = `http://127.0.0.1:${address.value.port}/v2/models/tiny/infer`
   return {
     ...releases,
+    drawings,
     runtime,
     url,
     dispose: async () => {
@@ -215,6 +219,13 @@ describe('The model host', { timeout: 120_000 }, () => {
     await runtime.serve(
       plan(1, slots(bench, { candidate: served(folder, nan), trafficShare: 500_000 })),
     )
+    // Told before the plan counts as served: whoever has the log can draw the arms again.
+    expect(bench.drawings).toEqual([
+      {
+        ...{ model: 'tiny', generation: 1, candidate: nan.release.version },
+        ...{ seed: 'device-1/boot-1/1/1/tiny', trafficShare: 500_000, shadow: 0 },
+      },
+    ])
     const events = collect(runtime)
     for (let i = 0; i < 200; i++) {
       await fetch(url, { method: 'POST', body: bodyOf(1) }).then((answer) => answer.text())
