@@ -104,6 +104,9 @@ describe.skipIf(withoutChromium)(`The demo page in ${CHROMIUM}`, { timeout: 180_
     expect(await who()).toBe(name)
     await page.getByText('● connected').waitFor()
     expect(await text('log')).not.toContain('bringing a release here')
+    // What it proved holds: this browser signed it, and is the same.
+    const { notices } = await stage.device(name)
+    expect(notices.filter(({ kind }) => kind === 'proved_again')).toEqual([])
     const { devices } = await stage.tell<{ devices: unknown[] }>('device', 'list')
     expect(devices).toHaveLength(1)
     expect(complaints).toEqual([])
