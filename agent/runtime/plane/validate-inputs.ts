@@ -54,7 +54,8 @@ export function flawOf(
       })
     }
   }
-  for (const { name, ...missing } of specs) {
+  for (const missing of specs) {
+    const { name } = missing
     if (named(inputs, name) !== undefined) continue
     return flaw('missing', name, `Input ${quote(name)} is missing.`, {
       expected: `${name} ${describeTensor(missing)}`,

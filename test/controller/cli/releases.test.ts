@@ -80,6 +80,34 @@ describe('release create', () => {
     expect(code).toBe(2)
     expect(stderr).toContain('[release.duplicate_version]')
   })
+  test('what it says of memory, execution providers and ranges stands in the manifest', async () => {
+    await writeFile(join(scratch, 'ranged.onnx'), identityModel())
+    const spec = join(scratch, 'ranged.json')
+    const needs = { memoryMb: 90, executionProviders: ['webgpu', 'cpu'] }
+    const four = { shape: [1, 4], datatype: 'FP32', data: [1, 2, 3, 4] }
+    const vectors = [{ inputs: { x: four }, outputs: { y: four } }]
+    await writeFile(join(scratch, 'ranged-golden.json'), JSON.stringify({ vectors }))
+    const file = {
+      ...{ model: 'ranged', version: '1.0.0', golden: 'ranged-golden.json' },
+      ...{ ranges: [{ input: 'y', outside: 'count' }] },
+      variants: [{ name: 'fp32', precision: 'fp32', file: 'ranged.onnx', ...needs }],
+    }
+    await writeFile(spec, JSON.stringify(file))
+    const refused = await create('--spec', spec)
+    // An output: what the model makes is not the sender's.
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      expect.stringContaining('[release.unknown_tensor]'),
+    ])
+    const ranges = [{ input: 'x', min: 0.5, max: 2, outside: 'refuse' }]
+    await writeFile(spec, JSON.stringify({ ...file, ranges }))
+    const { code, stdout } = await create('--spec', spec, '--json')
+    expect(code).toBe(0)
+    expect(manifestSchema.parse(JSON.parse(stdout).manifest)).toMatchObject({
+      ranges,
+      variants: [needs],
+    })
+  })
   test('golden vectors are derived by running the model where none are given', async () => {
     const { code } = await create('--model', MODEL, '--name', 'derived', '--version', '1.0.0')
     expect(code).toBe(0)
