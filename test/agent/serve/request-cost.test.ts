@@ -174,3 +174,36 @@ describe('Data in JSON', () => {
     expect(read('FP32', [2, 0], [[], []]).ok).toBe(true)
   })
 })
+
+describe('A shape from the wire', () => {
+  /** A gibibyte of FP32: what the largest shape asks for that is not refused as a shape. */
+  const CLAIMED = [2 ** 14, 2 ** 14]
+  const input = { name: 'x', datatype: 'FP32', shape: CLAIMED }
+  const request = (more: object) => utf8.encode(JSON.stringify({ inputs: [{ ...input, ...more }] }))
+  const binary = () => {
+    const head = request({ parameters: { binary_data_size: 8 } })
+    return decodeInfer(Uint8Array.of(...head, ...new Uint8Array(8)), head.length)
+  }
+  const raw = (datatype: string) => {
+    const writer = new BinaryWriter().tag(1, 2).string('tiny').tag(5, 2).fork()
+    writer.tag(1, 2).string('x').tag(2, 2).string(datatype).tag(3, 2).fork()
+    for (const size of CLAIMED) writer.int64(size)
+    return decodeGrpcInfer(writer.join().join().tag(7, 2).bytes(new Uint8Array(8)).finish())
+  }
+
+  it.each<[string, () => Result<unknown>]>([
+    ['JSON', () => decodeInfer(request({ data: [1, 2] }), undefined)],
+    ['nested JSON', () => decodeInfer(request({ data: [[1, 2]] }), undefined)],
+    ['JSON of texts', () => decodeInfer(request({ datatype: 'BYTES', data: ['a'] }), undefined)],
+    ['binary data', binary],
+    ['contents over gRPC', () => decodeGrpcInfer(grpc('FP32', CLAIMED, 6, new Uint8Array(8)))],
+    ['raw contents over gRPC', () => raw('FP32')],
+    ['raw texts over gRPC', () => raw('BYTES')],
+  ])('is granted no memory before the elements are there: %s', (_, decode) => {
+    const { arrayBuffers: before } = process.memoryUsage()
+    const refused = decode()
+    const { arrayBuffers: after } = process.memoryUsage()
+    expect(codeOf(refused)).toBe('infer.invalid_input')
+    expect(after - before).toBeLessThan(2 ** 26)
+  })
+})
