@@ -13,7 +13,7 @@ import type { DeviceFacts } from '../shared/model/device.ts'
 import type { Identity } from '../shared/model/identity.ts'
 import type { FirmwareProfile } from '../shared/model/profile.ts'
 import { openMode } from '../shared/node/home-access.ts'
-import { lockHome } from '../shared/node/home-lock.ts'
+import { lockHome, requireUnlocked } from '../shared/node/home-lock.ts'
 import { fetchBounded } from '../shared/node/http-download.ts'
 import { systemClock } from '../shared/node/system-clock.ts'
 import { createTufFiles } from '../shared/node/tuf-files.ts'
@@ -61,9 +61,9 @@ async function main(): Promise<void> {
   process.umask(0o077)
   const options = unwrap(parseArguments(process.argv.slice(2)))
   const profile = unwrap(await loadProfile(options.profile))
-  lockHome(resolve(options.home), 'agent')
-  const paths = homePaths(resolve(options.home))
   const log = createLog(options.jsonLogs, { program: 'agent', home: options.home })
+  holdHome(resolve(options.home), log)
+  const paths = homePaths(resolve(options.home))
   warnOfOpenHome(resolve(options.home), log)
   const signer = await deviceSigner(paths)
   const known = await loadIdentity(paths)
@@ -78,6 +78,22 @@ async function main(): Promise<void> {
   }
   const { fleet, device } = identity
   process.stdout.write(`linnet agent ready: device ${device} of fleet ${fleet}, ${url}\n`)
+}
+
+/**
+ * A system mounts a disk that fails read-only: what the device has on it, it serves all the same, and
+ * then without a lock of its own.
+ */
+function holdHome(home: string, log: Log): void {
+  try {
+    lockHome(home, 'agent')
+  } catch (cause) {
+    const problem = diskProblem(cause)
+    if (problem?.code !== 'disk.read_only') throw cause
+    requireUnlocked(home, 'agent')
+    const { code, message, found, next } = problem
+    log.warn(message, { code, found, next })
+  }
 }
 
 /** One that was there before is left as it is: it may be shared on purpose. */

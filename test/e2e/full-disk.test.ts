@@ -1,6 +1,6 @@
 /**
- * A device whose disk is full: it goes on serving, says so, takes no harm, and catches up when there
- * is room again. Its home is a small file system of its own, which takes root on Linux; skipped with
+ * A device whose disk is full, or takes no writes at all: it goes on serving, says so, takes no harm,
+ * and catches up when it can write again. Its home is a small file system of its own, which takes root on Linux; skipped with
  * the reason where that is missing.
  */
 import { execFileSync } from 'node:child_process'
@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildMotorFleet, MODEL, type MotorFleet, POLICY } from './motor-fleet.ts'
 import { until } from './stage.ts'
+import { motorAsk } from './traffic.ts'
 
 const mount = (...args: string[]): void => void execFileSync('mount', args, { stdio: 'ignore' })
 const unmount = (folder: string): void =>
@@ -66,6 +67,15 @@ describe.runIf(isPossible)(`a full disk${reason}`, () => {
     if (home !== undefined) unmount(home)
     await fleet?.end()
   }, 60_000)
+
+  function isRemounted(how: 'ro' | 'rw'): boolean {
+    try {
+      mount('-o', `remount,${how}`, home)
+      return true
+    } catch {
+      return false
+    }
+  }
 
   const filler = () => join(home, 'filler')
 
@@ -133,4 +143,35 @@ describe.runIf(isPossible)(`a full disk${reason}`, () => {
     const answer = await fetch(`${fleet.devices[0]!.api}/v2/models/${MODEL}/ready`)
     expect(answer.status).toBe(200)
   }, 90_000)
+
+  test('an agent that starts on a read-only home serves what it had, and tells why not more', async () => {
+    rmSync(filler(), { force: true })
+    await fleet.program('press').kill('SIGKILL')
+    // The model host still ends, and has files open until then.
+    await until('the home is read-only', async () => isRemounted('ro'))
+    const agent = await fleet.startAgent('press')
+    const ask = motorAsk('read-only')
+    const notice = await until(
+      'a notice of the read-only disk',
+      async () => {
+        // What it counts of these is what it has to write down.
+        const url = `${fleet.devices[0]!.api}/v2/models/${MODEL}/infer`
+        const answer = await fetch(url, { method: 'POST', ...ask('press') } as RequestInit)
+        expect(answer.status).toBe(200)
+        const { notices } = await fleet.device('press')
+        return notices.find(({ problem }) => problem?.code === 'disk.read_only')
+      },
+      60_000,
+      () => agent.lines.slice(-10),
+    )
+    expect(notice).toMatchObject({
+      kind: 'disk_failed',
+      problem: { next: expect.stringContaining("mount the agent's home for writing") },
+    })
+    expect(agent.lines.join('\n')).not.toMatch(/host\.(crashed|killed|hung)/)
+    expect(isRemounted('rw')).toBe(true)
+    await until('writes again', async () =>
+      agent.lines.some((line) => line.includes('the disk takes writes again')),
+    )
+  }, 120_000)
 })

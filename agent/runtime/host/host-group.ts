@@ -6,7 +6,7 @@
  * answered everything (or after `DRAIN_MS_MAX`).
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { accessSync, constants, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { ScalingStep } from '../../../shared/balance/scaling.ts'
@@ -184,12 +184,21 @@ function mergeOutcomes(outcomes: readonly ServeOutcome[]): ServeOutcome {
   return { served: false, broken: [...new Map(broken.map((one) => [one.sha256, one])).values()] }
 }
 
-/** Beside the run marks; where that path is too long for a socket, in the system's own folder. */
+/** Beside the run marks; where no socket can be made there, in the system's own folder. */
 function socketFolder(directory: string): string {
   const longest = join(directory, 'host-999.sock')
   const digest = createHash('sha256').update(directory).digest('hex').slice(0, 16)
-  const folder =
-    Buffer.byteLength(longest) <= SOCKET_PATH_MAX ? directory : join(tmpdir(), `linnet-${digest}`)
+  const fits = Buffer.byteLength(longest) <= SOCKET_PATH_MAX && takesWrites(directory)
+  const folder = fits ? directory : join(tmpdir(), `linnet-${digest}`)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   return folder
+}
+
+function takesWrites(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
