@@ -10,7 +10,7 @@ type Trial = NonNullable<Qualification['tuning']>['tried'][number]
 
 const TRIAL_STATUS: Readonly<Record<Trial['outcome'], Status>> = {
   chosen: { word: 'chosen', glyph: '✓', tone: 'good' },
-  passed: { word: 'not faster', glyph: '·', tone: 'idle' },
+  passed: { word: 'not chosen', glyph: '·', tone: 'idle' },
   refused: { word: 'refused', glyph: '✗', tone: 'bad' },
   skipped: { word: 'not tried', glyph: '·', tone: 'idle' },
 }

@@ -49,7 +49,7 @@ describe('A qualification in words', () => {
   it('tells each setting that was compared, the optimised file, and what was cut short', () => {
     const lines = trialLines({ ...record, cut: 'The model ended the process.' })
     expect(lines.map(({ what, status, steady }) => [what, status.word, steady])).toEqual([
-      ['threads=1', 'not faster', '1.0 ms'],
+      ['threads=1', 'not chosen', '1.0 ms'],
       ['threads=2', 'chosen', '0.60 ms'],
       ['threads=3', 'not tried', '-'],
       ['optimised file', 'not kept', '-'],
@@ -68,7 +68,7 @@ describe('A qualification in words', () => {
       )
     const sizes = [tried(2, 0.1), tried(4, 0.05)]
     expect(linesOf({ chosen: 4, reason: '', singleMs: 0.14, tried: sizes })).toEqual([
-      'batch of 2 | not faster | 0.10 ms | 1.40 times as fast as one by one',
+      'batch of 2 | not chosen | 0.10 ms | 1.40 times as fast as one by one',
       'batch of 4 | chosen | 0.05 ms | 2.80 times as fast as one by one',
     ])
     const wrong = 'in a batch of 2: y[0] is off'
