@@ -48,13 +48,14 @@ export async function openWebDevice(profiles: URL): Promise<Result<WebDevice>> {
   const { threadsMax } = profile.value.limits
   const threads = globalThis.crossOriginIsolated ? Math.min(cores, threadsMax, THREADS_MAX) : 1
   const device = { records, files, key, profile: profile.value, gpuMissing }
+  const nnMissing = webnnMissing()
   return ok({
     ...device,
-    engine: { gpu: gpuMissing === '', threads },
+    engine: { gpu: gpuMissing === '' || nnMissing === '', threads },
     surroundings: {
       runtimeVersion: RUNTIME_VERSION,
       machine: `${navigator.userAgent} cores=${cores}`,
-      drivers: `${gpuMissing === '' ? name : gpuMissing}; ${webnnMissing() || 'WebNN'}`,
+      drivers: `${gpuMissing === '' ? name : gpuMissing}; ${nnMissing || 'WebNN'}`,
     },
     facts: factsOf(profile.value, cores),
     lacks: lacksOf(device),

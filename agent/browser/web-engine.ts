@@ -17,6 +17,7 @@ import {
   specsOf,
   toOrt,
 } from '../runtime/model-session.ts'
+import { createTurns } from '../runtime/qualify/in-turn.ts'
 import type { ProofEngine } from '../runtime/qualify/prove-session.ts'
 import type { EngineChoice } from './worker-protocol.ts'
 
@@ -45,7 +46,7 @@ export async function loadEngine(
   ort.env.wasm.wasmPaths = new URL('./', import.meta.url).href
   ort.env.wasm.numThreads = threads
   ort.env.logLevel = 'fatal'
-  const inTurn = createTurns(onAbort)
+  const inTurn = tellingAborts(createTurns(), onAbort)
   return {
     threads,
     runtimeVersion: ort.env.versions.web ?? 'unknown',
@@ -59,18 +60,18 @@ export async function loadEngine(
   }
 }
 
-type Turns = <T>(task: () => Promise<T>) => Promise<T>
+type Turns = ReturnType<typeof createTurns>
 
-function createTurns(onAbort: (cause: unknown) => void): Turns {
-  let last: Promise<unknown> = Promise.resolve()
-  return (task) => {
-    const turn = last.then(task).catch((cause: unknown) => {
-      if (isAbort(cause)) onAbort(cause)
-      throw cause
+function tellingAborts(inTurn: Turns, onAbort: (cause: unknown) => void): Turns {
+  return (task) =>
+    inTurn(async () => {
+      try {
+        return await task()
+      } catch (cause) {
+        if (isAbort(cause)) onAbort(cause)
+        throw cause
+      }
     })
-    last = turn.catch(() => undefined)
-    return turn
-  }
 }
 
 /** A trap or an abort of the module, as against an error that ONNX Runtime returned. */

@@ -5,6 +5,7 @@
  */
 import { err, ok, type Problem, type Result, refuse } from '../../shared/kernel/result.ts'
 import type { Artifact } from '../../shared/model/manifest.ts'
+import type { ExecutionProvider } from '../../shared/model/profile.ts'
 import type { HostExit } from '../runtime/host/host-process.ts'
 import type {
   Passed,
@@ -23,7 +24,7 @@ export type ReadArtifact = (
 export interface WebProofOptions {
   readonly script: URL
   readonly engine: EngineChoice
-  /** Why there is no webgpu here. */
+  /** Why there is no webgpu here; empty where there is. */
   readonly gpuMissing: string
   readonly readArtifact: ReadArtifact
   readonly timeMsMax: number
@@ -49,8 +50,8 @@ export async function proveInWorker(
   const prove = (threads: number) =>
     runProof(task, model.value.slice(), golden.value.slice(), {
       ...options,
-      // Whatever the provider, the build that the host has (worker-hosts.ts).
-      engine: { gpu: options.engine.gpu || webnnMissing() === '', threads },
+      // Whatever the provider, the build that the host has.
+      engine: { gpu: options.engine.gpu, threads },
     })
   const single = await prove(1)
   // Threads serve what runs on the processor.
@@ -64,12 +65,14 @@ export async function proveInWorker(
 
 function missingProvider(
   { provider }: QualifierTask,
-  { engine, gpuMissing }: WebProofOptions,
+  { gpuMissing }: WebProofOptions,
 ): string | undefined {
-  if (provider === 'wasm' || (provider === 'webgpu' && engine.gpu)) return undefined
-  if (provider === 'webgpu') return `not available: ${gpuMissing}`
-  if (provider !== 'webnn') return 'not available: browsers have wasm, webgpu and webnn'
-  const missing = webnnMissing()
+  const reasons: Partial<Record<ExecutionProvider, string>> = {
+    wasm: '',
+    webgpu: gpuMissing,
+    webnn: webnnMissing(),
+  }
+  const missing = reasons[provider] ?? 'browsers have wasm, webgpu and webnn'
   return missing === '' ? undefined : `not available: ${missing}`
 }
 

@@ -27,7 +27,7 @@ export interface WebRuntimeOptions {
   readonly profile: FirmwareProfile
   /** `threads` are the most that a release may be proved and run with. */
   readonly engine: EngineChoice
-  /** Why `engine.gpu` is false. */
+  /** Why there is no webgpu here; empty where there is. */
   readonly gpuMissing: string
   /** runtime-worker-main.js, with the files of ONNX Runtime Web beside it. */
   readonly script: URL

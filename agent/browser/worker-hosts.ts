@@ -10,7 +10,6 @@ import type { Result } from '../../shared/kernel/result.ts'
 import type { HostExit } from '../runtime/host/host-process.ts'
 import type { HostPlan } from '../runtime/host/host-protocol.ts'
 import type { ReadArtifact } from './web-qualifier.ts'
-import { webnnMissing } from './webnn.ts'
 import { startWorkerLife, type WorkerLife } from './worker-life.ts'
 import type { FromWorker, ToWorker, WorkerHostOptions } from './worker-protocol.ts'
 
@@ -95,8 +94,7 @@ export class WorkerHosts {
 
   #start(threads: number): Host {
     this.#incarnation += 1
-    const { script, hangMs, loadMsMax, host: common } = this.#options
-    const gpu = this.#options.gpu || webnnMissing() === ''
+    const { script, gpu, hangMs, loadMsMax, host: common } = this.#options
     const options = { ...common, engine: { gpu, threads }, incarnation: this.#incarnation }
     const life = startWorkerLife({
       script,

@@ -59,7 +59,7 @@ export const bench = {
       boot: 'b1',
       profile,
       engine: { gpu, threads },
-      gpuMissing: 'switched off for this test',
+      gpuMissing: gpu ? '' : 'switched off for this test',
       script: new URL('./runtime-worker-main.js', import.meta.url),
       readArtifact,
       proofs,
