@@ -9,6 +9,8 @@ import type { Clock } from '../ports.ts'
 import type { Broker } from './broker.ts'
 
 export const CHECK_MS = 5_000
+/** Twice as many tokens as there may be; past it first logins are recorded anew. */
+const RECORDED_MAX = 1_024
 const TOKEN = /^lnt_[\w-]{1,128}$/
 
 export interface ConsumerAccessOptions {
@@ -37,6 +39,7 @@ export function createConsumerAccess(options: ConsumerAccessOptions): ConsumerAc
   function record(clientId: string, secret: string): void {
     const actor = admit(secret)
     if (actor === undefined || recorded.has(actor.name)) return
+    if (recorded.size >= RECORDED_MAX) recorded.clear()
     recorded.add(actor.name)
     onLogin(actor, clientId)
   }

@@ -185,7 +185,6 @@ function labelOf(text: string): [string, string] {
   })
 }
 
-/** A positive whole number from the command line. */
 function rootDigest(text: string): string {
   const parsed = sha256Schema.safeParse(text)
   if (parsed.success) return parsed.data
@@ -197,6 +196,7 @@ function rootDigest(text: string): string {
   })
 }
 
+/** A positive whole number from the command line. */
 export function whole(text: string): number {
   const value = Number(text)
   if (Number.isSafeInteger(value) && value > 0) return value

@@ -1,7 +1,7 @@
 /**
- * The token that a device is given names the root it shall trust. The root is the publisher's own
- * copy where this machine has one, else the one whose digest a publisher told. Invariant: it never comes
- * from the controller, which a thief may hold.
+ * The token that a device is given names the root it shall trust: the publisher's own copy where this
+ * machine has one, or the one whose digest a publisher told. Invariant: the root never comes from the
+ * controller, which a thief may hold.
  */
 import { ProblemError, unwrap } from '../../shared/kernel/result.ts'
 import { sha256Hex } from '../../shared/kernel/sha256.ts'
@@ -13,7 +13,7 @@ import { publisherFolder } from './publisher-folder.ts'
 const ROOT_BYTES_MAX = 1_048_576
 
 /**
- * @param rootSha256Told by a publisher, for machines without their root
+ * @param rootSha256Told by a publisher; absent: the copy on this machine
  * Errors (thrown): `trust.no_root`, and the controller's.
  */
 export async function createEnrolmentToken(

@@ -2,7 +2,6 @@
  * Runs the qualifier program, the only one here that loads models, in a process that may die: it
  * derives golden vectors, or computes the outputs for inputs that were given.
  */
-
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
